@@ -1,0 +1,382 @@
+//! What goes into the session and what comes out of it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use shoal_protocol::magnet::Magnet;
+use shoal_protocol::metainfo::Metainfo;
+use shoal_protocol::tracker::{ClientMessage, IceServer, ServerMessage, Signal};
+use shoal_protocol::{FileIndex, Hash256, InfoHash, PeerId};
+
+use crate::bitfield::Bitfield;
+use crate::limits::Limits;
+
+/// Names a connection to a peer, chosen by the session, never used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LinkId(pub u64);
+
+/// Names a tracker of the session (one a URL, shared by all torrents that use it).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TrackerId(pub u32);
+
+/// Ties the result of a read, write, hash or flush to its request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Token(pub u64);
+
+/// Something happened, or somebody wants something.
+#[derive(Debug)]
+pub enum Input {
+    /// Time has passed: [`crate::Session::poll_timeout`] was reached.
+    Timeout,
+    /// The application wants something.
+    Command(Command),
+    /// A connection to a peer.
+    Link {
+        /// Which.
+        link: LinkId,
+        /// What happened.
+        event: LinkEvent,
+    },
+    /// A connection to a tracker.
+    Tracker {
+        /// Which.
+        tracker: TrackerId,
+        /// What happened.
+        event: TrackerEvent,
+    },
+    /// Answers [`Output::Read`].
+    Read {
+        /// The request's.
+        token: Token,
+        /// Exactly the bytes asked for.
+        result: Result<Bytes, StorageFault>,
+    },
+    /// Answers [`Output::Write`].
+    Written {
+        /// The request's.
+        token: Token,
+        /// Whether the bytes can be read back now.
+        result: Result<(), StorageFault>,
+    },
+    /// Answers [`Output::Hash`].
+    Hashed {
+        /// The request's.
+        token: Token,
+        /// SHA-256 of the data.
+        hash: Hash256,
+    },
+    /// Answers [`Output::Finish`].
+    Finished {
+        /// The request's.
+        token: Token,
+        /// Whether the files stand under their final names.
+        result: Result<(), StorageFault>,
+    },
+}
+
+/// What the application can ask for. Unknown torrents are ignored: they may just have been removed.
+#[derive(Debug)]
+pub enum Command {
+    /// Joins a swarm with metainfo that is known (a share, or a `.torrent` file).
+    AddMetainfo {
+        /// The torrent.
+        metainfo: Arc<Metainfo>,
+        /// Pieces that are verified and readable; `None`: not known yet, [`Command::Start`] will tell.
+        have: Option<Bitfield>,
+        /// Tracker addresses (`ws:`, `wss:`).
+        trackers: Vec<String>,
+        /// This torrent's own limits.
+        limits: Limits,
+    },
+    /// Joins a swarm by a link; the metainfo comes from peers ([`Event::Metadata`]).
+    AddMagnet {
+        /// The link.
+        magnet: Magnet,
+        /// More tracker addresses than the link names.
+        trackers: Vec<String>,
+        /// This torrent's own limits.
+        limits: Limits,
+    },
+    /// Storage is ready: begin to download what is missing and to serve what is there.
+    Start {
+        /// The torrent.
+        torrent: InfoHash,
+        /// Pieces that are verified and readable.
+        have: Bitfield,
+    },
+    /// Stops transferring; connections stay.
+    Pause {
+        /// The torrent.
+        torrent: InfoHash,
+    },
+    /// Goes on after [`Command::Pause`] or after a storage fault.
+    Resume {
+        /// The torrent.
+        torrent: InfoHash,
+    },
+    /// Leaves the swarm and forgets the torrent.
+    Remove {
+        /// The torrent.
+        torrent: InfoHash,
+    },
+    /// Changes a torrent's limits at once.
+    SetTorrentLimits {
+        /// The torrent.
+        torrent: InfoHash,
+        /// The new limits.
+        limits: Limits,
+    },
+    /// Changes the limits of the whole session at once.
+    SetSessionLimits {
+        /// The new limits.
+        limits: Limits,
+    },
+    /// Leaves all swarms politely (announces `stopped`, closes links).
+    Shutdown,
+}
+
+/// What happens on a connection to a peer.
+#[derive(Debug)]
+pub enum LinkEvent {
+    /// The local side has something to tell the remote one through the tracker.
+    Signal(Signal),
+    /// The data channel is open. `budget` as in [`LinkEvent::Writable`].
+    Opened {
+        /// Bytes that may be sent before the next `Writable`.
+        budget: usize,
+    },
+    /// Bytes of the peer's stream, in order, cut anywhere.
+    Received(Bytes),
+    /// The transport has passed on some bytes: `budget` *more* bytes may be sent.
+    Writable {
+        /// Bytes added to the credit.
+        budget: usize,
+    },
+    /// How the peer is reached, when the transport finds out.
+    Route(Route),
+    /// The connection is gone. Nothing follows.
+    Closed {
+        /// For people and logs.
+        reason: String,
+    },
+}
+
+/// How a peer is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Route {
+    /// Not known.
+    Unknown,
+    /// Same machine or local network (host candidates).
+    Local,
+    /// Directly through the internet (reflexive candidates).
+    Direct,
+    /// Through a TURN server.
+    Relay,
+}
+
+/// What happens on a connection to a tracker.
+#[derive(Debug)]
+pub enum TrackerEvent {
+    /// The WebSocket is open.
+    Opened,
+    /// A message arrived.
+    Message(ServerMessage),
+    /// The WebSocket is gone or could not be opened. Nothing follows until it is opened again.
+    Closed {
+        /// For people and logs.
+        reason: String,
+    },
+}
+
+/// Whether this side of a new connection makes the offer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Makes the offer.
+    Offerer,
+    /// Waits for the remote's offer, which follows as [`Output::Signal`].
+    Answerer,
+}
+
+/// What the caller must do. Each is to be done in the order given.
+#[derive(Debug)]
+pub enum Output {
+    /// Make a connection to a peer.
+    Connect {
+        /// Its name from now on.
+        link: LinkId,
+        /// Who offers.
+        role: Role,
+        /// Servers to try.
+        ice_servers: Vec<IceServer>,
+    },
+    /// Give the remote's signal to the connection. May come before it is ready for it.
+    Signal {
+        /// The connection.
+        link: LinkId,
+        /// What the remote says.
+        signal: Signal,
+    },
+    /// Send bytes; never more than the budget given.
+    Send {
+        /// The connection.
+        link: LinkId,
+        /// The next bytes of the stream.
+        data: Bytes,
+    },
+    /// Close a connection. No event need follow, and none that follows is heard.
+    Disconnect {
+        /// The connection.
+        link: LinkId,
+    },
+    /// Talk to a tracker.
+    Tracker {
+        /// Which.
+        tracker: TrackerId,
+        /// What to do.
+        request: TrackerRequest,
+    },
+    /// Read verified bytes.
+    Read {
+        /// For the answer.
+        token: Token,
+        /// Where.
+        span: Span,
+    },
+    /// Store verified bytes.
+    Write {
+        /// For the answer.
+        token: Token,
+        /// The torrent.
+        torrent: InfoHash,
+        /// The file.
+        file: FileIndex,
+        /// Byte offset in the file.
+        offset: u64,
+        /// The bytes.
+        data: Bytes,
+    },
+    /// Compute the SHA-256 of `data`.
+    Hash {
+        /// For the answer.
+        token: Token,
+        /// What to hash.
+        data: Bytes,
+    },
+    /// Everything wanted is stored: flush and give the files their final names.
+    Finish {
+        /// For the answer.
+        token: Token,
+        /// The torrent.
+        torrent: InfoHash,
+    },
+    /// Tell the application.
+    Event(Event),
+}
+
+/// A range of one file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// The torrent.
+    pub torrent: InfoHash,
+    /// The file.
+    pub file: FileIndex,
+    /// Byte offset in the file.
+    pub offset: u64,
+    /// Bytes.
+    pub length: u32,
+}
+
+/// What to do about a tracker.
+#[derive(Debug)]
+pub enum TrackerRequest {
+    /// Open a WebSocket.
+    Open {
+        /// To here.
+        url: String,
+    },
+    /// Send a message.
+    Send(ClientMessage),
+    /// Close the WebSocket.
+    Close,
+}
+
+/// What the application may want to know at once (the rest is in the snapshots).
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// A magnet's metainfo arrived, complete with piece layers. Answer with [`Command::Start`].
+    Metadata {
+        /// The torrent.
+        metainfo: Arc<Metainfo>,
+    },
+    /// The torrent's state changed.
+    State {
+        /// The torrent.
+        torrent: InfoHash,
+        /// What it is now.
+        state: crate::snapshot::TorrentState,
+        /// Why, in words, where there is something to say.
+        reason: Option<String>,
+    },
+    /// A peer came or went.
+    Peer {
+        /// The torrent.
+        torrent: InfoHash,
+        /// Who.
+        peer: PeerId,
+        /// Its client's name, where it told (BEP 10 `v`).
+        client: Option<String>,
+        /// How it is reached.
+        route: Route,
+        /// What happened.
+        change: PeerChange,
+    },
+    /// A piece was verified and stored.
+    Piece {
+        /// The torrent.
+        torrent: InfoHash,
+        /// The piece.
+        piece: shoal_protocol::PieceIndex,
+    },
+    /// All is there, stored under its final name.
+    Complete {
+        /// The torrent.
+        torrent: InfoHash,
+    },
+    /// Something went wrong that people should know of.
+    Error {
+        /// The torrent, if it is about one.
+        torrent: Option<InfoHash>,
+        /// A short kind for programs (`tracker`, `storage`, `disk-full`, …).
+        kind: &'static str,
+        /// For people.
+        message: String,
+    },
+}
+
+/// What happened to a peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PeerChange {
+    /// Its handshake was accepted.
+    Connected,
+    /// It left or was sent away.
+    Disconnected {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// Why storage could not do what it was asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StorageFault {
+    /// No space is left.
+    #[error("no space left for {0}")]
+    Full(String),
+    /// The data is not as it was when it was shared or verified.
+    #[error("{0} has changed")]
+    Changed(String),
+    /// Anything else.
+    #[error("{0}")]
+    Other(String),
+}

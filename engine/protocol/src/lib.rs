@@ -1,0 +1,13 @@
+//! What crosses a network boundary: ids, magnet and web links, BitTorrent v2 metainfo, the peer
+//! wire and the tracker messages.
+//!
+//! Pure functions over bytes: no I/O, no clock, no state beyond a decoder's buffer. Everything
+//! here is fed by strangers, so every decoder is total: it returns an error, never panics, and
+//! never allocates more than a small multiple of what it was given.
+
+pub mod ids;
+pub mod lengths;
+pub mod tracker;
+
+pub use ids::{Hash256, InfoHash, OfferId, PeerId, SwarmId};
+pub use lengths::{BLOCK_LENGTH, BlockRef, FileIndex, PieceIndex};
