@@ -1,7 +1,6 @@
 # Sourced by the other scripts: where things are, which compiler builds the page, how to talk.
-# It installs nothing. `shellcheck shell=bash`
+# It installs nothing.
 # shellcheck shell=bash
-
 set -euo pipefail
 
 SHOAL_TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -31,18 +30,14 @@ die() {
 }
 has() { command -v "$1" >/dev/null 2>&1; }
 
-# Whether the given rustup toolchain (none: the usual one) has the page's standard library.
+# Whether the compiler in use has the page's standard library.
 has_wasm_std() {
   local libdir
-  libdir=$(rustc ${1:+"+$1"} --print target-libdir --target "$WASM_TARGET" 2>/dev/null) || return 1
+  libdir=$(rustc --print target-libdir --target "$WASM_TARGET" 2>/dev/null) || return 1
   compgen -G "$libdir/libcore-*.rlib" >/dev/null
 }
 
-# cargo with the compiler that has the page's standard library.
-wasm_cargo() {
-  if has_wasm_std; then
-    cargo "$@"
-  else
-    RUSTUP_TOOLCHAIN=$WASM_TOOLCHAIN cargo "$@"
-  fi
+# Makes the compiler that has the page's standard library the one in use from here on.
+use_wasm_toolchain() {
+  has_wasm_std || export RUSTUP_TOOLCHAIN=$WASM_TOOLCHAIN
 }
