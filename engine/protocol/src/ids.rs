@@ -82,6 +82,10 @@ byte_id! {
     InfoHash, 32
 }
 byte_id! {
+    /// The v1 info hash: SHA-1 of the info dictionary (BEP 3). Only hybrid torrents have one here.
+    InfoHashV1, 20
+}
+byte_id! {
     /// What a swarm is called at trackers and in the peer handshake: 20 bytes. A v2 torrent's is
     /// its info hash cut to 20 bytes (BEP 52).
     SwarmId, 20
@@ -102,5 +106,13 @@ impl InfoHash {
         let mut id = [0; SwarmId::LEN];
         id.copy_from_slice(&self.0[..SwarmId::LEN]);
         SwarmId(id)
+    }
+}
+
+impl InfoHashV1 {
+    /// Returns the id that v1 trackers and handshakes use for this torrent's swarm.
+    #[must_use]
+    pub fn swarm_id(&self) -> SwarmId {
+        SwarmId(self.0)
     }
 }
