@@ -1,158 +1,64 @@
-//! The messages between a peer and a tracker, CBOR dialect.
+//! The messages between a peer and a tracker, CBOR dialect: one message a binary WebSocket frame.
 //!
-//! SKELETON by the lead: the tracker developer makes the codec, the schema table and the test
-//! vectors, and may refine the shapes.
+//! A peer says [`ClientMessage::Hello`] first and is told [`ServerMessage::Welcome`]. It announces
+//! each swarm it is in and is told whom to connect to ([`ServerMessage::Peers`]); only then does it
+//! make offers, one for each of them. Signals (offers, answers, candidates) go through the tracker
+//! from one member of a swarm to another.
+//!
+//! # Schema
+//! Version 1, in CDDL (RFC 8610). The first element of a message is its type: a client's are below
+//! 32, a tracker's from 32 to 63.
+//!
+//! ```text
+//! hello     = [0, version: uint16, peer: id, key: bytes .size 16]
+//! announce  = [1, swarm: id, event, left: uint / null, want: uint8]
+//! signal    = [2, swarm: id, to: id, offer: id, what]
+//!
+//! welcome   = [32, version: uint16, ice-servers: [*16 ice-server], interval-s: uint32]
+//! peers     = [33, swarm: id, peers: [*64 id], seeders: uint32, leechers: uint32]
+//! signalled = [34, swarm: id, from: id, offer: id, what]
+//! error     = [35, code, message: text .size (0..512), retry-after-s: uint32 / null,
+//!              swarm: id / null, peer: id / null]
+//!
+//! id         = bytes .size 20
+//! event      = 0 / 1 / 2 / 3              ; started, interval, completed, stopped
+//! what       = [0, sdp: text .size (0..8192)]                      ; offer
+//!            / [1, sdp: text .size (0..8192)]                      ; answer
+//!            / [2, candidate: text .size (0..1024),
+//!                  mid: text .size (0..64) / null,
+//!                  mline: uint16 / null]                           ; candidate
+//!            / [3]                                                 ; end of candidates
+//! ice-server = [urls: [*8 text .size (0..512)],
+//!               username: text .size (0..512) / null, credential: text .size (0..512) / null]
+//! code       = 1                          ; bad message
+//!            / 2                          ; no common version
+//!            / 3                          ; peer id taken
+//!            / 4                          ; no such peer
+//!            / 5                          ; not a member
+//!            / 6                          ; limit exceeded
+//!            / 7                          ; shutting down
+//!            / uint16                     ; of a later version
+//! ```
+//!
+//! # Rules for decoders
+//! - A frame longer than [`MAX_MESSAGE`] is refused before it is looked at.
+//! - Lengths are definite, there are no tags, nothing follows the message.
+//! - Elements after the ones known are skipped: later versions append. What they append may nest 8
+//!   deep.
+//! - A type of 64 or more is an extension: it decodes to `Unknown` and is ignored.
+//! - Everything else that is not in the schema is an error.
+//!
+//! The bytes are frozen in `tests/vectors/tracker.txt`.
 
-use serde::{Deserialize, Serialize};
+mod cbor;
+mod codec;
+mod message;
 
-use crate::{OfferId, PeerId, SwarmId};
-
-/// A server that helps two peers to find a path (STUN or TURN), as `RTCIceServer` has it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct IceServer {
-    /// `stun:`, `turn:` or `turns:` addresses.
-    pub urls: Vec<String>,
-    /// User name, for TURN.
-    pub username: Option<String>,
-    /// Password, for TURN.
-    pub credential: Option<String>,
-}
-
-/// One step of WebRTC signalling from one peer to another (RFC 8829, RFC 8838).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Signal {
-    /// An SDP offer.
-    Offer(String),
-    /// An SDP answer.
-    Answer(String),
-    /// An ICE candidate (trickled).
-    Candidate {
-        /// The candidate attribute's value.
-        candidate: String,
-        /// The media section's id.
-        mid: Option<String>,
-        /// The media section's number.
-        mline: Option<u16>,
-    },
-    /// No more candidates will follow.
-    EndOfCandidates,
-}
-
-/// Why a peer announces (BEP 3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum AnnounceEvent {
-    /// It joins the swarm, or joins it again after a reconnect.
-    Started,
-    /// It is still there.
-    Interval,
-    /// It has just become a seeder.
-    Completed,
-    /// It leaves the swarm.
-    Stopped,
-}
-
-/// From a peer to the tracker.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ClientMessage {
-    /// First message of a connection.
-    Hello {
-        /// Highest protocol version the client speaks.
-        version: u16,
-        /// The id under which the peer is introduced.
-        peer: PeerId,
-        /// A random key of this peer's session: a later connection that shows the same key may take
-        /// the id over (a reconnect the tracker has not noticed yet); any other may not.
-        key: [u8; 16],
-    },
-    /// Joins, refreshes or leaves a swarm.
-    Announce {
-        /// The swarm.
-        swarm: SwarmId,
-        /// Why.
-        event: AnnounceEvent,
-        /// Bytes still missing; `None` while the size is not known.
-        left: Option<u64>,
-        /// How many other members it would like to be introduced to.
-        want: u8,
-    },
-    /// Passes a signal to another member of the swarm.
-    Signal {
-        /// The swarm both are in.
-        swarm: SwarmId,
-        /// The receiver.
-        to: PeerId,
-        /// The attempt.
-        offer: OfferId,
-        /// What to pass on.
-        signal: Signal,
-    },
-}
-
-/// From the tracker to a peer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ServerMessage {
-    /// Answers `Hello`.
-    Welcome {
-        /// The version both will speak.
-        version: u16,
-        /// Servers to use when connecting to peers.
-        ice_servers: Vec<IceServer>,
-        /// Seconds between two announces of one swarm.
-        interval_s: u32,
-    },
-    /// Answers `Announce`: members to connect to (the receiver makes the offers).
-    Peers {
-        /// The swarm.
-        swarm: SwarmId,
-        /// Members other than the receiver, at most as many as it wanted.
-        peers: Vec<PeerId>,
-        /// Members with everything.
-        seeders: u32,
-        /// Members with less.
-        leechers: u32,
-    },
-    /// A signal from another member.
-    Signal {
-        /// The swarm both are in.
-        swarm: SwarmId,
-        /// The sender.
-        from: PeerId,
-        /// The attempt.
-        offer: OfferId,
-        /// What it says.
-        signal: Signal,
-    },
-    /// Something the client asked for was refused.
-    Error {
-        /// What kind.
-        code: ErrorCode,
-        /// For people.
-        message: String,
-        /// Seconds to wait before trying again, where that helps.
-        retry_after_s: Option<u32>,
-        /// The swarm it is about, if any.
-        swarm: Option<SwarmId>,
-        /// The peer it is about, if any (a signal that could not be passed on).
-        peer: Option<PeerId>,
-    },
-}
-
-/// Kinds of refusal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ErrorCode {
-    /// The message could not be understood.
-    BadMessage,
-    /// No common protocol version.
-    UnsupportedVersion,
-    /// Another connection has this peer id.
-    PeerIdTaken,
-    /// The receiver of a signal is not a member of the swarm.
-    NoSuchPeer,
-    /// The sender is not a member of the swarm.
-    NotAMember,
-    /// Too many messages, swarms or bytes.
-    LimitExceeded,
-    /// The tracker is about to stop.
-    ShuttingDown,
-}
+pub use cbor::DecodeError;
+pub use codec::{
+    MAX_CANDIDATE, MAX_ERROR_TEXT, MAX_ICE_SERVERS, MAX_ICE_URLS, MAX_MESSAGE, MAX_PEERS, MAX_SDP,
+};
+pub use message::{
+    AnnounceEvent, ClientMessage, ErrorCode, IceServer, PROTOCOL_VERSION, PeerKey, ServerMessage,
+    Signal,
+};
