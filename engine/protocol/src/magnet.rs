@@ -148,11 +148,7 @@ impl Magnet {
         let mut magnet = Self::new(InfoHash::new([0; InfoHash::LEN]));
         let parameters = parameters.trim_start_matches(['#', '?', '/']);
         for (key, value) in form_urlencoded::parse(parameters.as_bytes()) {
-            // Repeated parameters may be numbered: `tr.1`.
-            let name = key
-                .split_once('.')
-                .filter(|(_, n)| n.parse::<u16>().is_ok());
-            match name.map_or(key.as_ref(), |(name, _)| name) {
+            match unnumbered(&key) {
                 "xt" if topics.read(&value)? => {}
                 "dn" if magnet.name.is_none() && !value.is_empty() => {
                     let end = value.floor_char_boundary(MAX_NAME_LENGTH);
@@ -227,6 +223,13 @@ fn set<T>(slot: &mut Option<T>, value: T) -> bool {
     let free = slot.is_none();
     slot.get_or_insert(value);
     free
+}
+
+/// Repeated parameters may be numbered: `tr.1`.
+fn unnumbered(key: &str) -> &str {
+    key.split_once('.')
+        .filter(|(_, n)| n.parse::<u16>().is_ok())
+        .map_or(key, |(name, _)| name)
 }
 
 fn strip_scheme(text: &str) -> Option<&str> {

@@ -136,7 +136,8 @@ impl Info {
     }
 
     /// Tells whether the torrent is one file, [`Self::name`] being its name, and not a folder.
-    /// A folder with just one file of the folder's own name is the same in BEP 52.
+    /// A folder with just one file of the folder's own name is the same in BEP 52. (libtorrent
+    /// takes a folder with just one file of *any* name for that file alone.)
     #[must_use]
     pub fn is_single_file(&self) -> bool {
         self.single_file

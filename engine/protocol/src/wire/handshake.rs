@@ -26,7 +26,9 @@ pub struct Handshake {
     pub fast: bool,
     /// Understands extended messages (BEP 10; byte 5, `0x10`).
     pub extension: bool,
-    /// Understands BitTorrent v2: hash messages (BEP 52; byte 7, `0x10`).
+    /// Would rather speak v2 (BEP 52; byte 7, `0x10`): an offer to upgrade, for connections in a
+    /// hybrid's v1 swarm. In a swarm that is named by a v2 info hash everybody understands hash
+    /// messages, and libtorrent leaves the bit unset there.
     pub v2: bool,
 }
 
