@@ -5,6 +5,7 @@
 //! `SHOAL_PYTHON` naming an interpreter that has it (scripts/test sees to that) they are made afresh,
 //! libtorrent reads ours, and a libtorrent seeder is asked for everything over the peer wire.
 #![cfg(not(target_family = "wasm"))]
+#![allow(clippy::unwrap_used, reason = "a failed test may say so by a panic")]
 
 mod common;
 

@@ -237,7 +237,10 @@ fn what_is_not_in_the_schema_is_refused() {
         ("9f1840ff", "expected an array at byte 1"),
         ("82184000ff", "1 bytes follow the message"),
         // An element that nests too deep.
-        ("821840818181818181818180", "expected less nesting at byte 11"),
+        (
+            "821840818181818181818180",
+            "expected less nesting at byte 11",
+        ),
         // An array that promises 2^62 elements.
         ("9b4000000000000000 1840", "malformed CBOR at byte 11"),
         // A text that promises 2^62 bytes.
