@@ -22,8 +22,8 @@
 //! single one at the end of a piece layer of `512 n + 1` pieces; the formula covers that, so both are
 //! answered here. We ask for 512 at most in a piece layer, and for a whole piece in the leaves.
 //!
-//! Pad nodes that a peer sends are not believed but computed (libtorrent before 2.1 sends zero
-//! hashes in place of a piece layer's pads): [`HashRequest::fold`].
+//! Pad nodes that a peer sends are not believed but computed: libtorrent 2 has been seen to answer
+//! zero hashes for a piece layer's pads while it has no blocks. See [`HashRequest::fold`].
 
 use super::{LayerTree, hash_pair, log2_ceil, pad_hash, root};
 use crate::Hash256;
