@@ -18,12 +18,13 @@
 //!   they lead to the root.
 //! - The answer is `length` nodes, pad nodes included, then the uncles.
 //!
-//! BEP 52 wants `length >= 2` and not above 512. libtorrent answers up to 8192, and asks for a
-//! single one at the end of a piece layer of `512 n + 1` pieces; the formula covers that, so both are
-//! answered here. We ask for 512 at most in a piece layer, and for a whole piece in the leaves.
+//! BEP 52 wants `length >= 2` and not above 512. libtorrent answers up to 8192, and by its source asks
+//! for a single one at the end of a piece layer of `512 n + 1` pieces, so both are answered here. For
+//! a single one the formula, by which libtorrent counts what it receives, gives `proof_layers + 1`
+//! uncles; as a sender libtorrent 2.1.1 gives one less. So we never ask for one: for 512 at most in a
+//! piece layer, and for a whole piece in the leaves.
 //!
-//! Pad nodes that a peer sends are not believed but computed: libtorrent 2 has been seen to answer
-//! zero hashes for a piece layer's pads while it has no blocks. See [`HashRequest::fold`].
+//! Pad nodes that a peer sends are not believed but computed: [`HashRequest::fold`].
 
 use super::{LayerTree, hash_pair, log2_ceil, pad_hash, root};
 use crate::Hash256;
