@@ -1,1 +1,3 @@
 //! SKELETON.
+
+mod platform;
