@@ -8,6 +8,7 @@ mod clock;
 mod exception;
 mod hash;
 mod inbox;
+mod rtc;
 mod task;
 mod turns;
 

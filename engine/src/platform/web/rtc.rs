@@ -1,0 +1,153 @@
+//! Connections to peers by the browser's own WebRTC.
+
+mod channel;
+mod ice;
+mod link;
+mod negotiation;
+mod route;
+
+/// The label of the one channel. Only for people who look: any label is taken.
+const CHANNEL: &str = "shoal";
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use futures_util::StreamExt;
+    use shoal_core::{LinkEvent, Role, Route};
+    use shoal_protocol::tracker::Signal;
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    use super::link::Link;
+    use crate::platform::web::inbox::Receiver;
+
+    struct End {
+        link: Link,
+        events: Receiver<LinkEvent>,
+    }
+
+    fn pair() -> (End, End) {
+        let end = |role| {
+            let (link, events) = Link::start(role, &[]).expect("a browser with WebRTC");
+            End { link, events }
+        };
+        (end(Role::Offerer), end(Role::Answerer))
+    }
+
+    /// The next event that is not a signal; signals of both ends are delivered meanwhile.
+    async fn next(a: &mut End, b: &mut End) -> (usize, LinkEvent) {
+        loop {
+            let (from, event) = tokio::select! {
+                Some(event) = a.events.next() => (0, event),
+                Some(event) = b.events.next() => (1, event),
+            };
+            match (from, event) {
+                (0, LinkEvent::Signal(signal)) => b.link.signal(signal),
+                (_, LinkEvent::Signal(signal)) => a.link.signal(signal),
+                other => return other,
+            }
+        }
+    }
+
+    #[test]
+    async fn streams_bytes_within_the_granted_budget_and_tells_the_route() {
+        const TOTAL: usize = 24 << 20;
+        let (mut a, mut b) = pair();
+        let (mut budget, mut sent, mut received) = (0, 0, 0);
+        let (mut highest, mut route) = (0, Route::Unknown);
+        let started = crate::platform::web::clock::now();
+        while received < TOTAL || route == Route::Unknown {
+            match next(&mut a, &mut b).await {
+                (0, LinkEvent::Opened { budget: more } | LinkEvent::Writable { budget: more }) => {
+                    budget += more;
+                }
+                (1, LinkEvent::Received(data)) => {
+                    for (at, byte) in data.iter().enumerate().step_by(997) {
+                        assert_eq!(usize::from(*byte), (received + at) % 251);
+                    }
+                    received += data.len();
+                }
+                (_, LinkEvent::Route(found)) => route = found,
+                (_, LinkEvent::Closed { reason }) => panic!("closed: {reason}"),
+                _ => (),
+            }
+            while budget > 0 && sent < TOTAL {
+                let length = budget.min(TOTAL - sent).min(16_397);
+                let data: Vec<u8> = (sent..sent + length).map(|n| (n % 251) as u8).collect();
+                a.link.send(&Bytes::from(data));
+                sent += length;
+                budget -= length;
+            }
+            highest = highest.max(budget);
+        }
+        let took = crate::platform::web::clock::now() - started;
+        web_sys::console::log_1(&format!("{TOTAL} bytes in {took:?}").into());
+        assert_eq!(route, Route::Local);
+        assert!(highest <= 256 << 10);
+    }
+
+    #[test]
+    async fn dropping_one_end_closes_the_other_once() {
+        let (mut a, mut b) = pair();
+        let mut open = 0;
+        while open < 2 {
+            if let (_, LinkEvent::Opened { .. }) = next(&mut a, &mut b).await {
+                open += 1;
+            }
+        }
+        drop(a.link);
+        let rest: Vec<LinkEvent> = b.events.collect().await;
+        let closed = rest
+            .iter()
+            .filter(|event| matches!(event, LinkEvent::Closed { .. }))
+            .count();
+        web_sys::console::log_1(&format!("{:?}", rest.last()).into());
+        assert_eq!(closed, 1);
+    }
+
+    #[test]
+    async fn candidates_that_come_before_the_offer_are_kept() {
+        let (mut a, mut b) = pair();
+        let mut signals = Vec::new();
+        while signals.last() != Some(&Signal::EndOfCandidates) {
+            if let Some(LinkEvent::Signal(signal)) = a.events.next().await {
+                signals.push(signal);
+            }
+        }
+        assert!(matches!(signals[0], Signal::Offer(_)));
+        signals.rotate_left(1);
+        for signal in signals {
+            b.link.signal(signal);
+        }
+        loop {
+            match next(&mut a, &mut b).await {
+                (1, LinkEvent::Opened { .. }) => break,
+                (_, LinkEvent::Closed { reason }) => panic!("closed: {reason}"),
+                _ => (),
+            }
+        }
+    }
+
+    #[test]
+    async fn senseless_signals_end_the_link_with_a_reason() {
+        let (a, b) = pair();
+        b.link.signal(Signal::Offer("nonsense".to_owned()));
+        a.link.signal(Signal::Offer("v=0".to_owned()));
+        for end in [a, b] {
+            let last = end.events.collect::<Vec<_>>().await.pop();
+            assert!(matches!(last, Some(LinkEvent::Closed { reason }) if !reason.is_empty()));
+        }
+    }
+
+    #[test]
+    async fn early_candidates_are_bounded() {
+        let (_, b) = pair();
+        for _ in 0..20 {
+            for _ in 0..10 {
+                b.link.signal(Signal::EndOfCandidates);
+            }
+            crate::platform::web::turns::next_turn().await;
+        }
+        let last = b.events.collect::<Vec<_>>().await.pop();
+        assert!(matches!(last, Some(LinkEvent::Closed { .. })));
+    }
+}
