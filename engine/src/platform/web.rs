@@ -9,6 +9,7 @@ mod exception;
 mod hash;
 mod inbox;
 mod rtc;
+mod socket;
 mod task;
 mod turns;
 

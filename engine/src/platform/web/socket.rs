@@ -1,0 +1,140 @@
+//! A connection to a tracker by the browser's WebSocket, binary frames only.
+
+use gloo_events::EventListener;
+use js_sys::{ArrayBuffer, Uint8Array};
+use shoal_core::TrackerEvent;
+use shoal_protocol::tracker::{ClientMessage, MAX_MESSAGE, ServerMessage};
+use wasm_bindgen::{JsCast, JsValue};
+use web_sys::{BinaryType, CloseEvent, MessageEvent, WebSocket};
+
+use super::exception::Exception;
+use super::inbox::{Receiver, Sender, inbox};
+
+/// A WebSocket. Dropping it closes it and removes every listener.
+pub(crate) struct Socket {
+    socket: Option<WebSocket>,
+    events: Sender<TrackerEvent>,
+    listeners: Vec<EventListener>,
+}
+
+impl Socket {
+    /// Starts to connect; what fails is told as `Closed`.
+    pub(crate) fn open(url: &str) -> (Self, Receiver<TrackerEvent>) {
+        let (events, receiver) = inbox();
+        let mut listeners = Vec::new();
+        let socket = match WebSocket::new(url).map_err(Exception::from) {
+            Ok(socket) => {
+                socket.set_binary_type(BinaryType::Arraybuffer);
+                listeners = listen(&socket, &events);
+                Some(socket)
+            }
+            // Not an address, or a page on https that asks for a tracker without TLS.
+            Err(exception) => {
+                events.close(exception.to_string());
+                None
+            }
+        };
+        let opened = Self {
+            socket,
+            events,
+            listeners,
+        };
+        (opened, receiver)
+    }
+
+    /// Sends a message; one that cannot be sent ends the connection.
+    pub(crate) fn send(&self, message: &ClientMessage) {
+        let Some(socket) = &self.socket else {
+            return;
+        };
+        if socket.buffered_amount() > MAX_BUFFERED {
+            return self.events.close("the tracker takes nothing more");
+        }
+        if let Err(thrown) = socket.send_with_u8_array(&message.encode()) {
+            self.events.close(Exception::from(thrown).to_string());
+        }
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        self.listeners.clear();
+        if let Some(socket) = &self.socket {
+            // Closing twice is allowed; there is nothing else to fail.
+            let _ = socket.close();
+        }
+    }
+}
+
+fn listen(socket: &WebSocket, events: &Sender<TrackerEvent>) -> Vec<EventListener> {
+    let on = |name: &'static str, act: fn(&Sender<TrackerEvent>, &web_sys::Event)| {
+        let events = events.clone();
+        EventListener::new(socket, name, move |event| act(&events, event))
+    };
+    // An `error` says nothing, and `close` follows it.
+    vec![
+        on("open", |events, _| events.push(TrackerEvent::Opened)),
+        on("message", receive),
+        on("close", |events, event| events.close(reason(event))),
+    ]
+}
+
+fn receive(events: &Sender<TrackerEvent>, event: &web_sys::Event) {
+    let data = event
+        .dyn_ref::<MessageEvent>()
+        .map_or(JsValue::UNDEFINED, MessageEvent::data);
+    let Some(buffer) = data.dyn_ref::<ArrayBuffer>() else {
+        return events.close("the tracker answered in text: it does not speak this dialect");
+    };
+    if buffer.byte_length() as usize > MAX_MESSAGE {
+        return events.close("the tracker sent a message that is too long");
+    }
+    match ServerMessage::decode(&Uint8Array::new(buffer).to_vec()) {
+        Ok(message) => events.push(TrackerEvent::Message(message)),
+        Err(error) => events.close(format!("the tracker sent something else: {error}")),
+    }
+}
+
+/// Why a socket closed. The browser hides why one could not be opened.
+fn reason(event: &web_sys::Event) -> String {
+    let Some(event) = event.dyn_ref::<CloseEvent>() else {
+        return "the connection to the tracker was lost".to_owned();
+    };
+    match (event.code(), event.reason()) {
+        (1006, _) => "the tracker cannot be reached, or the connection was lost".to_owned(),
+        (code, words) if words.is_empty() => format!("the tracker closed the connection ({code})"),
+        (_, words) => format!("the tracker closed the connection: {words}"),
+    }
+}
+
+/// Bytes that may wait to be sent.
+const MAX_BUFFERED: u32 = 1 << 20;
+
+#[cfg(test)]
+mod tests {
+    use futures_util::StreamExt;
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    use super::*;
+
+    async fn events_of(url: &str) -> Vec<TrackerEvent> {
+        let (_socket, events) = Socket::open(url);
+        events.collect().await
+    }
+
+    #[test]
+    async fn a_tracker_that_is_not_there_is_told_once_in_words() {
+        // The discard port: nothing listens there.
+        let events = events_of("ws://127.0.0.1:9/announce").await;
+        let [TrackerEvent::Closed { reason }] = events.as_slice() else {
+            panic!("{events:?}");
+        };
+        assert!(reason.contains("cannot be reached"), "{reason}");
+    }
+
+    #[test]
+    async fn what_is_no_address_is_told_as_closed() {
+        let events = events_of("no address at all").await;
+        assert!(matches!(events.as_slice(), [TrackerEvent::Closed { .. }]));
+    }
+}
