@@ -4,12 +4,17 @@
 //! call that can throw returns an error instead ([`exception`]). Listeners belong to the struct
 //! that needs them and go with it. What a stranger can make grow is bounded ([`inbox`], [`memory`]).
 
+mod archive;
 mod clock;
 mod exception;
 mod hash;
 mod inbox;
+mod memory;
+mod name;
 mod rtc;
+mod save;
 mod socket;
+mod source;
 mod task;
 mod turns;
 

@@ -1,0 +1,238 @@
+//! One downloaded file, held by the browser outside the wasm heap.
+//!
+//! The wasm heap can only grow: what is put there is never given back. So the bytes live in
+//! JavaScript buffers, made when first written to and freed with the file, which also become parts
+//! of a `Blob` as they are.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use bytes::Bytes;
+use js_sys::{Array, Reflect, Uint8Array};
+use shoal_core::StorageFault;
+use wasm_bindgen::{JsCast, JsValue};
+
+use super::exception::Exception;
+
+/// The room that all files of a page share.
+#[derive(Clone)]
+pub(super) struct Room {
+    left: Rc<Cell<u64>>,
+}
+
+impl Room {
+    /// A room for so many bytes.
+    pub(super) fn new(bytes: u64) -> Self {
+        Self {
+            left: Rc::new(Cell::new(bytes)),
+        }
+    }
+
+    /// Sets bytes aside until the result is dropped; `None`: there is not so much left.
+    pub(super) fn reserve(&self, bytes: u64) -> Option<Reservation> {
+        self.left.set(self.left.get().checked_sub(bytes)?);
+        Some(Reservation {
+            left: Rc::clone(&self.left),
+            bytes,
+        })
+    }
+
+    /// Bytes not yet set aside.
+    pub(super) fn left(&self) -> u64 {
+        self.left.get()
+    }
+}
+
+/// Part of a [`Room`], given back on drop.
+pub(super) struct Reservation {
+    left: Rc<Cell<u64>>,
+    bytes: u64,
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.left.set(self.left.get() + self.bytes);
+    }
+}
+
+/// The bytes of one file; what was never written reads as zeros.
+pub(super) struct Memory {
+    name: String,
+    length: u64,
+    segments: Vec<Option<Uint8Array>>,
+}
+
+impl Memory {
+    /// An empty file of this length. Allocates nothing yet.
+    pub(super) fn new(name: String, length: u64) -> Self {
+        let count = usize::try_from(length.div_ceil(SEGMENT)).unwrap_or(usize::MAX);
+        Self {
+            name,
+            length,
+            segments: vec![None; count],
+        }
+    }
+
+    /// Stores `data` at `offset`.
+    pub(super) fn write(&mut self, offset: u64, mut data: &[u8]) -> Result<(), StorageFault> {
+        self.check(offset, data.len())?;
+        for piece in pieces(offset, data.len()) {
+            let (now, later) = data.split_at(piece.length as usize);
+            data = later;
+            let segment = self.segment(piece.segment)?;
+            segment.subarray(piece.begin, piece.end()).copy_from(now);
+        }
+        Ok(())
+    }
+
+    /// Copies `length` bytes from `offset` on.
+    pub(super) fn read(&self, offset: u64, length: usize) -> Result<Bytes, StorageFault> {
+        self.check(offset, length)?;
+        let mut data = vec![0; length];
+        let mut rest = data.as_mut_slice();
+        for piece in pieces(offset, length) {
+            let (now, later) = rest.split_at_mut(piece.length as usize);
+            rest = later;
+            if let Some(segment) = &self.segments[piece.segment] {
+                segment.subarray(piece.begin, piece.end()).copy_to(now);
+            }
+        }
+        Ok(data.into())
+    }
+
+    /// The buffers themselves, in order: together exactly the file.
+    pub(super) fn parts(&mut self) -> Result<Vec<Uint8Array>, StorageFault> {
+        (0..self.segments.len())
+            .map(|index| self.segment(index))
+            .collect()
+    }
+
+    /// The buffer of a segment, made if it is the first time.
+    fn segment(&mut self, index: usize) -> Result<Uint8Array, StorageFault> {
+        if let Some(segment) = &self.segments[index] {
+            return Ok(segment.clone());
+        }
+        let left = self.length - index as u64 * SEGMENT;
+        let segment = allocate(left.min(SEGMENT)).map_err(|exception| {
+            if exception.is_full() {
+                StorageFault::Full(self.name.clone())
+            } else {
+                StorageFault::Other(exception.to_string())
+            }
+        })?;
+        self.segments[index] = Some(segment.clone());
+        Ok(segment)
+    }
+
+    fn check(&self, offset: u64, length: usize) -> Result<(), StorageFault> {
+        match offset.checked_add(length as u64) {
+            Some(end) if end <= self.length => Ok(()),
+            _ => Err(StorageFault::Other(format!(
+                "{} has no {length} bytes at {offset}",
+                self.name
+            ))),
+        }
+    }
+}
+
+/// The part of a span that lies in one segment.
+struct Piece {
+    segment: usize,
+    begin: u32,
+    length: u32,
+}
+
+impl Piece {
+    fn end(&self) -> u32 {
+        self.begin + self.length
+    }
+}
+
+/// Cuts a span at the borders of segments.
+fn pieces(offset: u64, length: usize) -> impl Iterator<Item = Piece> {
+    let end = offset + length as u64;
+    let mut at = offset;
+    std::iter::from_fn(move || {
+        if at >= end {
+            return None;
+        }
+        let begin = at % SEGMENT;
+        let length = (SEGMENT - begin).min(end - at);
+        let piece = Piece {
+            segment: usize::try_from(at / SEGMENT).ok()?,
+            begin: begin as u32,
+            length: length as u32,
+        };
+        at += length;
+        Some(piece)
+    })
+}
+
+/// Makes a buffer of zeros. By reflection, because the plain constructor's exception (too little
+/// memory) could not be caught.
+fn allocate(length: u64) -> Result<Uint8Array, Exception> {
+    thread_local! {
+        static CONSTRUCTOR: js_sys::Function =
+            Uint8Array::new_with_length(0).constructor().unchecked_into();
+    }
+    let arguments = Array::of1(&JsValue::from_f64(length as f64));
+    CONSTRUCTOR
+        .with(|constructor| Reflect::construct(constructor, &arguments))
+        .map(JsCast::unchecked_into)
+        .map_err(Exception::from)
+}
+
+/// Bytes of a segment: large enough that a file has few, small enough that little is wasted.
+const SEGMENT: u64 = 1 << 20;
+
+#[cfg(test)]
+mod tests {
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    use super::*;
+
+    #[test]
+    fn bytes_written_across_segments_are_read_back() {
+        let mut file = Memory::new("f".to_owned(), 3 * SEGMENT - 7);
+        let data: Vec<u8> = (0..40_000_u32).map(|n| (n % 251) as u8).collect();
+        let offset = SEGMENT - 20_000;
+        file.write(offset, &data).expect("in range");
+        assert_eq!(file.read(offset, data.len()).expect("in range"), data);
+        assert_eq!(file.read(0, 5).expect("in range"), [0; 5][..]);
+    }
+
+    #[test]
+    fn the_parts_are_exactly_the_file() {
+        let mut file = Memory::new("f".to_owned(), SEGMENT + 3);
+        file.write(SEGMENT, b"end").expect("in range");
+        let parts = file.parts().expect("allocates");
+        assert_eq!(
+            parts.iter().map(Uint8Array::length).sum::<u32>(),
+            (1 << 20) + 3
+        );
+        assert_eq!(parts[1].to_vec(), b"end");
+        assert!(
+            Memory::new("e".to_owned(), 0)
+                .parts()
+                .expect("none")
+                .is_empty()
+        );
+    }
+
+    #[test]
+    fn what_lies_outside_is_refused() {
+        let mut file = Memory::new("f".to_owned(), 10);
+        assert!(file.write(8, b"abc").is_err());
+        assert!(file.read(u64::MAX, 1).is_err());
+        assert!(file.read(10, 0).is_ok());
+    }
+
+    #[test]
+    fn room_is_given_back() {
+        let room = Room::new(10);
+        let first = room.reserve(8).expect("fits");
+        assert!(room.reserve(3).is_none());
+        drop(first);
+        assert_eq!(room.left(), 10);
+    }
+}
