@@ -141,7 +141,7 @@ impl Bitfield {
             .any(|(mine, theirs)| theirs & !mine != 0)
     }
 
-    fn insert_number(&mut self, number: u32) -> bool {
+    pub(crate) fn insert_number(&mut self, number: u32) -> bool {
         let missing = number < self.length && !self.contains_number(number);
         if missing {
             self.words[number as usize / 64] |= 1 << (number % 64);

@@ -1,11 +1,22 @@
 //! The sans-IO session (SKELETON by the lead: the interface that the driver is written against).
 
+mod assembly;
 pub mod bitfield;
 pub mod io;
+mod leaves;
+mod limiter;
 pub mod limits;
+mod outbox;
+mod peer;
+mod picker;
+mod rate;
 pub mod session;
+mod shared;
 pub mod snapshot;
+mod steering;
 pub mod time;
+mod torrent;
+mod trackers;
 
 pub use bitfield::Bitfield;
 pub use io::{

@@ -1,10 +1,27 @@
-//! The session (SKELETON by the lead: the interface only).
+//! The session: all torrents of one user behind one [`Session::handle`].
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use shoal_protocol::tracker::{ErrorCode, PeerKey, ServerMessage};
 use shoal_protocol::{InfoHash, PeerId};
 
-use crate::io::{Input, Output};
+use crate::io::{
+    Command, Event, Input, LinkEvent, LinkId, Output, Token, TrackerEvent, TrackerId,
+    TrackerRequest,
+};
+use crate::limits::Limits;
+use crate::shared::{Job, Shared};
 use crate::snapshot::TorrentSnapshot;
 use crate::time::Timestamp;
+use crate::torrent::{Announce, Torrent};
+use crate::trackers::Trackers;
+
+/// How often deadlines are looked at.
+const TICK: Duration = Duration::from_millis(250);
+
+/// Trackers of one torrent at most.
+const MAX_TRACKERS: usize = 16;
 
 /// What a session is made with.
 #[derive(Clone, Debug)]
@@ -12,49 +29,449 @@ pub struct Config {
     /// The id under which it is known; random behind a client prefix (BEP 20).
     pub peer: PeerId,
     /// A random secret that proves to trackers that a reconnect is ours.
-    pub key: [u8; 16],
+    pub key: PeerKey,
     /// The client's name and version (BEP 10 `v`).
     pub client: String,
 }
 
 /// All torrents of one user.
+///
+/// ```text
+/// loop {
+///     session.handle(now, input);                  // something has happened
+///     while let Some(output) = session.poll_output() { /* do it */ }
+///     /* wait for the next input, at most until session.poll_timeout() */
+/// }
+/// ```
+/// Nothing that a peer or a tracker sends makes [`Self::handle`] fail: it becomes an
+/// [`Output::Disconnect`].
 #[derive(Debug)]
 pub struct Session {
-    config: Config,
+    shared: Shared,
+    torrents: BTreeMap<InfoHash, Torrent>,
+    /// In the order in which they were added.
+    order: Vec<InfoHash>,
+    trackers: Trackers,
+    next_tick: Timestamp,
+    limits: Limits,
 }
 
 impl Session {
     /// Makes a session without torrents. `seed` decides every random choice.
     #[must_use]
-    pub fn new(config: Config, _seed: u64) -> Self {
-        Self { config }
+    pub fn new(config: Config, seed: u64) -> Self {
+        Self {
+            shared: Shared::new(config, seed),
+            torrents: BTreeMap::new(),
+            order: Vec::new(),
+            trackers: Trackers::default(),
+            next_tick: Timestamp::ZERO,
+            limits: Limits::default(),
+        }
     }
 
     /// Takes in what has happened.
-    pub fn handle(&mut self, _now: Timestamp, _input: Input) {
-        let _ = &self.config;
+    pub fn handle(&mut self, now: Timestamp, input: Input) {
+        self.shared.advance(now);
+        let touched = match input {
+            Input::Timeout => None,
+            Input::Command(command) => self.command(command),
+            Input::Link { link, event } => self.link_event(link, event),
+            Input::Tracker { tracker, event } => {
+                self.tracker_event(tracker, event);
+                None
+            }
+            Input::Read { token, result } => {
+                self.finish_job(token, |torrent, job, shared| match job {
+                    Job::Serve { link, request } => {
+                        torrent.block_read(link, request, result, shared)
+                    }
+                    Job::ReadLeaf { piece } => torrent.leaf_read(piece, result, shared),
+                    _ => {}
+                })
+            }
+            Input::Written { token, result } => self.finish_job(token, |torrent, job, shared| {
+                if let Job::Store { block, bytes } = job {
+                    torrent.block_written(block, bytes, result, shared);
+                }
+            }),
+            Input::Hashed { token, hash } => {
+                self.finish_job(token, |torrent, job, shared| match job {
+                    Job::Verify { block, bytes } => {
+                        torrent.block_hashed(block, bytes, hash, shared)
+                    }
+                    Job::VerifyInfo { info } => torrent.info_hashed(info, hash, shared),
+                    Job::HashLeaf { piece } => torrent.leaf_hashed(piece, hash, shared),
+                    _ => {}
+                })
+            }
+            Input::Finished { token, result } => self.finish_job(token, |torrent, job, shared| {
+                if let Job::Finish = job {
+                    torrent.files_finished(result, shared);
+                }
+            }),
+        };
+        self.run_timers();
+        if let Some(torrent) = touched.and_then(|touched| self.torrents.get_mut(&touched)) {
+            torrent.report(&mut self.shared);
+        }
     }
 
     /// Returns the next thing to do; `None`: nothing more until the next input.
     pub fn poll_output(&mut self) -> Option<Output> {
-        None
+        self.shared.outputs.pop_front()
     }
 
     /// Returns when [`Input::Timeout`] is due.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Timestamp> {
-        None
+        if self.torrents.is_empty() {
+            return None;
+        }
+        let mut due = self.next_tick;
+        let (mut asked, mut wanting) = (false, false);
+        for torrent in self.torrents.values() {
+            due = torrent.next_due().map_or(due, |torrent| due.min(torrent));
+            let (up, down) = torrent.waits_for_session();
+            asked |= up;
+            wanting |= down;
+        }
+        let opens = self.shared.upload.opens_at().filter(|_| asked);
+        due = opens.map_or(due, |opens| due.min(opens));
+        let opens = self.shared.download.opens_at().filter(|_| wanting);
+        due = opens.map_or(due, |opens| due.min(opens));
+        Some(due)
     }
 
     /// Returns the torrents, in the order in which they were added.
     #[must_use]
     pub fn torrents(&self) -> Vec<InfoHash> {
-        Vec::new()
+        self.order.clone()
     }
 
     /// Describes a torrent.
     #[must_use]
-    pub fn snapshot(&self, _now: Timestamp, _torrent: InfoHash) -> Option<TorrentSnapshot> {
-        None
+    pub fn snapshot(&self, now: Timestamp, torrent: InfoHash) -> Option<TorrentSnapshot> {
+        Some(self.torrents.get(&torrent)?.snapshot(now, &self.trackers))
+    }
+
+    /// Returns the limits of the whole session.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    fn run_timers(&mut self) {
+        let now = self.shared.now;
+        if now < self.next_tick {
+            let due = |torrent: &Torrent| torrent.next_due().is_some_and(|due| due <= now);
+            for torrent in self.torrents.values_mut() {
+                if due(torrent) {
+                    torrent.send_haves(&mut self.shared);
+                    torrent.limits_refilled(&mut self.shared);
+                }
+            }
+            return;
+        }
+        self.next_tick = now + TICK;
+        for tracker in self.trackers.tick(&mut self.shared) {
+            self.shared.output(Output::Tracker {
+                tracker,
+                request: TrackerRequest::Close,
+            });
+            self.tracker_lost(tracker, "it does not answer", Duration::ZERO);
+        }
+        for torrent in self.torrents.values_mut() {
+            torrent.tick(&self.trackers, &mut self.shared);
+            torrent.report(&mut self.shared);
+        }
+    }
+
+    fn command(&mut self, command: Command) -> Option<InfoHash> {
+        match command {
+            Command::AddMetainfo {
+                metainfo,
+                have,
+                trackers,
+                limits,
+            } => {
+                let id = metainfo.info_hash();
+                let name = metainfo.info().name().to_owned();
+                let torrent = self.add(id, name, limits)?;
+                let all: Vec<_> = metainfo
+                    .trackers()
+                    .iter()
+                    .chain(&trackers)
+                    .cloned()
+                    .collect();
+                torrent.set_metainfo(metainfo);
+                if let Some(have) = have {
+                    let torrent = self.torrents.get_mut(&id)?;
+                    torrent.start(have, true, &mut self.shared);
+                }
+                self.add_trackers(id, &all);
+                Some(id)
+            }
+            Command::AddMagnet {
+                magnet,
+                trackers,
+                limits,
+            } => {
+                let id = magnet.info_hash;
+                let name = magnet.name.unwrap_or_else(|| id.to_string());
+                self.add(id, name, limits)?;
+                let all: Vec<_> = magnet.trackers.iter().chain(&trackers).cloned().collect();
+                self.add_trackers(id, &all);
+                Some(id)
+            }
+            Command::Start { torrent, have } => self.on(torrent, |torrent, shared| {
+                torrent.start(have, false, shared)
+            }),
+            Command::Pause { torrent } => self.on(torrent, Torrent::pause),
+            Command::Resume { torrent } => self.on(torrent, Torrent::resume),
+            Command::Remove { torrent } => {
+                self.remove(torrent);
+                None
+            }
+            Command::SetTorrentLimits { torrent, limits } => self.on(torrent, |torrent, shared| {
+                torrent.set_limits(limits, shared)
+            }),
+            Command::SetSessionLimits { limits } => {
+                self.limits = limits;
+                self.shared.upload.set_rate(limits.upload, self.shared.now);
+                self.shared
+                    .download
+                    .set_rate(limits.download, self.shared.now);
+                for torrent in self.torrents.values_mut() {
+                    torrent.limits_changed(&mut self.shared);
+                }
+                None
+            }
+            Command::Shutdown => {
+                for torrent in std::mem::take(&mut self.order) {
+                    self.remove(torrent);
+                }
+                None
+            }
+        }
+    }
+
+    fn on(
+        &mut self,
+        id: InfoHash,
+        act: impl FnOnce(&mut Torrent, &mut Shared),
+    ) -> Option<InfoHash> {
+        act(self.torrents.get_mut(&id)?, &mut self.shared);
+        Some(id)
+    }
+
+    /// Adds a torrent; `None` if it is there already.
+    fn add(&mut self, id: InfoHash, name: String, limits: Limits) -> Option<&mut Torrent> {
+        if self.torrents.contains_key(&id) {
+            return None;
+        }
+        self.order.push(id);
+        self.next_tick = self.shared.now;
+        let torrent = Torrent::new(id, name, limits, &self.shared);
+        Some(self.torrents.entry(id).or_insert(torrent))
+    }
+
+    fn add_trackers(&mut self, id: InfoHash, urls: &[String]) {
+        let Some(torrent) = self.torrents.get_mut(&id) else {
+            return;
+        };
+        for url in urls.iter().take(MAX_TRACKERS) {
+            let tracker = self.trackers.add(url, self.shared.now);
+            torrent
+                .trackers
+                .entry(tracker)
+                .or_insert_with(Announce::new);
+            if self.trackers.is_ready(tracker) {
+                torrent.tracker_is_ready(tracker, &self.shared);
+            }
+        }
+    }
+
+    fn remove(&mut self, id: InfoHash) {
+        let Some(mut torrent) = self.torrents.remove(&id) else {
+            return;
+        };
+        torrent.leave(&self.trackers, &mut self.shared);
+        self.order.retain(|other| *other != id);
+        let torrents = &self.torrents;
+        let used = |tracker| {
+            torrents
+                .values()
+                .any(|torrent| torrent.trackers.contains_key(&tracker))
+        };
+        self.trackers.keep_only(used, &mut self.shared);
+    }
+
+    fn link_event(&mut self, link: LinkId, event: LinkEvent) -> Option<InfoHash> {
+        let id = *self.shared.links.get(&link)?;
+        let torrent = self.torrents.get_mut(&id)?;
+        torrent.handle_link(link, event, &self.trackers, &mut self.shared);
+        Some(id)
+    }
+
+    fn finish_job(
+        &mut self,
+        token: Token,
+        act: impl FnOnce(&mut Torrent, Job, &mut Shared),
+    ) -> Option<InfoHash> {
+        let (id, job) = self.shared.jobs.remove(&token)?;
+        match self.torrents.get_mut(&id) {
+            Some(torrent) => act(torrent, job, &mut self.shared),
+            // Its torrent was removed; what the job held in memory is free now.
+            None => {
+                if let Job::Verify { bytes, .. } | Job::Store { bytes, .. } = job {
+                    self.shared.unstored -= bytes;
+                }
+            }
+        }
+        Some(id)
+    }
+
+    fn tracker_event(&mut self, tracker: TrackerId, event: TrackerEvent) {
+        match event {
+            TrackerEvent::Opened => self.trackers.opened(tracker, &mut self.shared),
+            TrackerEvent::Closed { reason } => self.tracker_lost(tracker, &reason, Duration::ZERO),
+            TrackerEvent::Message(message) => self.tracker_message(tracker, message),
+        }
+    }
+
+    fn tracker_message(&mut self, tracker: TrackerId, message: ServerMessage) {
+        match message {
+            ServerMessage::Welcome {
+                ice_servers,
+                interval_s,
+                ..
+            } => {
+                let interval = Duration::from_secs(interval_s.into());
+                self.trackers.welcomed(tracker, ice_servers, interval);
+                for torrent in self.torrents.values_mut() {
+                    torrent.tracker_is_ready(tracker, &self.shared);
+                    torrent.announce_due(&self.trackers, &mut self.shared);
+                }
+            }
+            ServerMessage::Peers {
+                swarm,
+                peers,
+                seeders,
+                leechers,
+            } => {
+                let interval = self.trackers.interval(tracker);
+                for torrent in self
+                    .torrents
+                    .values_mut()
+                    .filter(|torrent| torrent.swarm() == swarm)
+                {
+                    torrent.introduce(tracker, &peers, &self.shared);
+                    torrent.announced(tracker, seeders, leechers, interval, &self.shared);
+                    torrent.connect_more(&self.trackers, &mut self.shared);
+                    torrent.report(&mut self.shared);
+                }
+            }
+            ServerMessage::Signal {
+                swarm,
+                from,
+                offer,
+                signal,
+            } => {
+                let torrent = self
+                    .torrents
+                    .values_mut()
+                    .find(|torrent| torrent.swarm() == swarm);
+                if let Some(torrent) = torrent {
+                    torrent.handle_signal(
+                        tracker,
+                        from,
+                        offer,
+                        signal,
+                        &self.trackers,
+                        &mut self.shared,
+                    );
+                }
+            }
+            ServerMessage::Error {
+                code,
+                message,
+                retry_after_s,
+                swarm,
+                peer,
+            } => {
+                let retry = Duration::from_secs(retry_after_s.unwrap_or(0).into());
+                self.tracker_error(tracker, code, &message, retry, (swarm, peer));
+            }
+            _ => {}
+        }
+    }
+
+    fn tracker_error(
+        &mut self,
+        tracker: TrackerId,
+        code: ErrorCode,
+        message: &str,
+        retry: Duration,
+        about: (Option<shoal_protocol::SwarmId>, Option<PeerId>),
+    ) {
+        let about_swarm = |torrent: &Torrent| about.0.is_none_or(|swarm| torrent.swarm() == swarm);
+        match (code, about.1) {
+            (ErrorCode::NoSuchPeer, Some(peer)) => {
+                for torrent in self
+                    .torrents
+                    .values_mut()
+                    .filter(|torrent| about_swarm(torrent))
+                {
+                    torrent.peer_is_unknown(peer, &mut self.shared);
+                }
+            }
+            (ErrorCode::NotAMember, _) => {
+                for torrent in self
+                    .torrents
+                    .values_mut()
+                    .filter(|torrent| about_swarm(torrent))
+                {
+                    torrent.tracker_is_ready(tracker, &self.shared);
+                }
+            }
+            (
+                ErrorCode::PeerIdTaken | ErrorCode::UnsupportedVersion | ErrorCode::ShuttingDown,
+                _,
+            ) => {
+                self.shared.output(Output::Tracker {
+                    tracker,
+                    request: TrackerRequest::Close,
+                });
+                self.tracker_lost(tracker, message, retry);
+            }
+            _ => {
+                tracing::warn!(message, "a tracker has refused something");
+                let again = self.shared.now + retry.max(Duration::from_secs(5));
+                for torrent in self.torrents.values_mut() {
+                    if about.0.is_some_and(|swarm| torrent.swarm() == swarm) {
+                        torrent.tracker_failed(tracker, message, Some(again));
+                    }
+                }
+            }
+        }
+    }
+
+    fn tracker_lost(&mut self, tracker: TrackerId, reason: &str, at_least: Duration) {
+        let was_ready = self.trackers.is_ready(tracker);
+        self.trackers.failed(tracker, at_least, &mut self.shared);
+        let url = self.trackers.url(tracker).to_owned();
+        for torrent in self.torrents.values_mut() {
+            if torrent.trackers.contains_key(&tracker) {
+                torrent.tracker_failed(tracker, reason, None);
+            }
+        }
+        if was_ready {
+            self.shared.event(Event::Error {
+                torrent: None,
+                kind: "tracker",
+                message: format!("{url} is gone: {reason}"),
+            });
+        }
     }
 }

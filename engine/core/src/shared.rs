@@ -1,0 +1,117 @@
+//! What all torrents of a session share: time, randomness, limits, and the table of what is under way.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use bytes::Bytes;
+use rand::{RngCore, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use shoal_protocol::wire::BlockRequest;
+use shoal_protocol::{BlockRef, InfoHash, OfferId, PieceIndex};
+
+use crate::io::{Event, LinkId, Output, Token};
+use crate::limiter::Bucket;
+use crate::limits::Rate;
+use crate::session::Config;
+use crate::time::Timestamp;
+
+/// Bytes of downloaded blocks that may be under verification or being written, all torrents together.
+/// Above that nothing is requested, so a slow disk slows the download instead of filling memory.
+pub(crate) const MAX_UNSTORED: usize = 8 << 20;
+
+/// What the torrents of a session share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) config: Config,
+    pub(crate) rng: ChaCha8Rng,
+    pub(crate) now: Timestamp,
+    pub(crate) outputs: VecDeque<Output>,
+    pub(crate) jobs: BTreeMap<Token, (InfoHash, Job)>,
+    pub(crate) links: BTreeMap<LinkId, InfoHash>,
+    pub(crate) upload: Bucket,
+    pub(crate) download: Bucket,
+    /// Bytes that are under verification or being written.
+    pub(crate) unstored: usize,
+    next_link: u64,
+    next_token: u64,
+}
+
+/// What an answer of the caller is for.
+#[derive(Debug)]
+pub(crate) enum Job {
+    /// A block that a peer has asked for.
+    Serve { link: LinkId, request: BlockRequest },
+    /// A block that has arrived is hashed.
+    Verify { block: BlockRef, bytes: usize },
+    /// A verified block is written.
+    Store { block: BlockRef, bytes: usize },
+    /// The info dictionary is hashed.
+    VerifyInfo { info: Bytes },
+    /// A block is read to be hashed for a peer.
+    ReadLeaf { piece: PieceIndex },
+    /// A block is hashed for a peer.
+    HashLeaf { piece: PieceIndex },
+    /// The files get their final names.
+    Finish,
+}
+
+impl Shared {
+    pub(crate) fn new(config: Config, seed: u64) -> Self {
+        Self {
+            config,
+            rng: ChaCha8Rng::seed_from_u64(seed),
+            now: Timestamp::ZERO,
+            outputs: VecDeque::new(),
+            jobs: BTreeMap::new(),
+            links: BTreeMap::new(),
+            upload: Bucket::new(Rate::UNLIMITED, Timestamp::ZERO),
+            download: Bucket::new(Rate::UNLIMITED, Timestamp::ZERO),
+            unstored: 0,
+            next_link: 0,
+            next_token: 0,
+        }
+    }
+
+    /// Moves the clock; it never goes back.
+    pub(crate) fn advance(&mut self, now: Timestamp) {
+        self.now = self.now.max(now);
+        self.upload.refill(self.now);
+        self.download.refill(self.now);
+    }
+
+    pub(crate) fn output(&mut self, output: Output) {
+        self.outputs.push_back(output);
+    }
+
+    pub(crate) fn event(&mut self, event: Event) {
+        self.output(Output::Event(event));
+    }
+
+    /// Makes a link's name.
+    pub(crate) fn new_link(&mut self, torrent: InfoHash) -> LinkId {
+        self.next_link += 1;
+        let link = LinkId(self.next_link);
+        self.links.insert(link, torrent);
+        link
+    }
+
+    /// Makes the name of an attempt to connect.
+    pub(crate) fn new_offer(&mut self) -> OfferId {
+        let mut id = [0; OfferId::LEN];
+        self.rng.fill_bytes(&mut id);
+        OfferId::new(id)
+    }
+
+    /// Notes what an answer will be for.
+    pub(crate) fn job(&mut self, torrent: InfoHash, job: Job) -> Token {
+        self.next_token += 1;
+        let token = Token(self.next_token);
+        self.jobs.insert(token, (torrent, job));
+        token
+    }
+
+    /// Closes a link.
+    pub(crate) fn disconnect(&mut self, link: LinkId) {
+        self.links.remove(&link);
+        self.output(Output::Disconnect { link });
+    }
+}

@@ -1,0 +1,249 @@
+//! One torrent and its swarm.
+//!
+//! The parts, each in its own file: [`connect`] finds peers and settles who calls whom, [`messages`]
+//! takes the peer wire apart, [`metadata`] gets a magnet's metainfo, [`request`] decides what to ask of
+//! whom, [`verify`] takes blocks from arrival to storage, [`serve`] gives to others, [`hashes`] answers
+//! for Merkle trees, [`upkeep`] is what time does, [`report`] is what people see.
+
+mod connect;
+mod hashes;
+mod messages;
+mod metadata;
+mod report;
+mod request;
+mod serve;
+mod upkeep;
+mod verify;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use shoal_protocol::metainfo::Metainfo;
+use shoal_protocol::{InfoHash, PeerId, PieceIndex, SwarmId};
+
+use self::connect::Contact;
+use self::metadata::Fetch;
+use crate::assembly::OpenPiece;
+use crate::bitfield::Bitfield;
+use crate::io::{LinkId, Output, TrackerId};
+use crate::leaves::LeafStore;
+use crate::limiter::Bucket;
+use crate::limits::Limits;
+use crate::peer::Peer;
+use crate::picker::Picker;
+use crate::rate::Meter;
+use crate::shared::{Job, Shared};
+use crate::snapshot::{TorrentState, TrackerState};
+use crate::steering::Untold;
+use crate::time::Timestamp;
+
+/// A torrent.
+#[derive(Debug)]
+pub(crate) struct Torrent {
+    pub(crate) info_hash: InfoHash,
+    name: String,
+    metainfo: Option<Arc<Metainfo>>,
+    /// While the metainfo is missing.
+    fetch: Option<Fetch>,
+    /// Once storage is ready.
+    content: Option<Content>,
+    /// It was complete when it was added.
+    shared_by_us: bool,
+    ending: Ending,
+    paused: bool,
+    fault: Option<String>,
+
+    peers: BTreeMap<LinkId, Peer>,
+    contacts: BTreeMap<PeerId, Contact>,
+    pub(crate) trackers: BTreeMap<TrackerId, Announce>,
+
+    limits: Limits,
+    upload: Bucket,
+    download: Bucket,
+    uploaded: Meter,
+    downloaded: Meter,
+    wasted: u64,
+
+    /// Who was served last, for turns.
+    served_last: LinkId,
+    /// When coalesced *have*s are due.
+    haves_due: Option<Timestamp>,
+    /// What was reported last.
+    reported: Option<(TorrentState, Option<String>)>,
+}
+
+/// What is here, and what is on its way.
+#[derive(Debug)]
+struct Content {
+    metainfo: Arc<Metainfo>,
+    have: Bitfield,
+    have_bytes: u64,
+    picker: Picker,
+    open: BTreeMap<PieceIndex, OpenPiece>,
+    leaves: LeafStore,
+    /// Pieces that could be suggested.
+    untold: Untold,
+}
+
+/// How far the end of a download is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    Missing,
+    /// The files get their final names.
+    Finishing,
+    Finished,
+}
+
+/// A torrent's standing at a tracker.
+#[derive(Clone, Debug)]
+pub(crate) struct Announce {
+    pub(crate) state: TrackerState,
+    /// When to announce again; `None` while an answer is awaited or the tracker is down.
+    pub(crate) due: Option<Timestamp>,
+    pub(crate) joined: bool,
+    pub(crate) seeders: u32,
+    pub(crate) leechers: u32,
+}
+
+impl Torrent {
+    pub(crate) fn new(info_hash: InfoHash, name: String, limits: Limits, shared: &Shared) -> Self {
+        Self {
+            info_hash,
+            name,
+            metainfo: None,
+            fetch: Some(Fetch::default()),
+            content: None,
+            shared_by_us: false,
+            ending: Ending::Missing,
+            paused: false,
+            fault: None,
+            peers: BTreeMap::new(),
+            contacts: BTreeMap::new(),
+            trackers: BTreeMap::new(),
+            limits,
+            upload: Bucket::new(limits.upload, shared.now),
+            download: Bucket::new(limits.download, shared.now),
+            uploaded: Meter::default(),
+            downloaded: Meter::default(),
+            wasted: 0,
+            served_last: LinkId(0),
+            haves_due: None,
+            reported: None,
+        }
+    }
+
+    pub(crate) fn swarm(&self) -> SwarmId {
+        self.info_hash.swarm_id()
+    }
+
+    /// Makes the metainfo known.
+    pub(crate) fn set_metainfo(&mut self, metainfo: Arc<Metainfo>) {
+        metainfo.info().name().clone_into(&mut self.name);
+        self.metainfo = Some(metainfo);
+        self.fetch = None;
+    }
+
+    /// Storage is ready.
+    pub(crate) fn start(&mut self, have: Bitfield, fresh: bool, shared: &mut Shared) {
+        let Some(metainfo) = self.metainfo.clone() else {
+            return;
+        };
+        let info = metainfo.info();
+        if self.content.is_some() || have.len() != info.piece_count() {
+            return;
+        }
+        if have.is_full() {
+            self.shared_by_us = fresh;
+            self.ending = Ending::Finished;
+        }
+        let missing = info.pieces().filter(|piece| !have.contains(*piece));
+        let picker = Picker::new(info.piece_count(), missing, &mut shared.rng);
+        let have_bytes = info
+            .pieces()
+            .filter(|piece| have.contains(*piece))
+            .map(|piece| u64::from(info.piece_span(piece).length))
+            .sum();
+        let untold = Untold::new(info.pieces().filter(|piece| have.contains(*piece)));
+        self.content = Some(Content {
+            have,
+            have_bytes,
+            picker,
+            open: BTreeMap::new(),
+            leaves: LeafStore::default(),
+            untold,
+            metainfo,
+        });
+        self.greet_all(shared);
+        self.finish_if_complete(shared);
+        self.fill_all(shared);
+    }
+
+    pub(crate) fn pause(&mut self, shared: &mut Shared) {
+        self.paused = true;
+        let links: Vec<_> = self.peers.keys().copied().collect();
+        for link in links {
+            self.release_requests(link, true, shared);
+        }
+        self.rechoke(shared);
+        self.flush_all(shared);
+    }
+
+    pub(crate) fn resume(&mut self, shared: &mut Shared) {
+        self.paused = false;
+        self.fault = None;
+        self.finish_if_complete(shared);
+        self.rechoke(shared);
+        self.fill_all(shared);
+        self.flush_all(shared);
+    }
+
+    pub(crate) fn set_limits(&mut self, limits: Limits, shared: &mut Shared) {
+        self.limits = limits;
+        self.upload.set_rate(limits.upload, shared.now);
+        self.download.set_rate(limits.download, shared.now);
+        self.limits_changed(shared);
+    }
+
+    /// A limit of this torrent or of the session has changed.
+    pub(crate) fn limits_changed(&mut self, shared: &mut Shared) {
+        self.rechoke(shared);
+        self.fill_all(shared);
+        self.serve(shared);
+        self.flush_all(shared);
+    }
+
+    /// Nothing is requested or served.
+    fn is_halted(&self) -> bool {
+        self.paused || self.fault.is_some()
+    }
+
+    /// Stops with a fault, which [`Self::resume`] clears.
+    fn fail(&mut self, fault: String, shared: &mut Shared) {
+        if self.fault.is_some() {
+            return;
+        }
+        self.fault = Some(fault);
+        let links: Vec<_> = self.peers.keys().copied().collect();
+        for link in links {
+            self.release_requests(link, true, shared);
+        }
+        self.rechoke(shared);
+        self.flush_all(shared);
+    }
+
+    /// Asks for the files' final names once everything is stored.
+    fn finish_if_complete(&mut self, shared: &mut Shared) {
+        let complete = self
+            .content
+            .as_ref()
+            .is_some_and(|content| content.have.is_full());
+        if complete && self.ending == Ending::Missing && !self.is_halted() {
+            self.ending = Ending::Finishing;
+            let token = shared.job(self.info_hash, Job::Finish);
+            shared.output(Output::Finish {
+                token,
+                torrent: self.info_hash,
+            });
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! What people see of a torrent.
+
+use std::time::Duration;
+
+use super::{Content, Ending, Torrent};
+use crate::bitfield::Bitfield;
+use crate::io::Event;
+use crate::peer::Peer;
+use crate::shared::Shared;
+use crate::snapshot::{PeerSnapshot, TorrentSnapshot, TorrentState, TrackerSnapshot};
+use crate::time::Timestamp;
+use crate::trackers::Trackers;
+
+/// Without a block for this long a download is stalled.
+const STALLED_AFTER: Duration = Duration::from_secs(5);
+
+impl Torrent {
+    /// Describes the torrent.
+    pub(crate) fn snapshot(&self, now: Timestamp, trackers: &Trackers) -> TorrentSnapshot {
+        let (state, reason) = self.state(now);
+        let total_bytes = self
+            .metainfo
+            .as_ref()
+            .map(|metainfo| metainfo.info().total_length());
+        let content = self.content.as_ref();
+        let have_bytes = content.map_or(0, |content| content.have_bytes);
+        let download_rate = self.downloaded.rate(now);
+        let left = total_bytes.map_or(0, |total| total - have_bytes);
+        TorrentSnapshot {
+            info_hash: self.info_hash,
+            name: self.name.clone(),
+            state,
+            reason,
+            have_bytes,
+            total_bytes,
+            downloaded_bytes: self.downloaded.total(),
+            uploaded_bytes: self.uploaded.total(),
+            wasted_bytes: self.wasted,
+            download_rate,
+            upload_rate: self.uploaded.rate(now),
+            availability: content.map_or(0.0, |content| content.availability()),
+            eta_s: (left > 0 && download_rate > 0).then(|| left.div_ceil(download_rate)),
+            limits: self.limits,
+            have: content.map_or_else(Bitfield::default, |content| content.have.clone()),
+            active: content.map_or_else(Bitfield::default, Content::active),
+            copies: content.map_or_else(Vec::new, Content::copies),
+            peers: self
+                .peers
+                .values()
+                .filter(|peer| peer.is_ready())
+                .map(|peer| describe(peer, now))
+                .collect(),
+            trackers: self.tracker_snapshots(trackers),
+        }
+    }
+
+    /// Reports the state if it has changed.
+    pub(crate) fn report(&mut self, shared: &mut Shared) {
+        let current = self.state(shared.now);
+        if self.reported.as_ref() != Some(&current) {
+            let (state, reason) = current.clone();
+            self.reported = Some(current);
+            shared.event(Event::State {
+                torrent: self.info_hash,
+                state,
+                reason,
+            });
+        }
+    }
+
+    fn state(&self, now: Timestamp) -> (TorrentState, Option<String>) {
+        if let Some(fault) = &self.fault {
+            return (TorrentState::Error, Some(fault.clone()));
+        }
+        if self.paused {
+            return (TorrentState::Paused, None);
+        }
+        let ready = self.peers.values().filter(|peer| peer.is_ready()).count();
+        let Some(content) = &self.content else {
+            return match (&self.metainfo, self.peers.is_empty()) {
+                (Some(_), _) => (TorrentState::Preparing, None),
+                (None, true) => (TorrentState::FindingPeers, self.tracker_trouble()),
+                (None, false) => (TorrentState::Connecting, None),
+            };
+        };
+        match self.ending {
+            Ending::Finished if self.shared_by_us => (TorrentState::Seeding, None),
+            Ending::Finished => (TorrentState::Complete, None),
+            Ending::Finishing => (TorrentState::Checking, None),
+            Ending::Missing if self.peers.is_empty() => {
+                (TorrentState::FindingPeers, self.tracker_trouble())
+            }
+            Ending::Missing if ready == 0 => (TorrentState::Connecting, None),
+            Ending::Missing => self.progress_state(content, now),
+        }
+    }
+
+    fn progress_state(&self, content: &Content, now: Timestamp) -> (TorrentState, Option<String>) {
+        let peers = self.peers.values().filter(|peer| peer.is_ready());
+        let moving = peers.clone().any(|peer| {
+            peer.download.meter.total() > 0 && now.since(peer.download.progress) < STALLED_AFTER
+                || now.since(peer.download.progress) < STALLED_AFTER
+                    && !peer.download.requests.is_empty()
+        });
+        if moving {
+            return (TorrentState::Downloading, None);
+        }
+        let offered = peers.clone().any(|peer| peer.we_want);
+        let reason = if self.limits.download.is_paused() {
+            "the download limit is 0"
+        } else if !offered {
+            "nobody who is here has the missing parts"
+        } else {
+            "those who have the missing parts are not sending"
+        };
+        let _ = content;
+        (TorrentState::Stalled, Some(reason.to_owned()))
+    }
+
+    fn tracker_trouble(&self) -> Option<String> {
+        let failed = |announce: &super::Announce| match &announce.state {
+            crate::snapshot::TrackerState::Failed { reason } => Some(reason.clone()),
+            _ => None,
+        };
+        let reasons: Option<Vec<_>> = self.trackers.values().map(failed).collect();
+        match reasons {
+            Some(reasons) if reasons.is_empty() => Some("no tracker is named".to_owned()),
+            Some(reasons) => reasons
+                .into_iter()
+                .next()
+                .map(|reason| format!("the tracker cannot be reached: {reason}")),
+            None => None,
+        }
+    }
+
+    fn tracker_snapshots(&self, trackers: &Trackers) -> Vec<TrackerSnapshot> {
+        let all = self.trackers.iter().map(|(id, announce)| TrackerSnapshot {
+            url: trackers.url(*id).to_owned(),
+            state: announce.state.clone(),
+            seeders: announce.seeders,
+            leechers: announce.leechers,
+        });
+        all.collect()
+    }
+}
+
+impl Content {
+    /// Copies in the swarm as seen from here: whole ones, and the share of pieces that have one more.
+    fn availability(&self) -> f32 {
+        let pieces = self.have.len();
+        let copies = self.copies_with_ours();
+        let Some(least) = copies.clone().min() else {
+            return 1.0;
+        };
+        let above = copies.filter(|copies| *copies > least).count();
+        f32::from(least) + above as f32 / pieces as f32
+    }
+
+    fn copies_with_ours(&self) -> impl Iterator<Item = u16> + Clone + '_ {
+        let pieces = self.metainfo.info().pieces();
+        pieces.map(|piece| {
+            self.picker
+                .copies(piece)
+                .saturating_add(u16::from(self.have.contains(piece)))
+        })
+    }
+
+    fn copies(&self) -> Vec<u8> {
+        let pieces = self.metainfo.info().pieces();
+        pieces
+            .map(|piece| u8::try_from(self.picker.copies(piece)).unwrap_or(u8::MAX))
+            .collect()
+    }
+
+    fn active(&self) -> Bitfield {
+        let mut active = Bitfield::new(self.have.len());
+        for piece in self.open.keys() {
+            active.insert(*piece);
+        }
+        active
+    }
+}
+
+fn describe(peer: &Peer, now: Timestamp) -> PeerSnapshot {
+    PeerSnapshot {
+        peer: peer.id,
+        client: peer.extensions.client.clone(),
+        route: peer.route,
+        have: peer.have().cloned().unwrap_or_default(),
+        download_rate: peer.download.meter.rate(now),
+        upload_rate: peer.upload.meter.rate(now),
+        downloaded_bytes: peer.download.meter.total(),
+        uploaded_bytes: peer.upload.meter.total(),
+    }
+}

@@ -1,0 +1,329 @@
+//! What time does: deadlines, silence, keep-alives, lost requests, coalesced *have*s, and announces.
+
+use std::time::Duration;
+
+use shoal_protocol::tracker::{AnnounceEvent, ClientMessage};
+use shoal_protocol::wire::Message;
+
+use super::connect::MAX_NEIGHBOURS;
+use super::{Announce, Ending, Torrent};
+use crate::assembly::Leaves;
+use crate::io::{LinkId, Output, TrackerId, TrackerRequest};
+use crate::shared::Shared;
+use crate::snapshot::TrackerState;
+use crate::time::Timestamp;
+use crate::trackers::Trackers;
+
+/// A peer that is silent this long is gone: a data channel does not tell that the other side was killed.
+const SILENCE: Duration = Duration::from_secs(25);
+
+/// How often something is sent, if only a keep-alive.
+const KEEP_ALIVE: Duration = Duration::from_secs(8);
+
+/// How long block hashes may take.
+const LEAF_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How soon to ask a tracker again while we know nobody.
+const LONELY_INTERVAL: Duration = Duration::from_secs(15);
+
+/// Peers that a tracker is asked for at once.
+const WANT: usize = 10;
+
+impl Torrent {
+    /// Does what is due. Called a few times a second.
+    pub(crate) fn tick(&mut self, trackers: &Trackers, shared: &mut Shared) {
+        self.upload.refill(shared.now);
+        self.download.refill(shared.now);
+        let links: Vec<_> = self.peers.keys().copied().collect();
+        for link in links {
+            self.check_peer(link, shared);
+        }
+        self.check_leaves(shared);
+        self.check_metadata(shared);
+        self.send_haves(shared);
+        self.announce_due(trackers, shared);
+        self.connect_more(trackers, shared);
+        self.rechoke(shared);
+        self.fill_all(shared);
+        self.serve(shared);
+        self.flush_all(shared);
+    }
+
+    /// Refills the limits, and goes on where they had stopped.
+    pub(crate) fn limits_refilled(&mut self, shared: &mut Shared) {
+        let (up, down) = (self.upload.is_open(), self.download.is_open());
+        self.upload.refill(shared.now);
+        self.download.refill(shared.now);
+        if self.download.is_open() || !down {
+            self.fill_all(shared);
+        }
+        if self.upload.is_open() || !up {
+            self.serve(shared);
+        }
+        self.flush_all(shared);
+    }
+
+    /// Returns when something is due before the next tick.
+    pub(crate) fn next_due(&self) -> Option<Timestamp> {
+        if self.content.is_none() {
+            return None;
+        }
+        let waits = |queue: bool, opens: Option<Timestamp>| opens.filter(|_| queue);
+        let asked = self
+            .peers
+            .values()
+            .any(|peer| !peer.upload.queue.is_empty());
+        let wanting = self
+            .peers
+            .values()
+            .any(|peer| peer.we_want && !peer.chokes_us);
+        [
+            self.haves_due,
+            waits(asked, self.upload.opens_at()),
+            waits(wanting, self.download.opens_at()),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    /// Returns whether a limit of the session holds something up here.
+    pub(crate) fn waits_for_session(&self) -> (bool, bool) {
+        (
+            self.peers
+                .values()
+                .any(|peer| !peer.upload.queue.is_empty()),
+            self.peers
+                .values()
+                .any(|peer| peer.we_want && !peer.chokes_us),
+        )
+    }
+
+    /// Tells peers of the pieces that have come since last time.
+    pub(crate) fn send_haves(&mut self, shared: &mut Shared) {
+        if self.haves_due.is_none_or(|due| due > shared.now) {
+            return;
+        }
+        self.haves_due = None;
+        let mut told = Vec::new();
+        for peer in self
+            .peers
+            .values_mut()
+            .filter(|peer| !peer.haves.is_empty())
+        {
+            for piece in std::mem::take(&mut peer.haves) {
+                peer.outbox.push(&Message::Have(piece));
+            }
+            told.push(peer.link);
+        }
+        for link in told {
+            self.flush(link, shared);
+        }
+    }
+
+    /// The tracker can be spoken to (again): every torrent joins its swarm there.
+    pub(crate) fn tracker_is_ready(&mut self, tracker: TrackerId, shared: &Shared) {
+        if let Some(announce) = self.trackers.get_mut(&tracker) {
+            announce.joined = false;
+            announce.due = Some(shared.now);
+        }
+    }
+
+    /// The tracker is out of reach, or has refused.
+    pub(crate) fn tracker_failed(
+        &mut self,
+        tracker: TrackerId,
+        reason: &str,
+        retry: Option<Timestamp>,
+    ) {
+        if let Some(announce) = self.trackers.get_mut(&tracker) {
+            announce.state = TrackerState::Failed {
+                reason: reason.to_owned(),
+            };
+            announce.due = retry;
+        }
+    }
+
+    /// The tracker has answered an announce.
+    pub(crate) fn announced(
+        &mut self,
+        tracker: TrackerId,
+        seeders: u32,
+        leechers: u32,
+        interval: Duration,
+        shared: &Shared,
+    ) {
+        let lonely = self.peers.is_empty();
+        if let Some(announce) = self.trackers.get_mut(&tracker) {
+            announce.state = TrackerState::Working;
+            announce.seeders = seeders;
+            announce.leechers = leechers;
+            let interval = if lonely {
+                interval.min(LONELY_INTERVAL)
+            } else {
+                interval
+            };
+            announce.due = Some(shared.now + interval);
+        }
+    }
+
+    /// Announces where it is due.
+    pub(crate) fn announce_due(&mut self, trackers: &Trackers, shared: &mut Shared) {
+        let due: Vec<_> = self
+            .trackers
+            .iter()
+            .filter(|(id, announce)| {
+                trackers.is_ready(**id) && announce.due.is_some_and(|due| due <= shared.now)
+            })
+            .map(|(id, announce)| (*id, announce.joined))
+            .collect();
+        for (id, joined) in due {
+            let event = if joined {
+                AnnounceEvent::Interval
+            } else {
+                AnnounceEvent::Started
+            };
+            self.announce(id, event, shared);
+        }
+    }
+
+    /// Tells all trackers that we have become a seeder.
+    pub(super) fn announce_completion(&mut self, shared: &mut Shared) {
+        let joined = self.trackers.iter().filter(|(_, announce)| announce.joined);
+        let joined: Vec<_> = joined.map(|(id, _)| *id).collect();
+        for id in joined {
+            self.announce(id, AnnounceEvent::Completed, shared);
+        }
+    }
+
+    /// Leaves all swarms and closes all links.
+    pub(crate) fn leave(&mut self, trackers: &Trackers, shared: &mut Shared) {
+        let joined: Vec<_> = self
+            .trackers
+            .iter()
+            .filter(|(id, announce)| announce.joined && trackers.is_ready(**id))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in joined {
+            self.announce(id, AnnounceEvent::Stopped, shared);
+        }
+        let links: Vec<_> = self.peers.keys().copied().collect();
+        self.paused = true;
+        for link in links {
+            self.drop_peer(link, "we are leaving", shared);
+        }
+    }
+
+    fn announce(&mut self, tracker: TrackerId, event: AnnounceEvent, shared: &mut Shared) {
+        let left = self.bytes_left();
+        let missing = MAX_NEIGHBOURS.saturating_sub(self.peers.len()).min(WANT);
+        let swarm = self.swarm();
+        let seeding = self.ending == Ending::Finished;
+        let Some(announce) = self.trackers.get_mut(&tracker) else {
+            return;
+        };
+        announce.joined = event != AnnounceEvent::Stopped;
+        // An answer sets the next time; without one, the tracker will be found dead.
+        announce.due = Some(shared.now + Duration::from_secs(60));
+        // A seeder waits to be called, others are introduced to it.
+        let want =
+            if event == AnnounceEvent::Stopped || (seeding && event == AnnounceEvent::Completed) {
+                0
+            } else {
+                missing
+            };
+        let message = ClientMessage::Announce {
+            swarm,
+            event,
+            left,
+            want: u8::try_from(want).unwrap_or(u8::MAX),
+        };
+        shared.output(Output::Tracker {
+            tracker,
+            request: TrackerRequest::Send(message),
+        });
+    }
+
+    fn bytes_left(&self) -> Option<u64> {
+        let total = self.metainfo.as_ref()?.info().total_length();
+        let have = self
+            .content
+            .as_ref()
+            .map_or(0, |content| content.have_bytes);
+        Some(total - have.min(total))
+    }
+
+    fn check_peer(&mut self, link: LinkId, shared: &mut Shared) {
+        let Some(peer) = self.peers.get_mut(&link) else {
+            return;
+        };
+        let now = shared.now;
+        if !peer.is_ready() {
+            if peer.deadline <= now {
+                self.drop_peer(link, "the connection did not come about in time", shared);
+            }
+            return;
+        }
+        if now.since(peer.last_received) > SILENCE {
+            return self.drop_peer(link, "the peer has fallen silent", shared);
+        }
+        if now.since(peer.last_sent) > KEEP_ALIVE {
+            peer.outbox.push(&Message::KeepAlive);
+        }
+        if peer.download.is_stuck(now) {
+            peer.download.snubbed = true;
+            peer.download.progress = now;
+            self.hand_over(link, shared);
+        }
+        self.steer(link, shared);
+    }
+
+    /// Takes requests from a stuck peer as far as somebody else can answer them.
+    fn hand_over(&mut self, link: LinkId, shared: &mut Shared) {
+        let Some(peer) = self.peers.get(&link) else {
+            return;
+        };
+        let elsewhere = |block: &shoal_protocol::BlockRef| {
+            self.peers.values().any(|other| {
+                other.link != link
+                    && other.is_ready()
+                    && !other.chokes_us
+                    && !other.download.snubbed
+                    && other.has(block.piece)
+            })
+        };
+        if peer.download.requests.keys().any(elsewhere) {
+            self.release_requests(link, true, shared);
+            self.flush(link, shared);
+        }
+    }
+
+    fn check_leaves(&mut self, shared: &mut Shared) {
+        let late: Vec<_> = self
+            .content
+            .iter()
+            .flat_map(|content| content.open.values())
+            .filter_map(|open| match &open.leaves {
+                Leaves::Asked { request, link, at } if shared.now.since(*at) > LEAF_TIMEOUT => {
+                    Some((*link, *request))
+                }
+                _ => None,
+            })
+            .collect();
+        for (link, request) in late {
+            self.leaves_refused(link, shared, |asked| *asked == request);
+        }
+    }
+}
+
+impl Announce {
+    pub(crate) fn new() -> Self {
+        Self {
+            state: TrackerState::Connecting,
+            due: None,
+            joined: false,
+            seeders: 0,
+            leechers: 0,
+        }
+    }
+}
