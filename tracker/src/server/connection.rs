@@ -1,0 +1,225 @@
+//! One WebSocket: reads messages at a bounded rate, sends what its queue holds, pings, and keeps the
+//! deadlines (hello, silence, a receiver that takes nothing).
+
+use std::future::pending;
+use std::time::{Duration, Instant};
+
+use futures_util::{SinkExt, StreamExt};
+use shoal_protocol::tracker::ClientMessage;
+use tokio::io::AsyncReadExt;
+use tokio::time::{sleep_until, timeout};
+use tokio_tungstenite::tungstenite::error::CapacityError;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::{Bytes, Error, Message, Utf8Bytes};
+
+use super::hub::Hub;
+use super::outbox::Inbox;
+use super::rate::Rate;
+use super::upgrade::Socket;
+use crate::registry::{CloseReason, ConnectionId};
+use crate::settings::Limits;
+
+/// A WebSocket and what the tracker knows of its pace.
+struct Connection<'a> {
+    id: ConnectionId,
+    socket: Socket,
+    inbox: Inbox,
+    hub: &'a Hub,
+    limits: &'a Limits,
+    rate: Rate,
+    deadlines: Deadlines,
+}
+
+/// When something must have happened.
+struct Deadlines {
+    /// The hello must have come; `None` once it was looked at.
+    hello: Option<Instant>,
+    /// Something must have been heard.
+    idle: Instant,
+    /// A ping is due.
+    ping: Instant,
+}
+
+/// How a connection ends.
+enum End {
+    /// Nothing more can be said: the other side has closed, or the socket is broken.
+    Gone,
+    /// To be closed with a reason.
+    Close(CloseFrame),
+}
+
+/// Talks to one peer until it is gone or sent away.
+pub(super) async fn run(socket: Socket, hub: &Hub, limits: &Limits) {
+    let now = Instant::now();
+    let Some((id, inbox)) = hub.connect() else {
+        return close(
+            socket,
+            close_frame_for(Some(CloseReason::ShuttingDown)),
+            limits,
+        )
+        .await;
+    };
+    let mut connection = Connection {
+        id,
+        socket,
+        inbox,
+        hub,
+        limits,
+        rate: Rate::new(now, limits.messages_per_second, limits.message_burst),
+        deadlines: Deadlines {
+            hello: Some(now + limits.hello_timeout),
+            idle: now + limits.idle_timeout,
+            ping: now + limits.ping_interval,
+        },
+    };
+    let end = connection.talk().await;
+    hub.disconnect(id);
+    if let End::Close(frame) = end {
+        close(connection.socket, frame, limits).await;
+    }
+}
+
+impl Connection<'_> {
+    async fn talk(&mut self) -> End {
+        loop {
+            let now = Instant::now();
+            let read_after = self.rate.wait_until(now);
+            let result = tokio::select! {
+                message = self.inbox.recv() => match message {
+                    Some(message) => self.send(Message::Binary(message.encode())).await,
+                    None => Err(End::Close(close_frame_for(self.inbox.close_reason()))),
+                },
+                frame = self.socket.next(), if read_after.is_none() => self.handle(frame).await,
+                () = until(read_after) => Ok(()),
+                () = until(Some(self.deadlines.next())) => self.handle_deadline().await,
+            };
+            if let Err(end) = result {
+                return end;
+            }
+        }
+    }
+
+    async fn handle(&mut self, frame: Option<Result<Message, Error>>) -> Result<(), End> {
+        let now = Instant::now();
+        self.rate.spend(now);
+        self.deadlines.idle = now + self.limits.idle_timeout;
+        match frame {
+            Some(Ok(Message::Binary(frame))) => {
+                self.hub.receive(self.id, ClientMessage::decode(&frame));
+                Ok(())
+            }
+            Some(Ok(Message::Text(_))) => {
+                self.send(Message::Text(Utf8Bytes::from_static(NO_JSON)))
+                    .await?;
+                Err(End::Close(close_frame(CloseCode::Unsupported, "no JSON")))
+            }
+            // tungstenite answers pings.
+            Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => Ok(()),
+            Some(Err(Error::Capacity(CapacityError::MessageTooLong { .. }))) => Err(End::Close(
+                close_frame(CloseCode::Size, "a message is too long"),
+            )),
+            Some(Ok(Message::Close(_)) | Err(_)) | None => Err(End::Gone),
+        }
+    }
+
+    async fn handle_deadline(&mut self) -> Result<(), End> {
+        let now = Instant::now();
+        if self.deadlines.hello.is_some_and(|hello| hello <= now) {
+            self.deadlines.hello = None;
+            self.hub.hello_timeout(self.id);
+        }
+        if self.deadlines.idle <= now {
+            return Err(End::Close(close_frame(CloseCode::Away, "nothing heard")));
+        }
+        if self.deadlines.ping <= now {
+            self.deadlines.ping = now + self.limits.ping_interval;
+            self.send(Message::Ping(Bytes::new())).await?;
+        }
+        Ok(())
+    }
+
+    /// Sends a message, and what else is queued with it.
+    async fn send(&mut self, message: Message) -> Result<(), End> {
+        let sending = async {
+            self.socket.feed(message).await?;
+            // The rest goes in the same packet.
+            while let Some(message) = self.inbox.try_recv() {
+                self.socket.feed(Message::Binary(message.encode())).await?;
+            }
+            self.socket.flush().await
+        };
+        match timeout(self.limits.stall_timeout, sending).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "cannot send");
+                Err(End::Gone)
+            }
+            Err(_) => {
+                tracing::debug!("a connection that takes nothing is dropped");
+                Err(End::Gone)
+            }
+        }
+    }
+}
+
+impl Deadlines {
+    fn next(&self) -> Instant {
+        let next = self.idle.min(self.ping);
+        self.hello.map_or(next, |hello| hello.min(next))
+    }
+}
+
+/// Says why and waits a little for the other side to go. Without that, what it is still sending
+/// would make the kernel throw away what it has not read yet.
+async fn close(mut socket: Socket, frame: CloseFrame, limits: &Limits) {
+    let lingering = async {
+        socket.close(Some(frame)).await?;
+        let stream = socket.get_mut();
+        let mut scratch = [0; 1024];
+        let mut rest = MAX_LINGER_BYTES;
+        while rest > 0 {
+            match stream.read(&mut scratch).await? {
+                0 => break,
+                length => rest = rest.saturating_sub(length),
+            }
+        }
+        Ok::<_, Error>(())
+    };
+    // However it ends, it ends.
+    let _ = timeout(MAX_LINGER.min(limits.stall_timeout), lingering).await;
+}
+
+async fn until(instant: Option<Instant>) {
+    match instant {
+        Some(instant) => sleep_until(instant.into()).await,
+        None => pending().await,
+    }
+}
+
+/// The close frame for what the registry decided; `None`: the connection did not take its answers.
+fn close_frame_for(reason: Option<CloseReason>) -> CloseFrame {
+    match reason {
+        Some(CloseReason::BrokenProtocol) => close_frame(CloseCode::Protocol, "broken protocol"),
+        Some(CloseReason::PeerIdTaken) => close_frame(CloseCode::Policy, "peer id taken"),
+        Some(CloseReason::ShuttingDown) => close_frame(CloseCode::Away, "shutting down"),
+        None => close_frame(CloseCode::Policy, "too slow"),
+    }
+}
+
+fn close_frame(code: CloseCode, reason: &'static str) -> CloseFrame {
+    CloseFrame {
+        code,
+        reason: Utf8Bytes::from_static(reason),
+    }
+}
+
+/// What a WebTorrent client shows its user.
+const NO_JSON: &str =
+    r#"{"action":"announce","failure reason":"this tracker speaks Shoal's CBOR messages only"}"#;
+
+/// How long a closed connection may take to go.
+const MAX_LINGER: Duration = Duration::from_secs(1);
+
+/// What is read, and thrown away, of a closed connection.
+const MAX_LINGER_BYTES: usize = 1024 * 1024;

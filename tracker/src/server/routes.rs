@@ -1,0 +1,71 @@
+//! What there is to ask for: `/announce` (also `/`) by WebSocket, `/health`, and the web app.
+
+use std::path::PathBuf;
+
+use hyper::StatusCode;
+use hyper::header::UPGRADE;
+use warp::filters::BoxedFilter;
+use warp::{Filter, Rejection, Reply, reply};
+
+use super::addresses::Slot;
+use super::page::page;
+use super::upgrade::{Upgrade, upgrade};
+use super::{Shared, connection};
+
+/// Makes all routes.
+pub(super) fn routes(shared: Shared, web: Option<PathBuf>) -> BoxedFilter<(reply::Response,)> {
+    let announce = announce(shared).or(use_a_web_socket("announce")).unify();
+    let routes = announce.or(health()).unify();
+    match web {
+        Some(folder) => routes.or(page(folder)).unify().boxed(),
+        None => routes.or(use_a_web_socket("")).unify().boxed(),
+    }
+}
+
+/// Where peers announce: a WebSocket at `/announce` or `/`.
+fn announce(
+    shared: Shared,
+) -> impl Filter<Extract = (reply::Response,), Error = Rejection> + Clone {
+    warp::path("announce")
+        .and(warp::path::end())
+        .or(warp::path::end())
+        .unify()
+        .and(upgrade())
+        .and(warp::ext::get::<Slot>())
+        .map(move |upgrade: Upgrade, slot| {
+            let response = upgrade.response();
+            shared.tasks.spawn(serve(upgrade, slot, shared.clone()));
+            response
+        })
+}
+
+/// Runs a WebSocket; `slot` is its place among the connections until it ends.
+async fn serve(upgrade: Upgrade, slot: Slot, shared: Shared) {
+    match upgrade.socket().await {
+        Ok(socket) => connection::run(socket, &shared.hub, &shared.limits).await,
+        Err(error) => tracing::debug!(%error, "no WebSocket came of an upgrade"),
+    }
+    drop(slot);
+}
+
+fn health() -> impl Filter<Extract = (reply::Response,), Error = Rejection> + Clone {
+    warp::path!("health")
+        .and(warp::get().or(warp::head()).unify())
+        .map(|| reply::with_header("ok\n", "cache-control", "no-store").into_response())
+}
+
+/// Tells who comes to a path with a plain request what it is for.
+fn use_a_web_socket(
+    path: &'static str,
+) -> impl Filter<Extract = (reply::Response,), Error = Rejection> + Clone {
+    let at_path = if path.is_empty() {
+        warp::path::end().boxed()
+    } else {
+        warp::path(path).and(warp::path::end()).boxed()
+    };
+    at_path.and(warp::get()).map(|| {
+        let text = "This is a Shoal tracker. Peers announce here by WebSocket.\n";
+        let text = reply::with_status(text, StatusCode::UPGRADE_REQUIRED);
+        reply::with_header(text, UPGRADE, "websocket").into_response()
+    })
+}
