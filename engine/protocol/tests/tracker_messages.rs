@@ -1,6 +1,8 @@
 //! Tracker messages survive the way through bytes, the bytes are the frozen ones, and no bytes do
 //! harm.
 
+#![allow(clippy::unwrap_used, reason = "a failed test may say so by a panic")]
+
 use std::collections::BTreeMap;
 
 use proptest::collection::vec;

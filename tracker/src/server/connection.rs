@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::{SinkExt, StreamExt};
 use shoal_protocol::tracker::ClientMessage;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{sleep_until, timeout};
 use tokio_tungstenite::tungstenite::error::CapacityError;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
@@ -176,6 +176,7 @@ async fn close(mut socket: Socket, frame: CloseFrame, limits: &Limits) {
     let lingering = async {
         socket.close(Some(frame)).await?;
         let stream = socket.get_mut();
+        stream.shutdown().await?;
         let mut scratch = [0; 1024];
         let mut rest = MAX_LINGER_BYTES;
         while rest > 0 {

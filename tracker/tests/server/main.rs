@@ -1,0 +1,12 @@
+//! The tracker over real sockets: a server in this process on a free port, peers that speak the
+//! messages by WebSocket.
+
+#![allow(clippy::unwrap_used, reason = "a failed test may say so by a panic")]
+
+mod http;
+mod identity;
+mod introductions;
+mod limits;
+mod relay;
+mod shutdown;
+mod support;

@@ -1,0 +1,34 @@
+//! A tracker that stops says so.
+
+use shoal_protocol::tracker::{ErrorCode, ServerMessage};
+use tokio::net::TcpStream;
+
+use crate::support::Tracker;
+
+#[tokio::test]
+async fn everybody_is_told_and_closed() {
+    let tracker = Tracker::start().await;
+    let address = tracker.address;
+    let mut member = tracker.member(1).await;
+    let mut silent = tracker.connect().await;
+    let idle = TcpStream::connect(address).await.unwrap();
+    let told = async {
+        for peer in [&mut member, &mut silent] {
+            let ServerMessage::Error {
+                code,
+                retry_after_s,
+                ..
+            } = peer.next().await
+            else {
+                panic!("not told");
+            };
+            assert_eq!(code, ErrorCode::ShuttingDown);
+            assert!(retry_after_s.is_some());
+        }
+        assert_eq!(member.closed().await, Some(1001));
+        assert_eq!(silent.closed().await, Some(1001));
+    };
+    tokio::join!(tracker.stop(), told);
+    assert!(TcpStream::connect(address).await.is_err());
+    drop(idle);
+}
