@@ -91,9 +91,10 @@ fn signals() -> anyhow::Result<mpsc::Receiver<()>> {
 }
 
 fn start_log(verbose: u8) {
+    // warp warns of every odd path that a stranger asks for.
     let level = match verbose {
-        0 => "info",
-        1 => "info,shoal_tracker=debug",
+        0 => "info,warp=error",
+        1 => "info,warp=error,shoal_tracker=debug",
         _ => "debug,shoal_tracker=trace",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));

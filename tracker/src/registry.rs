@@ -225,8 +225,8 @@ impl Registry {
     pub fn expire(&mut self, now: Instant) {
         let expiry = self.rules.expiry;
         for (id, swarm) in &mut self.swarms {
-            swarm.expire(now, expiry, |peer, member| {
-                tracing::debug!(%peer, swarm = %id, "silent member forgotten");
+            swarm.expire(now, expiry, |member| {
+                tracing::debug!(connection = ?member.connection, "silent member forgotten");
                 if let Some(Some(greeted)) = self.connections.get_mut(&member.connection) {
                     greeted.swarms.remove(id);
                 }

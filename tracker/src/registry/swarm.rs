@@ -56,13 +56,13 @@ impl Swarm {
         &mut self,
         now: Instant,
         expiry: Duration,
-        mut removed: impl FnMut(&PeerId, &Member),
+        mut removed: impl FnMut(&Member),
     ) {
         // From the end: what takes a removed one's place has been looked at.
         for place in (0..self.members.len()).rev() {
-            let (peer, member) = self.members.get_index(place).expect("within the length");
+            let (_, member) = self.members.get_index(place).expect("within the length");
             if now.saturating_duration_since(member.announced) > expiry {
-                removed(peer, member);
+                removed(member);
                 self.remove(place);
             }
         }

@@ -42,6 +42,7 @@ struct Deadlines {
 }
 
 /// How a connection ends.
+#[derive(Debug)]
 enum End {
     /// Nothing more can be said: the other side has closed, or the socket is broken.
     Gone,
@@ -60,6 +61,7 @@ pub(super) async fn run(socket: Socket, hub: &Hub, limits: &Limits) {
         )
         .await;
     };
+    tracing::debug!(connection = ?id, "connected");
     let mut connection = Connection {
         id,
         socket,
@@ -75,6 +77,7 @@ pub(super) async fn run(socket: Socket, hub: &Hub, limits: &Limits) {
     };
     let end = connection.talk().await;
     hub.disconnect(id);
+    tracing::debug!(connection = ?id, ?end, "gone");
     if let End::Close(frame) = end {
         close(connection.socket, frame, limits).await;
     }
@@ -106,7 +109,9 @@ impl Connection<'_> {
         self.deadlines.idle = now + self.limits.idle_timeout;
         match frame {
             Some(Ok(Message::Binary(frame))) => {
-                self.hub.receive(self.id, ClientMessage::decode(&frame));
+                let message = ClientMessage::decode(&frame);
+                tracing::trace!(connection = ?self.id, length = frame.len(), "message");
+                self.hub.receive(self.id, message);
                 Ok(())
             }
             Some(Ok(Message::Text(_))) => {
