@@ -1,9 +1,24 @@
 //! Chooses the platform: the same names, whichever it is.
+//!
+//! | name | what it is |
+//! |---|---|
+//! | `Platform` | `new(&PlatformOptions) -> Result<Self, EngineError>`; then `transport`, `signalling` (each an `Rc<dyn …>`), `now` (since the start), `sleep`, `hash` (SHA-256), `random` (32 bytes of good randomness), `scan`, `share_storage`, `download_storage`, `save` |
+//! | `PlatformOptions` | what only this platform can be told |
+//! | `Source` | something to share: a path, a `File` |
+//! | `Destination` | where a download goes: a folder, memory |
+//! | `SaveMode` | how [`crate::Engine::save`] hands a download over |
+//! | `spawn` | runs the engine's task: on a thread of its own, or on the page's |
 
+#[cfg(not(target_family = "wasm"))]
+mod native;
 #[cfg(target_family = "wasm")]
-#[allow(
-    dead_code,
-    unreachable_pub,
-    reason = "until the engine's traits use it"
-)]
 mod web;
+
+#[cfg(not(target_family = "wasm"))]
+pub use native::{Destination, PlatformOptions, SaveMode, Source};
+#[cfg(not(target_family = "wasm"))]
+pub(crate) use native::{Platform, spawn};
+#[cfg(target_family = "wasm")]
+pub use web::{Destination, PlatformOptions, SaveMode, Source};
+#[cfg(target_family = "wasm")]
+pub(crate) use web::{Platform, spawn};

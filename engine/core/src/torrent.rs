@@ -152,8 +152,8 @@ impl Torrent {
         if self.content.is_some() || have.len() != info.piece_count() {
             return;
         }
-        if have.is_full() {
-            self.shared_by_us = fresh;
+        if have.is_full() && fresh {
+            self.shared_by_us = true;
             self.ending = Ending::Finished;
         }
         let missing = info.pieces().filter(|piece| !have.contains(*piece));

@@ -1,0 +1,406 @@
+//! The one loop of the engine: waits for whatever comes first, tells the session, does what it says.
+//!
+//! It decides nothing about swarms. What it keeps for itself is what the session knows nothing of:
+//! where a torrent's files are, and the hashing of shares and of data that is already there.
+
+mod entry;
+mod requests;
+
+use std::collections::BTreeMap;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::future::LocalBoxFuture;
+use futures_util::stream::{FuturesUnordered, LocalBoxStream, SelectAll};
+use shoal_core::{
+    Bitfield, Command, Config, Event, Input, Limits, LinkEvent, LinkId, Output, Session,
+    StorageFault, Timestamp, TrackerEvent, TrackerId, TrackerRequest,
+};
+use shoal_protocol::{InfoHash, PeerId};
+use tokio::sync::{broadcast, mpsc, watch};
+
+use self::entry::Entry;
+pub(crate) use self::requests::Request;
+use self::requests::{Hashing, SharedOutcome};
+use crate::platform::Platform;
+use crate::signalling::{Signalling, Socket};
+use crate::snapshot::{Preparing, Snapshot};
+use crate::storage::Opened;
+use crate::transport::{Link, Transport};
+
+/// Least time between two snapshots.
+const SNAPSHOT_INTERVAL: Duration = Duration::from_millis(100);
+
+/// How long closing connections may take at the end.
+const FAREWELL: Duration = Duration::from_millis(500);
+
+/// The client's name and version, as peers show it.
+const CLIENT: &str = concat!("Shoal ", env!("CARGO_PKG_VERSION"));
+
+/// Prefix of our peer ids (BEP 20).
+const PEER_PREFIX: &[u8; 8] = b"-SH0010-";
+
+/// Everything of a running engine.
+pub(crate) struct Driver {
+    platform: Rc<Platform>,
+    session: Session,
+    transport: Rc<dyn Transport>,
+    signalling: Rc<dyn Signalling>,
+    links: BTreeMap<LinkId, Box<dyn Link>>,
+    link_events: SelectAll<LocalBoxStream<'static, (LinkId, LinkEvent)>>,
+    sockets: BTreeMap<TrackerId, OpenSocket>,
+    tracker_events: SelectAll<LocalBoxStream<'static, (TrackerId, u64, TrackerEvent)>>,
+    /// Counts opened sockets, to tell events of an old one from those of its successor.
+    sockets_opened: u64,
+    entries: BTreeMap<InfoHash, Entry>,
+    hashing: BTreeMap<u64, Hashing>,
+    next_hashing: u64,
+    jobs: FuturesUnordered<LocalBoxFuture<'static, Done>>,
+    limits: Limits,
+    publish: watch::Sender<Arc<Snapshot>>,
+    events: broadcast::Sender<Event>,
+    dirty: bool,
+    published: Duration,
+    alarm: Option<Alarm>,
+}
+
+struct OpenSocket {
+    number: u64,
+    socket: Box<dyn Socket>,
+}
+
+/// A timer that is kept until it has rung: early is harmless, and starting one for each event is not
+/// cheap in a browser.
+struct Alarm {
+    at: Duration,
+    sleep: LocalBoxFuture<'static, ()>,
+}
+
+/// Something that took a while is done.
+enum Done {
+    Input(Input),
+    Shared(u64, SharedOutcome),
+    Opened(InfoHash, Result<Opened, StorageFault>),
+    Checked(InfoHash, Result<Bitfield, StorageFault>),
+    Nothing,
+}
+
+impl Driver {
+    pub(crate) fn new(
+        platform: Platform,
+        limits: Limits,
+        publish: watch::Sender<Arc<Snapshot>>,
+        events: broadcast::Sender<Event>,
+    ) -> Self {
+        let random = platform.random();
+        let mut peer = [0; PeerId::LEN];
+        peer[..8].copy_from_slice(PEER_PREFIX);
+        peer[8..].copy_from_slice(&random[..12]);
+        let mut key = [0; 16];
+        key[..12].copy_from_slice(&random[12..24]);
+        let mut seed = [0; 8];
+        seed.copy_from_slice(&random[24..32]);
+        key[12..].copy_from_slice(&platform.random()[..4]);
+        let config = Config {
+            peer: PeerId::new(peer),
+            key: key.into(),
+            client: CLIENT.to_owned(),
+        };
+        let mut session = Session::new(config, u64::from_le_bytes(seed));
+        let now = Timestamp::new(platform.now());
+        session.handle(now, Input::Command(Command::SetSessionLimits { limits }));
+        Self {
+            session,
+            transport: platform.transport(),
+            signalling: platform.signalling(),
+            platform: Rc::new(platform),
+            links: BTreeMap::new(),
+            link_events: SelectAll::new(),
+            sockets: BTreeMap::new(),
+            tracker_events: SelectAll::new(),
+            sockets_opened: 0,
+            entries: BTreeMap::new(),
+            hashing: BTreeMap::new(),
+            next_hashing: 0,
+            jobs: FuturesUnordered::new(),
+            limits,
+            publish,
+            events,
+            dirty: true,
+            published: Duration::ZERO,
+            alarm: None,
+        }
+    }
+
+    /// Runs until asked to stop, or until nobody holds a handle any more.
+    pub(crate) async fn run(mut self, mut inbox: mpsc::Receiver<Request>) {
+        loop {
+            self.drain();
+            self.publish_if_due();
+            self.set_alarm();
+            let alarm = std::future::poll_fn(|context| match &mut self.alarm {
+                Some(alarm) => Pin::new(&mut alarm.sleep).poll(context),
+                None => std::task::Poll::Pending,
+            });
+            tokio::select! {
+                request = inbox.recv() => match request {
+                    Some(Request::Shutdown { reply }) => {
+                        self.stop().await;
+                        // Whoever asked may have gone.
+                        let _ = reply.send(());
+                        return;
+                    }
+                    Some(request) => self.request(request),
+                    None => return self.stop().await,
+                },
+                Some((link, event)) = self.link_events.next(), if !self.link_events.is_empty() => {
+                    self.link_event(link, event);
+                }
+                Some((tracker, number, event)) = self.tracker_events.next(), if !self.tracker_events.is_empty() => {
+                    self.tracker_event(tracker, number, event);
+                }
+                Some(done) = self.jobs.next(), if !self.jobs.is_empty() => self.done(done),
+                () = alarm => {
+                    self.alarm = None;
+                    self.input(Input::Timeout);
+                }
+            }
+        }
+    }
+
+    fn now(&self) -> Timestamp {
+        Timestamp::new(self.platform.now())
+    }
+
+    fn input(&mut self, input: Input) {
+        self.dirty = true;
+        let now = self.now();
+        self.session.handle(now, input);
+    }
+
+    fn command(&mut self, command: Command) {
+        self.input(Input::Command(command));
+    }
+
+    fn link_event(&mut self, link: LinkId, event: LinkEvent) {
+        if !self.links.contains_key(&link) {
+            return;
+        }
+        if matches!(event, LinkEvent::Closed { .. }) {
+            self.links.remove(&link);
+        }
+        self.input(Input::Link { link, event });
+    }
+
+    fn tracker_event(&mut self, tracker: TrackerId, number: u64, event: TrackerEvent) {
+        let current = self
+            .sockets
+            .get(&tracker)
+            .is_some_and(|socket| socket.number == number);
+        if !current {
+            return;
+        }
+        if matches!(event, TrackerEvent::Closed { .. }) {
+            self.sockets.remove(&tracker);
+        }
+        self.input(Input::Tracker { tracker, event });
+    }
+
+    fn done(&mut self, done: Done) {
+        match done {
+            Done::Input(input) => self.input(input),
+            Done::Shared(id, outcome) => self.shared(id, outcome),
+            Done::Opened(torrent, result) => self.opened(torrent, result),
+            Done::Checked(torrent, result) => self.checked(torrent, result),
+            Done::Nothing => {}
+        }
+        self.dirty = true;
+    }
+
+    fn drain(&mut self) {
+        while let Some(output) = self.session.poll_output() {
+            self.output(output);
+        }
+    }
+
+    fn output(&mut self, output: Output) {
+        match output {
+            Output::Connect {
+                link,
+                role,
+                ice_servers,
+            } => {
+                let (handle, events) = self.transport.connect(role, &ice_servers);
+                self.links.insert(link, handle);
+                self.link_events
+                    .push(events.map(move |event| (link, event)).boxed_local());
+            }
+            Output::Signal { link, signal } => {
+                if let Some(link) = self.links.get(&link) {
+                    link.signal(signal);
+                }
+            }
+            Output::Send { link, data } => {
+                if let Some(link) = self.links.get(&link) {
+                    link.send(data);
+                }
+            }
+            Output::Disconnect { link } => {
+                self.links.remove(&link);
+            }
+            Output::Tracker { tracker, request } => self.tracker_request(tracker, request),
+            Output::Read { token, span } => {
+                let storage = self.storage(&span.torrent);
+                let file = span.file.index();
+                self.job(async move {
+                    let result = match storage {
+                        Some(storage) => storage.read(file, span.offset, span.length).await,
+                        None => Err(closed()),
+                    };
+                    Input::Read { token, result }
+                });
+            }
+            Output::Write {
+                token,
+                torrent,
+                file,
+                offset,
+                data,
+            } => {
+                let storage = self.storage(&torrent);
+                self.job(async move {
+                    let result = match storage {
+                        Some(storage) => storage.write(file.index(), offset, data).await,
+                        None => Err(closed()),
+                    };
+                    Input::Written { token, result }
+                });
+            }
+            Output::Hash { token, data } => {
+                let platform = Rc::clone(&self.platform);
+                self.job(async move {
+                    let hash = platform.hash(data).await;
+                    Input::Hashed { token, hash }
+                });
+            }
+            Output::Finish { token, torrent } => {
+                let storage = self.storage(&torrent);
+                self.job(async move {
+                    let result = match storage {
+                        Some(storage) => storage.finish().await,
+                        None => Err(closed()),
+                    };
+                    Input::Finished { token, result }
+                });
+            }
+            Output::Event(event) => self.event(event),
+        }
+    }
+
+    fn tracker_request(&mut self, tracker: TrackerId, request: TrackerRequest) {
+        match request {
+            TrackerRequest::Open { url } => {
+                let (socket, events) = self.signalling.open(&url);
+                self.sockets_opened += 1;
+                let number = self.sockets_opened;
+                self.sockets.insert(tracker, OpenSocket { number, socket });
+                let events = events.map(move |event| (tracker, number, event));
+                self.tracker_events.push(events.boxed_local());
+            }
+            TrackerRequest::Send(message) => {
+                if let Some(socket) = self.sockets.get(&tracker) {
+                    socket.socket.send(message);
+                }
+            }
+            TrackerRequest::Close => {
+                self.sockets.remove(&tracker);
+            }
+        }
+    }
+
+    fn event(&mut self, event: Event) {
+        if let Event::Metadata { metainfo } = &event {
+            self.metainfo_arrived(metainfo);
+        }
+        // Nobody may be listening.
+        let _ = self.events.send(event);
+    }
+
+    /// Lets a future run whose result is an input.
+    fn job(&self, future: impl Future<Output = Input> + 'static) {
+        self.jobs
+            .push(Box::pin(async move { Done::Input(future.await) }));
+    }
+
+    fn storage(&self, torrent: &InfoHash) -> Option<Rc<dyn crate::storage::Storage>> {
+        self.entries.get(torrent)?.storage.clone()
+    }
+
+    fn set_alarm(&mut self) {
+        let publish = self.dirty.then(|| self.published + SNAPSHOT_INTERVAL);
+        let session = self.session.poll_timeout().map(Timestamp::since_start);
+        let Some(at) = publish.into_iter().chain(session).min() else {
+            return;
+        };
+        if self.alarm.as_ref().is_none_or(|alarm| alarm.at > at) {
+            let wait = at.saturating_sub(self.platform.now());
+            let sleep = Box::pin(self.platform.sleep(wait));
+            self.alarm = Some(Alarm { at, sleep });
+        }
+    }
+
+    fn publish_if_due(&mut self) {
+        let now = self.platform.now();
+        if !self.dirty
+            || now < self.published + SNAPSHOT_INTERVAL && self.published > Duration::ZERO
+        {
+            return;
+        }
+        self.dirty = false;
+        self.published = now;
+        let preparing = self.hashing.iter().map(|(id, hashing)| Preparing {
+            id: *id,
+            name: hashing.name.borrow().clone(),
+            done_bytes: hashing.done.get(),
+            total_bytes: hashing.total.get(),
+        });
+        let preparing = preparing.collect();
+        let torrents = self.session.torrents().into_iter().filter_map(|torrent| {
+            let snapshot = self.session.snapshot(Timestamp::new(now), torrent)?;
+            Some(self.entries.get(&torrent)?.view(snapshot))
+        });
+        let snapshot = Snapshot {
+            preparing,
+            torrents: torrents.collect(),
+            limits: self.limits,
+        };
+        self.publish.send_replace(Arc::new(snapshot));
+    }
+
+    /// Says goodbye everywhere. What is being written is finished.
+    async fn stop(&mut self) {
+        self.command(Command::Shutdown);
+        self.drain();
+        self.links.clear();
+        let until = self.platform.now() + FAREWELL;
+        let mut patience = Box::pin(self.platform.sleep(FAREWELL));
+        // Links end their streams when they are closed, sockets when all is sent.
+        self.sockets.clear();
+        while self.platform.now() < until {
+            tokio::select! {
+                Some(_) = self.link_events.next(), if !self.link_events.is_empty() => {}
+                Some(_) = self.tracker_events.next(), if !self.tracker_events.is_empty() => {}
+                Some(_) = self.jobs.next(), if !self.jobs.is_empty() => {}
+                () = &mut patience => break,
+                else => break,
+            }
+        }
+    }
+}
+
+fn closed() -> StorageFault {
+    StorageFault::Other("the torrent's files are closed".to_owned())
+}

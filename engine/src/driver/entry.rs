@@ -1,0 +1,74 @@
+//! What the driver knows of a torrent beside the session.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use shoal_core::{TorrentSnapshot, TorrentState};
+use shoal_protocol::magnet::Magnet;
+use shoal_protocol::metainfo::Metainfo;
+
+use crate::platform::Destination;
+use crate::snapshot::TorrentView;
+use crate::storage::Storage;
+
+/// A torrent.
+pub(super) struct Entry {
+    pub(super) magnet: Magnet,
+    pub(super) metainfo: Option<Arc<Metainfo>>,
+    /// Where it goes, once the person has said so.
+    pub(super) destination: Option<Destination>,
+    pub(super) storage: Option<Rc<dyn Storage>>,
+    pub(super) location: Option<String>,
+    pub(super) stage: Stage,
+}
+
+/// How far a torrent's storage is.
+pub(super) enum Stage {
+    /// Waits for the person's word or for the metainfo.
+    Waiting,
+    /// Is being opened.
+    Opening,
+    /// Bytes looked at are counted here.
+    Checking(Rc<Cell<u64>>),
+    /// The session has taken over.
+    Running,
+    /// Could not be opened.
+    Failed(String),
+}
+
+impl Entry {
+    pub(super) fn new(magnet: Magnet, metainfo: Option<Arc<Metainfo>>) -> Self {
+        Self {
+            magnet,
+            metainfo,
+            destination: None,
+            storage: None,
+            location: None,
+            stage: Stage::Waiting,
+        }
+    }
+
+    /// Adds what the session does not know to what it shows.
+    pub(super) fn view(&self, mut torrent: TorrentSnapshot) -> TorrentView {
+        match &self.stage {
+            Stage::Checking(done) => {
+                torrent.state = TorrentState::Checking;
+                torrent.have_bytes = done.get();
+            }
+            Stage::Opening => torrent.state = TorrentState::Preparing,
+            Stage::Failed(reason) => {
+                torrent.state = TorrentState::Error;
+                torrent.reason = Some(reason.clone());
+            }
+            Stage::Waiting | Stage::Running => {}
+        }
+        TorrentView {
+            torrent,
+            magnet: self.magnet.clone(),
+            metainfo: self.metainfo.clone(),
+            is_started: self.destination.is_some() || matches!(self.stage, Stage::Running),
+            location: self.location.clone(),
+        }
+    }
+}

@@ -1,0 +1,376 @@
+//! What handles ask of the engine.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use shoal_core::{Bitfield, Command, Event, Limits, StorageFault, TorrentState};
+use shoal_protocol::InfoHash;
+use shoal_protocol::metainfo::Metainfo;
+use tokio::sync::oneshot;
+
+use super::entry::{Entry, Stage};
+use super::{Done, Driver};
+use crate::error::EngineError;
+use crate::options::{OpenOptions, ShareOptions, TorrentSource};
+use crate::platform::{Destination, SaveMode, Source};
+use crate::share::{Share, verify};
+use crate::storage::{Opened, Storage};
+
+/// A request of a handle; see [`crate::Engine`].
+#[derive(Debug)]
+pub(crate) enum Request {
+    Share {
+        sources: Vec<Source>,
+        options: ShareOptions,
+        reply: oneshot::Sender<Result<InfoHash, EngineError>>,
+    },
+    CancelShare {
+        id: u64,
+    },
+    Open {
+        source: TorrentSource,
+        options: OpenOptions,
+        reply: oneshot::Sender<InfoHash>,
+    },
+    Start {
+        torrent: InfoHash,
+        destination: Destination,
+        reply: oneshot::Sender<Result<(), EngineError>>,
+    },
+    Pause {
+        torrent: InfoHash,
+    },
+    Resume {
+        torrent: InfoHash,
+    },
+    Remove {
+        torrent: InfoHash,
+    },
+    SetTorrentLimits {
+        torrent: InfoHash,
+        limits: Limits,
+    },
+    SetSessionLimits {
+        limits: Limits,
+    },
+    Save {
+        torrent: InfoHash,
+        mode: SaveMode,
+        reply: oneshot::Sender<Result<(), EngineError>>,
+    },
+    Shutdown {
+        reply: oneshot::Sender<()>,
+    },
+}
+
+/// A share that is being hashed.
+pub(super) struct Hashing {
+    pub(super) name: Rc<RefCell<String>>,
+    pub(super) done: Rc<Cell<u64>>,
+    pub(super) total: Rc<Cell<u64>>,
+    cancelled: Rc<Cell<bool>>,
+    options: ShareOptions,
+    reply: oneshot::Sender<Result<InfoHash, EngineError>>,
+}
+
+/// How hashing a share ended.
+pub(super) type SharedOutcome = Result<(Metainfo, Rc<dyn Storage>), EngineError>;
+
+impl Driver {
+    pub(super) fn request(&mut self, request: Request) {
+        self.dirty = true;
+        match request {
+            Request::Share {
+                sources,
+                options,
+                reply,
+            } => self.share(sources, options, reply),
+            Request::CancelShare { id } => {
+                if let Some(hashing) = self.hashing.get(&id) {
+                    hashing.cancelled.set(true);
+                }
+            }
+            Request::Open {
+                source,
+                options,
+                reply,
+            } => {
+                // Whoever asked may have gone.
+                let _ = reply.send(self.open(source, options));
+            }
+            Request::Start {
+                torrent,
+                destination,
+                reply,
+            } => {
+                let _ = reply.send(self.start(torrent, destination));
+            }
+            Request::Pause { torrent } => self.command(Command::Pause { torrent }),
+            Request::Resume { torrent } => self.resume(torrent),
+            Request::Remove { torrent } => {
+                self.entries.remove(&torrent);
+                self.command(Command::Remove { torrent });
+            }
+            Request::SetTorrentLimits { torrent, limits } => {
+                self.command(Command::SetTorrentLimits { torrent, limits });
+            }
+            Request::SetSessionLimits { limits } => {
+                self.limits = limits;
+                self.command(Command::SetSessionLimits { limits });
+            }
+            Request::Save {
+                torrent,
+                mode,
+                reply,
+            } => self.save(torrent, mode, reply),
+            // The loop takes this one itself.
+            Request::Shutdown { .. } => {}
+        }
+    }
+
+    /// A share is hashed, or is not going to be.
+    pub(super) fn shared(&mut self, id: u64, outcome: SharedOutcome) {
+        let Some(hashing) = self.hashing.remove(&id) else {
+            return;
+        };
+        let result = outcome.map(|(metainfo, storage)| {
+            let metainfo = Arc::new(metainfo);
+            let torrent = metainfo.info_hash();
+            if self.entries.contains_key(&torrent) {
+                return torrent;
+            }
+            let mut entry = Entry::new(metainfo.magnet(), Some(Arc::clone(&metainfo)));
+            entry.storage = Some(storage);
+            entry.stage = Stage::Running;
+            self.entries.insert(torrent, entry);
+            self.command(Command::AddMetainfo {
+                have: Some(Bitfield::full(metainfo.info().piece_count())),
+                metainfo,
+                trackers: hashing.options.trackers,
+                limits: hashing.options.limits,
+            });
+            torrent
+        });
+        // Whoever asked may have gone.
+        let _ = hashing.reply.send(result);
+    }
+
+    /// A magnet's metainfo has arrived: if the person has said where to, the download begins.
+    pub(super) fn metainfo_arrived(&mut self, metainfo: &Arc<Metainfo>) {
+        let torrent = metainfo.info_hash();
+        if let Some(entry) = self.entries.get_mut(&torrent) {
+            entry.metainfo = Some(Arc::clone(metainfo));
+            self.open_storage(torrent);
+        }
+    }
+
+    /// A download's storage is open, or could not be opened.
+    pub(super) fn opened(&mut self, torrent: InfoHash, result: Result<Opened, StorageFault>) {
+        let Some(entry) = self.entries.get_mut(&torrent) else {
+            return;
+        };
+        let Some(metainfo) = entry.metainfo.clone() else {
+            return;
+        };
+        let opened = match result {
+            Ok(opened) => opened,
+            Err(fault) => return self.failed(torrent, &fault),
+        };
+        entry.storage = Some(Rc::clone(&opened.storage));
+        entry.location = opened.location;
+        if !opened.existing {
+            entry.stage = Stage::Running;
+            let have = Bitfield::new(metainfo.info().piece_count());
+            return self.command(Command::Start { torrent, have });
+        }
+        let done = Rc::new(Cell::new(0));
+        entry.stage = Stage::Checking(Rc::clone(&done));
+        self.tell_state(torrent, TorrentState::Checking, None);
+        self.jobs.push(Box::pin(async move {
+            let result = verify(&metainfo, opened.storage, |bytes| done.set(bytes)).await;
+            Done::Checked(torrent, result)
+        }));
+    }
+
+    /// What was there already has been checked.
+    pub(super) fn checked(&mut self, torrent: InfoHash, result: Result<Bitfield, StorageFault>) {
+        let Some(entry) = self.entries.get_mut(&torrent) else {
+            return;
+        };
+        match result {
+            Ok(have) => {
+                entry.stage = Stage::Running;
+                self.command(Command::Start { torrent, have });
+            }
+            Err(fault) => self.failed(torrent, &fault),
+        }
+    }
+
+    fn share(
+        &mut self,
+        sources: Vec<Source>,
+        options: ShareOptions,
+        reply: oneshot::Sender<Result<InfoHash, EngineError>>,
+    ) {
+        let id = self.next_hashing;
+        self.next_hashing += 1;
+        let hashing = Hashing {
+            name: Rc::default(),
+            done: Rc::default(),
+            total: Rc::default(),
+            cancelled: Rc::default(),
+            options: options.clone(),
+            reply,
+        };
+        let (name, done) = (Rc::clone(&hashing.name), Rc::clone(&hashing.done));
+        let (total, cancelled) = (Rc::clone(&hashing.total), Rc::clone(&hashing.cancelled));
+        self.hashing.insert(id, hashing);
+        let platform = Rc::clone(&self.platform);
+        self.jobs.push(Box::pin(async move {
+            let outcome = async {
+                let share = Share::scan(&platform, sources, options.name).await?;
+                name.replace(share.name.clone());
+                total.set(share.total_bytes);
+                let progress = |now: crate::share::Progress| {
+                    done.set(now.done_bytes);
+                    !cancelled.get()
+                };
+                share.hash(&options.trackers, progress).await
+            };
+            Done::Shared(id, outcome.await)
+        }));
+    }
+
+    fn open(&mut self, source: TorrentSource, options: OpenOptions) -> InfoHash {
+        let OpenOptions { trackers, limits } = options;
+        let (mut magnet, metainfo) = match &source {
+            TorrentSource::Magnet(magnet) => (magnet.clone(), None),
+            TorrentSource::Metainfo(metainfo) => (metainfo.magnet(), Some(Arc::clone(metainfo))),
+        };
+        let torrent = magnet.info_hash;
+        if self.entries.contains_key(&torrent) {
+            return torrent;
+        }
+        trackers
+            .iter()
+            .for_each(|tracker| magnet.add_tracker(tracker));
+        self.entries.insert(torrent, Entry::new(magnet, metainfo));
+        self.command(match source {
+            TorrentSource::Magnet(magnet) => Command::AddMagnet {
+                magnet,
+                trackers,
+                limits,
+            },
+            TorrentSource::Metainfo(metainfo) => Command::AddMetainfo {
+                metainfo,
+                have: None,
+                trackers,
+                limits,
+            },
+        });
+        torrent
+    }
+
+    fn start(&mut self, torrent: InfoHash, destination: Destination) -> Result<(), EngineError> {
+        let entry = self
+            .entries
+            .get_mut(&torrent)
+            .ok_or(EngineError::UnknownTorrent)?;
+        if matches!(entry.stage, Stage::Waiting | Stage::Failed(_)) {
+            entry.destination = Some(destination);
+            entry.stage = Stage::Waiting;
+            self.open_storage(torrent);
+        }
+        Ok(())
+    }
+
+    fn resume(&mut self, torrent: InfoHash) {
+        let failed = self
+            .entries
+            .get_mut(&torrent)
+            .filter(|entry| matches!(entry.stage, Stage::Failed(_)));
+        if let Some(entry) = failed {
+            entry.stage = Stage::Waiting;
+            self.open_storage(torrent);
+        }
+        self.command(Command::Resume { torrent });
+    }
+
+    /// Opens a download's files once both the metainfo and the person's word are there.
+    fn open_storage(&mut self, torrent: InfoHash) {
+        let Some(entry) = self.entries.get_mut(&torrent) else {
+            return;
+        };
+        let (Some(metainfo), Some(destination), Stage::Waiting) = (
+            entry.metainfo.clone(),
+            entry.destination.clone(),
+            &entry.stage,
+        ) else {
+            return;
+        };
+        entry.stage = Stage::Opening;
+        let platform = Rc::clone(&self.platform);
+        self.jobs.push(Box::pin(async move {
+            let result = platform.download_storage(metainfo, destination).await;
+            Done::Opened(torrent, result)
+        }));
+    }
+
+    fn save(
+        &mut self,
+        torrent: InfoHash,
+        mode: SaveMode,
+        reply: oneshot::Sender<Result<(), EngineError>>,
+    ) {
+        let platform = Rc::clone(&self.platform);
+        let now = self.now();
+        let complete = self.session.snapshot(now, torrent).is_some_and(|snapshot| {
+            matches!(
+                snapshot.state,
+                TorrentState::Complete | TorrentState::Seeding
+            ) || snapshot.have.is_full() && !snapshot.have.is_empty()
+        });
+        let parts = self
+            .entries
+            .get(&torrent)
+            .map(|entry| (entry.storage.clone(), entry.metainfo.clone()));
+        self.jobs.push(Box::pin(async move {
+            let result = match parts {
+                None => Err(EngineError::UnknownTorrent),
+                Some((Some(storage), Some(metainfo))) if complete => {
+                    platform.save(&metainfo, storage, mode).await
+                }
+                Some(_) => Err(EngineError::Incomplete),
+            };
+            // Whoever asked may have gone.
+            let _ = reply.send(result);
+            Done::Nothing
+        }));
+    }
+
+    fn failed(&mut self, torrent: InfoHash, fault: &StorageFault) {
+        if let Some(entry) = self.entries.get_mut(&torrent) {
+            entry.stage = Stage::Failed(fault.to_string());
+        }
+        let kind = match fault {
+            StorageFault::Full(_) => "disk-full",
+            _ => "storage",
+        };
+        // Nobody may be listening.
+        let _ = self.events.send(Event::Error {
+            torrent: Some(torrent),
+            kind,
+            message: fault.to_string(),
+        });
+        self.tell_state(torrent, TorrentState::Error, Some(fault.to_string()));
+    }
+
+    fn tell_state(&self, torrent: InfoHash, state: TorrentState, reason: Option<String>) {
+        let _ = self.events.send(Event::State {
+            torrent,
+            state,
+            reason,
+        });
+    }
+}

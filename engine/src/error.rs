@@ -1,0 +1,37 @@
+//! Why the engine could not do what it was asked. Every message is fit for people.
+
+use shoal_core::StorageFault;
+use shoal_protocol::metainfo::MetainfoError;
+
+/// Why the engine could not do what it was asked.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EngineError {
+    /// A file could not be read or written.
+    #[error(transparent)]
+    Storage(#[from] StorageFault),
+    /// No torrent can be made of what is to be shared.
+    #[error("this cannot be shared: {0}")]
+    Share(#[source] std::sync::Arc<MetainfoError>),
+    /// Nothing was given to share.
+    #[error("there is no file to share")]
+    NothingToShare,
+    /// Hashing was cancelled.
+    #[error("cancelled")]
+    Cancelled,
+    /// No such torrent.
+    #[error("there is no such torrent")]
+    UnknownTorrent,
+    /// The metainfo has not arrived yet.
+    #[error("the torrent's description has not arrived yet")]
+    NoMetadata,
+    /// The torrent is not complete.
+    #[error("the download is not complete yet")]
+    Incomplete,
+    /// The platform lacks something (no WebRTC, no thread).
+    #[error("{0}")]
+    Platform(String),
+    /// The engine has stopped.
+    #[error("the engine has stopped")]
+    Stopped,
+}

@@ -1,0 +1,172 @@
+//! Desktop and command line: webrtc-rs, tungstenite, tokio, files.
+
+mod files;
+mod hashing;
+mod name;
+mod scan;
+mod signalling;
+mod transport;
+
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use shoal_core::StorageFault;
+use shoal_protocol::Hash256;
+use shoal_protocol::merkle::hash_block;
+use shoal_protocol::metainfo::Metainfo;
+use tokio::sync::oneshot;
+
+use self::files::{DownloadFiles, SharedFiles};
+use self::scan::{Scan, scan};
+use crate::error::EngineError;
+use crate::signalling::Signalling;
+use crate::storage::{Listing, Opened, Storage};
+use crate::transport::Transport;
+
+/// What only this platform can be told: nothing yet.
+#[derive(Clone, Debug, Default)]
+pub struct PlatformOptions {}
+
+/// Something to share: a file or a folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source(pub PathBuf);
+
+/// Where a download goes: below this folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Destination(pub PathBuf);
+
+/// Files are where they belong already: there is nothing to choose.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SaveMode;
+
+/// The platform of one engine. Its methods are called within a tokio runtime.
+pub(crate) struct Platform {
+    start: Instant,
+}
+
+impl Platform {
+    pub(crate) fn new(_options: &PlatformOptions) -> Result<Self, EngineError> {
+        Ok(Self {
+            start: Instant::now(),
+        })
+    }
+
+    pub(crate) fn transport(&self) -> Rc<dyn Transport> {
+        Rc::new(transport::WebRtc::new())
+    }
+
+    pub(crate) fn signalling(&self) -> Rc<dyn Signalling> {
+        Rc::new(signalling::WebSockets)
+    }
+
+    pub(crate) fn now(&self) -> Duration {
+        self.start.elapsed()
+    }
+
+    pub(crate) fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + 'static {
+        tokio::time::sleep(duration)
+    }
+
+    /// A block takes some 10 µs: less than handing it to another thread.
+    pub(crate) fn hash(&self, data: Bytes) -> impl Future<Output = Hash256> + 'static {
+        let long = data.len() > 1 << 20;
+        async move {
+            if !long {
+                return hash_block(&data);
+            }
+            let hashed = tokio::task::spawn_blocking(move || hash_block(&data)).await;
+            hashed.expect(
+                "hashing does not panic, and the runtime is not stopped while it is awaited",
+            )
+        }
+    }
+
+    pub(crate) fn random(&self) -> [u8; 32] {
+        rand::random()
+    }
+
+    pub(crate) async fn scan(&self, sources: Vec<Source>) -> Result<(Listing, Scan), StorageFault> {
+        hashing::blocking(move || scan(&sources)).await
+    }
+
+    pub(crate) fn share_storage(&self, scan: Scan, order: &[usize]) -> Rc<dyn Storage> {
+        Rc::new(SharedFiles::new(scan, order))
+    }
+
+    pub(crate) async fn download_storage(
+        &self,
+        metainfo: Arc<Metainfo>,
+        destination: Destination,
+    ) -> Result<Opened, StorageFault> {
+        let opened =
+            hashing::blocking(move || DownloadFiles::open(&metainfo, &destination.0)).await?;
+        Ok(Opened {
+            existing: opened.has_something(),
+            location: Some(opened.location().display().to_string()),
+            storage: Rc::new(opened),
+        })
+    }
+
+    /// What lies at the destination, for reading only.
+    pub(crate) fn check_storage(
+        &self,
+        metainfo: &Metainfo,
+        destination: &Destination,
+    ) -> Result<Rc<dyn Storage>, EngineError> {
+        Ok(Rc::new(DownloadFiles::look_at(metainfo, &destination.0)))
+    }
+
+    /// The files are in their place already.
+    pub(crate) async fn save(
+        &self,
+        _metainfo: &Metainfo,
+        _storage: Rc<dyn Storage>,
+        _mode: SaveMode,
+    ) -> Result<(), EngineError> {
+        Ok(())
+    }
+}
+
+/// Runs the engine's task on a thread of its own.
+pub(crate) async fn spawn<F>(
+    options: PlatformOptions,
+    task: impl FnOnce(Platform) -> F + Send + 'static,
+) -> Result<(), EngineError>
+where
+    F: Future<Output = ()> + 'static,
+{
+    let (ready, started) = oneshot::channel();
+    let run = move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        let runtime = match runtime {
+            Ok(runtime) => runtime,
+            Err(error) => {
+                let _ = ready.send(Err(EngineError::Platform(error.to_string())));
+                return;
+            }
+        };
+        let local = tokio::task::LocalSet::new();
+        local.block_on(&runtime, async move {
+            match Platform::new(&options) {
+                Ok(platform) => {
+                    // Whoever asked may have gone; then the engine sees no handle and ends.
+                    let _ = ready.send(Ok(()));
+                    task(platform).await;
+                }
+                Err(error) => {
+                    let _ = ready.send(Err(error));
+                }
+            }
+        });
+    };
+    std::thread::Builder::new()
+        .name("shoal-engine".to_owned())
+        .spawn(run)
+        .map_err(|error| EngineError::Platform(error.to_string()))?;
+    started.await.map_err(|_| EngineError::Stopped)?
+}

@@ -1,0 +1,349 @@
+//! Files on disk, by positioned reads and writes on threads for such work.
+//!
+//! A download lies below a temporary name, `NAME.part`, in the chosen folder until it is complete; then
+//! it is flushed and renamed. So a name without `.part` never stands for something unfinished, and
+//! nothing that was there before is overwritten.
+
+use std::fs::{self, File, OpenOptions};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use shoal_core::StorageFault;
+use shoal_protocol::Hash256;
+use shoal_protocol::metainfo::Metainfo;
+
+use super::hashing::{blocking, fault, hash_blocks};
+use super::name::{safe, safe_paths};
+use super::scan::{FoundFile, Scan};
+use crate::storage::{Answer, Storage};
+
+/// Files that are kept open.
+const MAX_OPEN: usize = 64;
+
+/// The files of a share: the person's own, only read.
+pub(super) struct SharedFiles(Arc<Vec<FoundFile>>);
+
+/// The files of a download.
+pub(super) struct DownloadFiles(Arc<Download>);
+
+struct Download {
+    name: String,
+    is_single: bool,
+    files: Vec<TorrentFile>,
+    /// Where the files will be found: the file itself, or the folder.
+    target: PathBuf,
+    /// Where they lie until then.
+    part: PathBuf,
+    state: Mutex<State>,
+}
+
+struct TorrentFile {
+    /// Below the folder; empty for a single file.
+    path: PathBuf,
+    length: u64,
+}
+
+#[derive(Default)]
+struct State {
+    finished: bool,
+    /// Files that are open, the least recently used first.
+    open: Vec<(usize, Arc<File>)>,
+}
+
+impl SharedFiles {
+    /// Takes what was found, in the torrent's order.
+    pub(super) fn new(Scan(found): Scan, order: &[usize]) -> Self {
+        let files = order.iter().filter_map(|at| found.get(*at)).cloned();
+        Self(Arc::new(files.collect()))
+    }
+
+    fn work<T: Send + 'static>(
+        &self,
+        file: usize,
+        work: impl FnOnce(&File, &Path) -> Result<T, StorageFault> + Send + 'static,
+    ) -> Answer<T> {
+        let files = Arc::clone(&self.0);
+        Box::pin(blocking(move || {
+            let found = files.get(file).ok_or_else(no_such_file)?;
+            let opened =
+                File::open(&found.path).map_err(|error| fault(&found.path, "read", &error))?;
+            let now = opened
+                .metadata()
+                .map_err(|error| fault(&found.path, "read", &error))?;
+            if now.len() != found.length || now.modified().ok() != found.modified {
+                return Err(StorageFault::Changed(found.path.display().to_string()));
+            }
+            work(&opened, &found.path)
+        }))
+    }
+}
+
+impl Storage for SharedFiles {
+    fn read(&self, file: usize, offset: u64, length: u32) -> Answer<Bytes> {
+        self.work(file, move |file, path| {
+            read_at(file, path, offset, length as usize)
+        })
+    }
+
+    fn write(&self, _file: usize, _offset: u64, _data: Bytes) -> Answer<()> {
+        Box::pin(async {
+            Err(StorageFault::Other(
+                "a share is never written to".to_owned(),
+            ))
+        })
+    }
+
+    fn finish(&self) -> Answer<()> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn hash_blocks(&self, file: usize, offset: u64, length: u64) -> Answer<Vec<Hash256>> {
+        self.work(file, move |file, path| {
+            hash_range(file, path, offset, length)
+        })
+    }
+}
+
+impl DownloadFiles {
+    /// Opens a download below `folder`: what lies there already under its temporary name, or is
+    /// complete, is gone on with.
+    pub(super) fn open(metainfo: &Metainfo, folder: &Path) -> Result<Self, StorageFault> {
+        fs::create_dir_all(folder).map_err(|error| fault(folder, "write to", &error))?;
+        let download = Download::new(metainfo, folder);
+        let exists = |path: &Path| fs::symlink_metadata(path).is_ok();
+        if exists(&download.part) || !exists(&download.target) {
+            download.lay_out()?;
+        } else if download.fits_target() {
+            download.lock().finished = true;
+        } else {
+            let target = download.target.display();
+            return Err(StorageFault::Other(format!(
+                "{target} is there already and is something else; nothing was changed"
+            )));
+        }
+        Ok(Self(Arc::new(download)))
+    }
+
+    /// Looks at what lies below `folder`, without changing anything.
+    pub(super) fn look_at(metainfo: &Metainfo, folder: &Path) -> Self {
+        let download = Download::new(metainfo, folder);
+        let finished = fs::symlink_metadata(&download.part).is_err();
+        download.lock().finished = finished;
+        Self(Arc::new(download))
+    }
+
+    /// Returns whether there is something to check.
+    pub(super) fn has_something(&self) -> bool {
+        let download = &self.0;
+        (0..download.files.len())
+            .any(|file| fs::metadata(download.path(file)).is_ok_and(|metadata| metadata.len() > 0))
+            || download.lock().finished
+    }
+
+    /// Returns where people will find the files.
+    pub(super) fn location(&self) -> &Path {
+        &self.0.target
+    }
+
+    fn work<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Download) -> Result<T, StorageFault> + Send + 'static,
+    ) -> Answer<T> {
+        let download = Arc::clone(&self.0);
+        Box::pin(blocking(move || work(&download)))
+    }
+}
+
+impl Storage for DownloadFiles {
+    fn read(&self, file: usize, offset: u64, length: u32) -> Answer<Bytes> {
+        self.work(move |download| {
+            let opened = download.opened(file, false)?;
+            read_at(&opened, &download.path(file), offset, length as usize)
+        })
+    }
+
+    fn write(&self, file: usize, offset: u64, data: Bytes) -> Answer<()> {
+        self.work(move |download| {
+            let opened = download.opened(file, true)?;
+            opened
+                .write_all_at(&data, offset)
+                .map_err(|error| fault(&download.path(file), "write to", &error))
+        })
+    }
+
+    fn finish(&self) -> Answer<()> {
+        self.work(Download::finish)
+    }
+
+    fn hash_blocks(&self, file: usize, offset: u64, length: u64) -> Answer<Vec<Hash256>> {
+        self.work(move |download| {
+            let opened = download.opened(file, false)?;
+            hash_range(&opened, &download.path(file), offset, length)
+        })
+    }
+}
+
+impl Download {
+    fn new(metainfo: &Metainfo, folder: &Path) -> Self {
+        let info = metainfo.info();
+        let name = safe(info.name());
+        let is_single = info.is_single_file();
+        let paths = safe_paths(info.files().iter().map(|file| file.path()));
+        let files = info
+            .files()
+            .iter()
+            .zip(paths)
+            .map(|(file, path)| TorrentFile {
+                path: if is_single { PathBuf::new() } else { path },
+                length: file.length(),
+            });
+        Self {
+            is_single,
+            files: files.collect(),
+            target: folder.join(&name),
+            part: folder.join(format!("{name}.part")),
+            name,
+            state: Mutex::default(),
+        }
+    }
+
+    /// Makes the folders, and the empty files, which nothing will ever be written to.
+    fn lay_out(&self) -> Result<(), StorageFault> {
+        for (number, file) in self.files.iter().enumerate() {
+            let path = self.path(number);
+            if let Some(parent) = path.parent() {
+                fs::create_dir_all(parent).map_err(|error| fault(parent, "write to", &error))?;
+            }
+            // Also tells early whether the folder may be written to.
+            if file.length == 0 || self.is_single {
+                self.create(&path)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn create(&self, path: &Path) -> Result<File, StorageFault> {
+        OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            // A link somebody has put there could lead anywhere.
+            .custom_flags(libc::O_NOFOLLOW)
+            .open(path)
+            .map_err(|error| fault(path, "write to", &error))
+    }
+
+    /// Returns whether what stands under the final name could be this torrent.
+    fn fits_target(&self) -> bool {
+        self.files.iter().all(|file| {
+            let path = if self.is_single {
+                self.target.clone()
+            } else {
+                self.target.join(&file.path)
+            };
+            fs::symlink_metadata(path)
+                .is_ok_and(|found| found.is_file() && found.len() == file.length)
+        })
+    }
+
+    fn path(&self, file: usize) -> PathBuf {
+        let root = if self.lock().finished {
+            &self.target
+        } else {
+            &self.part
+        };
+        match self.files.get(file) {
+            Some(file) if !self.is_single => root.join(&file.path),
+            _ => root.clone(),
+        }
+    }
+
+    fn opened(&self, file: usize, create: bool) -> Result<Arc<File>, StorageFault> {
+        let path = self.path(file);
+        let mut state = self.lock();
+        if let Some(at) = state.open.iter().position(|(number, _)| *number == file) {
+            let entry = state.open.remove(at);
+            let opened = Arc::clone(&entry.1);
+            state.open.push(entry);
+            return Ok(opened);
+        }
+        let opened = if create {
+            self.create(&path)?
+        } else {
+            let mut options = OpenOptions::new();
+            options
+                .read(true)
+                .write(!state.finished)
+                .custom_flags(libc::O_NOFOLLOW);
+            let readable = options.open(&path);
+            // For looking at files of others, reading must do.
+            let readable = readable.or_else(|_| File::open(&path));
+            readable.map_err(|error| fault(&path, "read", &error))?
+        };
+        let opened = Arc::new(opened);
+        if state.open.len() >= MAX_OPEN {
+            state.open.remove(0);
+        }
+        state.open.push((file, Arc::clone(&opened)));
+        Ok(opened)
+    }
+
+    fn finish(&self) -> Result<(), StorageFault> {
+        if self.lock().finished {
+            return Ok(());
+        }
+        for file in 0..self.files.len() {
+            let opened = self.opened(file, true)?;
+            opened
+                .sync_all()
+                .map_err(|error| fault(&self.path(file), "write to", &error))?;
+        }
+        if fs::symlink_metadata(&self.target).is_ok() {
+            let (part, target) = (self.part.display(), self.target.display());
+            return Err(StorageFault::Other(format!(
+                "{target} has appeared in the meantime; the complete download stays in {part}"
+            )));
+        }
+        fs::rename(&self.part, &self.target)
+            .map_err(|error| fault(&self.target, "write to", &error))?;
+        if let Some(folder) = self
+            .target
+            .parent()
+            .and_then(|folder| File::open(folder).ok())
+        {
+            // The rename itself is to survive a power cut; a file system that cannot do it is no error.
+            let _ = folder.sync_all();
+        }
+        tracing::debug!(name = %self.name, "complete");
+        self.lock().finished = true;
+        Ok(())
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn read_at(file: &File, path: &Path, offset: u64, length: usize) -> Result<Bytes, StorageFault> {
+    let mut data = vec![0; length];
+    file.read_exact_at(&mut data, offset)
+        .map_err(|error| fault(path, "read", &error))?;
+    Ok(data.into())
+}
+
+fn hash_range(
+    file: &File,
+    path: &Path,
+    offset: u64,
+    length: u64,
+) -> Result<Vec<Hash256>, StorageFault> {
+    let length = usize::try_from(length).map_err(|_| no_such_file())?;
+    Ok(hash_blocks(&read_at(file, path, offset, length)?))
+}
+
+fn no_such_file() -> StorageFault {
+    StorageFault::Other("the torrent has no such file".to_owned())
+}

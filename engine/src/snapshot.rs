@@ -1,0 +1,47 @@
+//! What the engine shows: plain values, at most ten times a second.
+
+use std::sync::Arc;
+
+use shoal_core::{Limits, TorrentSnapshot};
+use shoal_protocol::magnet::Magnet;
+use shoal_protocol::metainfo::Metainfo;
+
+/// Everything, at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    /// Shares that are being hashed.
+    pub preparing: Vec<Preparing>,
+    /// The torrents, in the order in which they were added.
+    pub torrents: Vec<TorrentView>,
+    /// Limits of all torrents together.
+    pub limits: Limits,
+}
+
+/// A share that is being hashed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Preparing {
+    /// For [`crate::Engine::cancel_share`].
+    pub id: u64,
+    /// The torrent's name.
+    pub name: String,
+    /// Bytes hashed.
+    pub done_bytes: u64,
+    /// Bytes in all.
+    pub total_bytes: u64,
+}
+
+/// A torrent.
+#[derive(Clone, Debug)]
+pub struct TorrentView {
+    /// What the session says of it. While data on disk is being checked, `state` is
+    /// [`shoal_core::TorrentState::Checking`] and `have_bytes` counts what is verified.
+    pub torrent: TorrentSnapshot,
+    /// Its link, trackers included.
+    pub magnet: Magnet,
+    /// Once it is known.
+    pub metainfo: Option<Arc<Metainfo>>,
+    /// The download was begun, or it is a share: `false` while an opened link waits to be confirmed.
+    pub is_started: bool,
+    /// Where people find the files when they are complete; `None` in memory.
+    pub location: Option<String>,
+}

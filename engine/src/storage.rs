@@ -1,0 +1,49 @@
+//! What a platform gives so that a torrent's files can be read and written.
+
+use std::rc::Rc;
+
+use bytes::Bytes;
+use futures_util::future::LocalBoxFuture;
+use shoal_core::StorageFault;
+use shoal_protocol::Hash256;
+
+/// The files of one torrent, or of a share that is being hashed, numbered in the order of the torrent's
+/// file tree. Calls may overlap; each future does its work when polled and may be dropped.
+pub(crate) trait Storage {
+    /// Reads exactly `length` bytes.
+    fn read(&self, file: usize, offset: u64, length: u32) -> Answer<Bytes>;
+
+    /// Writes verified bytes; once that is done they can be read. Not for shares.
+    fn write(&self, file: usize, offset: u64, data: Bytes) -> Answer<()>;
+
+    /// Flushes and gives every file its final name. Calling it again does no harm.
+    fn finish(&self) -> Answer<()>;
+
+    /// Reads `length` bytes from a multiple of 16 KiB on and returns the hash of each block: cheaper
+    /// than reading and hashing one by one, and off the engine's thread where there are others.
+    /// Reading beyond what has been written yields zeros or a fault.
+    fn hash_blocks(&self, file: usize, offset: u64, length: u64) -> Answer<Vec<Hash256>>;
+}
+
+/// A result that comes later.
+pub(crate) type Answer<T> = LocalBoxFuture<'static, Result<T, StorageFault>>;
+
+/// A download's storage, just opened.
+pub(crate) struct Opened {
+    /// The files.
+    pub(crate) storage: Rc<dyn Storage>,
+    /// Something is there from an earlier time and has to be checked.
+    pub(crate) existing: bool,
+    /// Where people find the files when they are complete.
+    pub(crate) location: Option<String>,
+}
+
+/// What a person shares, looked through.
+pub(crate) struct Listing {
+    /// The torrent's name, unless the person gives another.
+    pub(crate) name: String,
+    /// It is one file and not a folder.
+    pub(crate) is_single: bool,
+    /// Path components below the name and length in bytes, of each file.
+    pub(crate) files: Vec<(Vec<String>, u64)>,
+}
