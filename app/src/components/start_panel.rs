@@ -1,0 +1,78 @@
+//! What is behind a link that was opened, and the question whether to download it.
+
+use dioxus::prelude::*;
+
+use crate::command::Command;
+use crate::components::icon::{Icon, Shape};
+use crate::state::{FileEntry, Torrent};
+use crate::words;
+
+/// Shows files, size and destination, and asks.
+#[component]
+pub(crate) fn StartPanel(
+    /// The torrent.
+    torrent: Torrent,
+    /// Called with the answer.
+    on_command: Callback<Command>,
+) -> Element {
+    let id = torrent.id.clone();
+    let choose_id = torrent.id.clone();
+    let size = torrent.total_bytes.map(words::size);
+    rsx! {
+        div { class: "start-panel",
+            if torrent.files.is_empty() {
+                p { class: "hint", "Asking peers for the list of files…" }
+            } else {
+                FileList { files: torrent.files.clone() }
+            }
+            if let Some(place) = torrent.place.clone() {
+                p { class: "place",
+                    Icon { shape: Shape::Folder }
+                    span { "To " }
+                    span { class: "path", dir: "auto", {place} }
+                    button {
+                        class: "button small",
+                        r#type: "button",
+                        "data-testid": "choose-place",
+                        onclick: move |_| on_command.call(Command::ChoosePlace(choose_id.clone())),
+                        "Change…"
+                    }
+                }
+            }
+            button {
+                class: "button primary",
+                r#type: "button",
+                "data-testid": "start",
+                onclick: move |_| on_command.call(Command::Start(id.clone())),
+                Icon { shape: Shape::Down }
+                "Download"
+                if let Some(size) = size {
+                    " ({size})"
+                }
+            }
+        }
+    }
+}
+
+/// Lists files with their sizes.
+#[component]
+fn FileList(files: Vec<FileEntry>) -> Element {
+    let more = files.len().saturating_sub(SHOWN);
+    rsx! {
+        ul { class: "files", "aria-label": words::count(files.len(), "file"),
+            for file in files.iter().take(SHOWN) {
+                li { key: "{file.path}",
+                    Icon { shape: Shape::File }
+                    span { class: "path", dir: "auto", {file.path.clone()} }
+                    span { class: "size", {words::size(file.length)} }
+                }
+            }
+            if more > 0 {
+                li { class: "hint", "and {words::count(more, \"more file\")}" }
+            }
+        }
+    }
+}
+
+/// Long lists are cut: a torrent may have a hundred thousand files.
+const SHOWN: usize = 200;

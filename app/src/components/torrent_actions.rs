@@ -1,0 +1,117 @@
+//! The buttons of a torrent.
+
+use dioxus::prelude::*;
+
+use crate::command::Command;
+use crate::components::icon::{Icon, Shape};
+use crate::state::{Torrent, TransferState};
+
+/// Pause or resume, save or show, remove.
+#[component]
+pub(crate) fn TorrentActions(
+    /// The torrent.
+    torrent: Torrent,
+    /// Called with what was pressed.
+    on_command: Callback<Command>,
+) -> Element {
+    let mut asking = use_signal(|| false);
+    let id = torrent.id.clone();
+    let send = move |command: fn(_) -> Command| {
+        let id = id.clone();
+        move |_| on_command.call(command(id.clone()))
+    };
+    let paused = matches!(torrent.state, TransferState::Paused | TransferState::Error);
+    let remove = send(Command::Remove);
+    let needs_asking = loses_something(&torrent);
+    if asking() {
+        return rsx! {
+            div { class: "actions asking", role: "group", "aria-label": "Remove?",
+                span { {question(&torrent)} }
+                button {
+                    class: "button danger",
+                    r#type: "button",
+                    "data-testid": "remove-confirm",
+                    onclick: remove,
+                    "Remove"
+                }
+                button {
+                    class: "button",
+                    r#type: "button",
+                    "data-testid": "remove-cancel",
+                    onclick: move |_| asking.set(false),
+                    "Keep"
+                }
+            }
+        };
+    }
+    rsx! {
+        div { class: "actions",
+            if torrent.can_save {
+                button {
+                    class: "button primary",
+                    r#type: "button",
+                    "data-testid": "save",
+                    onclick: send(Command::Save),
+                    Icon { shape: Shape::Save }
+                    "Save"
+                }
+            }
+            if torrent.place.is_some() && torrent.is_whole() {
+                button {
+                    class: "button",
+                    r#type: "button",
+                    "data-testid": "show-folder",
+                    onclick: send(Command::ShowPlace),
+                    Icon { shape: Shape::Folder }
+                    "Show folder"
+                }
+            }
+            if paused {
+                button {
+                    class: "button",
+                    r#type: "button",
+                    "data-testid": "resume",
+                    onclick: send(Command::Resume),
+                    Icon { shape: Shape::Play }
+                    "Resume"
+                }
+            } else if !torrent.awaits_start && torrent.state != TransferState::Preparing {
+                button {
+                    class: "button",
+                    r#type: "button",
+                    "data-testid": "pause",
+                    onclick: send(Command::Pause),
+                    Icon { shape: Shape::Pause }
+                    "Pause"
+                }
+            }
+            button {
+                class: "button quiet",
+                r#type: "button",
+                "data-testid": "remove",
+                onclick: move |event| {
+                    if needs_asking {
+                        asking.set(true);
+                    } else {
+                        remove(event);
+                    }
+                },
+                Icon { shape: Shape::Close }
+                "Remove"
+            }
+        }
+    }
+}
+
+/// Returns whether removing throws away what would have to be fetched again.
+fn loses_something(torrent: &Torrent) -> bool {
+    torrent.have_bytes > 0 && !torrent.awaits_start && (!torrent.is_whole() || torrent.can_save)
+}
+
+fn question(torrent: &Torrent) -> &'static str {
+    if torrent.is_whole() {
+        "Remove it from this page? What you have not saved is gone."
+    } else {
+        "Remove this unfinished download?"
+    }
+}

@@ -1,0 +1,91 @@
+//! The desktop window.
+
+mod clipboard;
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use dioxus::html::{FileData, HasFileData};
+use dioxus::prelude::*;
+use dioxus_desktop::tao::dpi::LogicalSize;
+use dioxus_desktop::tao::window::Icon;
+use dioxus_desktop::{Config, WindowBuilder};
+
+use crate::assets;
+
+pub(crate) use clipboard::copy;
+
+/// A file or folder that the user gives to the window.
+pub(crate) type Source = PathBuf;
+
+/// What sharing means here.
+pub(crate) const SHARE_HINT: &str = "Everyone with the link downloads from you and from each other. Keep this window open meanwhile.";
+
+/// What people should know before they trust us.
+pub(crate) const TRUST_HINT: &str = "Files go straight from peer to peer, encrypted, and are stored on no server. \
+     Those who share or download the same thing can see each other’s internet address.";
+
+/// What is known from the start.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct StartFacts {
+    /// What links to us begin with; `None`: the tracker's address.
+    pub(crate) app_url: Option<String>,
+    /// The tracker to use for shares and for links that name none.
+    pub(crate) tracker: String,
+    /// Whether saving is an ordinary download: never, files have their place.
+    pub(crate) save_as_download: bool,
+}
+
+impl StartFacts {
+    /// Reads the environment.
+    pub(crate) fn read() -> Self {
+        Self {
+            app_url: None,
+            tracker: std::env::var("SHOAL_TRACKER")
+                .unwrap_or_else(|_| "ws://127.0.0.1:9010/announce".to_owned()),
+            save_as_download: false,
+        }
+    }
+}
+
+/// Opens the window and returns when it is closed.
+pub(crate) fn open() {
+    dioxus_desktop::launch::launch(crate::app::App, Vec::new(), vec![Box::new(config())]);
+}
+
+/// A window has no address that could hold links.
+pub(crate) fn use_links_in_address(_on_link: Callback<String>) {}
+
+/// A window closes when it is told to.
+pub(crate) fn use_leave_warning(_busy: bool) {}
+
+/// Takes what was chosen in a file dialog.
+pub(crate) fn chosen(files: Vec<FileData>) -> Vec<Source> {
+    files.into_iter().map(|file| file.path()).collect()
+}
+
+/// Takes what was dropped.
+pub(crate) fn dropped(event: &DragEvent) -> impl Future<Output = Vec<Source>> + use<> {
+    std::future::ready(chosen(event.data().files()))
+}
+
+/// Waits.
+pub(crate) async fn sleep(duration: Duration) {
+    tokio::time::sleep(duration).await;
+}
+
+fn config() -> Config {
+    let mut window = WindowBuilder::new()
+        .with_title("Shoal")
+        .with_inner_size(LogicalSize::new(940.0, 860.0))
+        .with_min_inner_size(LogicalSize::new(360.0, 480.0));
+    // Without an icon the window is still a window.
+    if let Ok(icon) = Icon::from_rgba(assets::WINDOW_ICON.to_vec(), 64, 64) {
+        window = window.with_window_icon(Some(icon));
+    }
+    Config::new()
+        .with_window(window)
+        .with_menu(None)
+        .with_disable_context_menu(false)
+}

@@ -1,0 +1,39 @@
+//! The page: what the browser offers, behind the names that the window has too.
+//!
+//! Closures given to the browser are owned by a value that takes them back when it is dropped.
+
+mod address;
+mod clipboard;
+mod files;
+mod leaving;
+mod pixels;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+pub(crate) use address::{StartFacts, use_links_in_address};
+pub(crate) use clipboard::copy;
+pub(crate) use files::{Source, chosen, dropped};
+pub(crate) use leaving::use_leave_warning;
+pub(crate) use pixels::{Pixels, pixel_ratio};
+
+/// What sharing means here.
+pub(crate) const SHARE_HINT: &str =
+    "Everyone with the link downloads from you and from each other. Keep this tab open meanwhile.";
+
+/// What people should know before they trust us.
+pub(crate) const TRUST_HINT: &str = "Files go straight from browser to browser, encrypted, and are stored on no server. \
+     Those who share or download the same thing can see each other’s internet address.";
+
+/// Starts the page.
+pub(crate) fn main() -> ExitCode {
+    // Twice would only mean that somebody else has set a logger before us.
+    let _ = dioxus::logger::init(dioxus::logger::tracing::Level::INFO);
+    dioxus::web::launch::launch_cfg(crate::app::App, dioxus::web::Config::new());
+    ExitCode::SUCCESS
+}
+
+/// Waits.
+pub(crate) async fn sleep(duration: Duration) {
+    gloo_timers::future::sleep(duration).await;
+}

@@ -1,0 +1,88 @@
+//! What the page's address asks for.
+
+use dioxus::prelude::*;
+use wasm_bindgen::JsCast;
+use wasm_bindgen::closure::Closure;
+use web_sys::{UrlSearchParams, Window};
+
+/// What is known from the start.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct StartFacts {
+    /// The page's own address without query and fragment: what links to us begin with.
+    pub(crate) app_url: Option<String>,
+    /// The tracker to use for shares and for links that name none.
+    pub(crate) tracker: String,
+    /// Whether saving is an ordinary download even where a file dialog would be possible.
+    pub(crate) save_as_download: bool,
+}
+
+impl StartFacts {
+    /// Reads the address bar.
+    pub(crate) fn read() -> Self {
+        let Some(location) = web_sys::window().map(|window| window.location()) else {
+            return Self::default();
+        };
+        let origin = location.origin().unwrap_or_default();
+        let path = location.pathname().unwrap_or_default();
+        let query = location
+            .search()
+            .and_then(|query| UrlSearchParams::new_with_str(&query))
+            .ok();
+        let parameter = |name| query.as_ref().and_then(|query| query.get(name));
+        Self {
+            // `http:` becomes `ws:`, `https:` becomes `wss:`.
+            tracker: parameter("tracker")
+                .unwrap_or_else(|| format!("{}/announce", origin.replacen("http", "ws", 1))),
+            save_as_download: parameter("save").as_deref() == Some("download"),
+            app_url: Some(format!("{origin}{path}")),
+        }
+    }
+}
+
+/// Calls `on_link` with the link in the fragment: now, and whenever somebody changes it.
+pub(crate) fn use_links_in_address(on_link: Callback<String>) {
+    use_hook(|| std::rc::Rc::new(FragmentListener::new(on_link)));
+    use_effect(move || {
+        if let Some(link) = fragment() {
+            on_link.call(link);
+        }
+    });
+}
+
+fn fragment() -> Option<String> {
+    let hash = web_sys::window()?.location().hash().ok()?;
+    (hash.len() > 1).then_some(hash)
+}
+
+struct FragmentListener {
+    window: Option<Window>,
+    closure: Closure<dyn FnMut()>,
+}
+
+impl FragmentListener {
+    fn new(on_link: Callback<String>) -> Self {
+        let window = web_sys::window();
+        let closure = Closure::new(move || {
+            if let Some(link) = fragment() {
+                on_link.call(link);
+            }
+        });
+        if let Some(window) = &window {
+            // Fails for no event that exists.
+            let _ = window
+                .add_event_listener_with_callback("hashchange", closure.as_ref().unchecked_ref());
+        }
+        Self { window, closure }
+    }
+}
+
+impl Drop for FragmentListener {
+    fn drop(&mut self) {
+        if let Some(window) = &self.window {
+            let _ = window.remove_event_listener_with_callback(
+                "hashchange",
+                self.closure.as_ref().unchecked_ref(),
+            );
+        }
+    }
+}

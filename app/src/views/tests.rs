@@ -1,0 +1,236 @@
+//! What the screens say and offer in each state, without an engine: hand-made state, rendered to HTML.
+
+mod samples;
+
+use dioxus::prelude::*;
+
+use crate::state::{AppState, Limits, Torrent, Tracker, TrackerState, TransferState};
+use crate::views::Transfers;
+
+/// Renders the screen as HTML.
+fn html(state: AppState) -> String {
+    #[component]
+    fn Root(state: AppState) -> Element {
+        let state = use_store(|| state);
+        let on_command = use_callback(|_command| {});
+        rsx! {
+            Transfers { state, on_command }
+        }
+    }
+    let mut dom = VirtualDom::new_with_props(Root, RootProps { state });
+    dom.rebuild_in_place();
+    dioxus_ssr::render(&dom)
+}
+
+fn card(torrent: Torrent) -> String {
+    html(AppState {
+        torrents: vec![torrent],
+        ..AppState::default()
+    })
+}
+
+#[test]
+fn an_empty_screen_asks_for_files_or_a_link() {
+    let html = html(AppState::default());
+    for wanted in [
+        r#"data-testid="drop-zone""#,
+        r#"data-testid="file-input" type="file" name="files" multiple=true"#,
+        r#"<label class="button primary" for="choose-files">"#,
+        r#"data-testid="link-input""#,
+        r#"type="submit" data-testid="open-link""#,
+        "Tracker not needed yet",
+    ] {
+        assert!(html.contains(wanted), "{wanted} in {html}");
+    }
+    assert!(!html.contains(r#"data-testid="torrent""#));
+}
+
+#[test]
+fn every_state_is_said_in_words_and_in_an_attribute() {
+    for (state, words) in [
+        (TransferState::Preparing, "Preparing the link… 38%"),
+        (TransferState::Seeding, "Sharing with 2 peers"),
+        (TransferState::FindingPeers, "Looking for peers…"),
+        (TransferState::Connecting, "Connecting…"),
+        (TransferState::Downloading, "Downloading from 2 peers"),
+        (
+            TransferState::Stalled,
+            "Waiting: nobody online has the missing parts",
+        ),
+        (TransferState::Checking, "Checking the saved data…"),
+        (TransferState::Complete, "Complete · sharing with 2 peers"),
+        (TransferState::Paused, "Paused"),
+        (TransferState::Error, "No space left"),
+    ] {
+        let html = card(Torrent {
+            state,
+            reason: (state == TransferState::Error).then(|| "No space left".to_owned()),
+            ..samples::download()
+        });
+        assert!(html.contains(&format!(r#"data-state="{}""#, state.name())));
+        assert!(html.contains(words), "{words} in {html}");
+        assert!(html.contains(r#"class="status" role="status""#));
+    }
+}
+
+#[test]
+fn progress_is_a_progressbar_with_values() {
+    let html = card(samples::download());
+    assert!(html.contains(r#"role="progressbar" data-testid="progress""#));
+    assert!(html.contains(r#"aria-valuenow="38" aria-valuetext="1.53 GB of 4.00 GB, 38%""#));
+}
+
+#[test]
+fn progress_of_unknown_size_has_no_value() {
+    let html = card(Torrent {
+        total_bytes: None,
+        ..samples::download()
+    });
+    assert!(html.contains(r#"aria-valuetext="Size not known yet""#));
+    assert!(!html.contains("aria-valuenow"));
+}
+
+#[test]
+fn the_piece_map_speaks() {
+    let html = card(samples::download());
+    assert!(html.contains(r#"data-testid="piece-map" data-have=46 data-pieces=120"#));
+    assert!(html.contains("Piece map: 46 of 120 pieces, 3 arriving, 6 held by nobody online"));
+    assert_eq!(html.matches(r#"data-testid="peer-map""#).count(), 2);
+}
+
+#[test]
+fn limits_show_what_is_in_force() {
+    let html = card(Torrent {
+        limits: Limits {
+            upload: Some(500_000),
+            download: None,
+        },
+        ..samples::download()
+    });
+    assert!(html.contains(r#"data-testid="upload-limit""#));
+    assert!(html.contains(r#"value="500k""#));
+    assert!(html.contains("at most 500 kB/s"));
+    assert!(html.contains("no limit"));
+}
+
+#[test]
+fn the_share_links_value_is_the_link() {
+    let html = card(samples::share());
+    assert!(html.contains(&format!(
+        r#"data-testid="share-link" type="text" readonly=true value="{}""#,
+        samples::LINK.replace('&', "&#38;")
+    )));
+}
+
+#[test]
+fn an_opened_link_asks_before_it_downloads() {
+    let html = card(samples::opened());
+    assert!(html.contains(r#"data-testid="start""#));
+    assert!(html.contains("holiday/day 1/beach.jpg"));
+    assert!(html.contains("(6.30 MB)"));
+    assert!(!html.contains(r#"data-testid="progress""#));
+    assert!(!html.contains(r#"data-testid="pause""#));
+}
+
+#[test]
+fn a_paused_torrent_can_be_resumed_and_a_finished_one_saved() {
+    let paused = card(Torrent {
+        state: TransferState::Paused,
+        ..samples::download()
+    });
+    assert!(paused.contains(r#"data-testid="resume""#));
+    assert!(!paused.contains(r#"data-testid="pause""#));
+    assert!(!paused.contains(r#"data-testid="save""#));
+    let finished = card(Torrent {
+        state: TransferState::Complete,
+        have_bytes: 4_000_000_000,
+        can_save: true,
+        ..samples::download()
+    });
+    assert!(finished.contains(r#"data-testid="save""#));
+    assert!(finished.contains(r#"data-testid="pause""#));
+}
+
+#[test]
+fn names_and_errors_of_strangers_stay_text() {
+    let evil = r#"<img src=x onerror="alert(1)"><script>alert(2)</script>"#;
+    let mut torrent = Torrent {
+        name: evil.to_owned(),
+        reason: Some(evil.to_owned()),
+        state: TransferState::Error,
+        link: Some(evil.to_owned()),
+        place: Some(evil.to_owned()),
+        ..samples::opened()
+    };
+    torrent.files[0].path = evil.to_owned();
+    torrent.peers = samples::download().peers;
+    torrent.peers[0].client = Some(evil.to_owned());
+    let state = AppState {
+        torrents: vec![
+            Torrent {
+                awaits_start: false,
+                ..torrent.clone()
+            },
+            torrent,
+        ],
+        trackers: vec![Tracker {
+            url: evil.to_owned(),
+            state: TrackerState::Failed {
+                reason: evil.to_owned(),
+            },
+        }],
+        share_error: Some(evil.to_owned()),
+        open_error: Some(evil.to_owned()),
+        ..AppState::default()
+    };
+    let html = html(state);
+    assert!(html.contains("alert(1)"));
+    assert!(!html.contains("<img src=x"));
+    assert!(!html.contains("<script>"));
+    assert!(!html.contains(r#"onerror=""#));
+}
+
+#[test]
+fn errors_stand_where_they_belong() {
+    let html = html(AppState {
+        share_error: Some("“a” cannot be read".to_owned()),
+        open_error: Some("This is not a link".to_owned()),
+        ..AppState::default()
+    });
+    assert!(html.contains(r#"class="error" role="alert">“a” cannot be read"#));
+    assert!(html.contains(r#"id="link-error" class="error" role="alert">This is not a link"#));
+}
+
+#[test]
+fn an_unreachable_tracker_does_not_sound_like_the_end() {
+    let html = html(AppState {
+        trackers: vec![Tracker {
+            url: "ws://127.0.0.1:9010/announce".to_owned(),
+            state: TrackerState::Failed {
+                reason: "connection refused".to_owned(),
+            },
+        }],
+        ..AppState::default()
+    });
+    assert!(html.contains(r#"data-testid="tracker-state" data-state="failed""#));
+    assert!(html.contains("Connected peers continue."));
+}
+
+/// Writes all sample states as one page, to be looked at: `SHOAL_GALLERY=file cargo test gallery`.
+#[test]
+fn gallery() {
+    let Ok(path) = std::env::var("SHOAL_GALLERY") else {
+        return;
+    };
+    let state = match path.contains("empty") {
+        true => AppState::default(),
+        false => samples::everything(),
+    };
+    let page = format!(
+        "<!DOCTYPE html><meta charset=utf-8><meta name=viewport content='width=device-width'>\
+         <style>{}</style><body><div id=main>{}</div>",
+        crate::assets::CSS,
+        html(state)
+    );
+    std::fs::write(path, page).expect("the gallery's folder can be written");
+}
