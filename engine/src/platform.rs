@@ -9,6 +9,8 @@
 //! | `SaveMode` | how [`crate::Engine::save`] hands a download over |
 //! | `spawn` | runs the engine's task: on a thread of its own, or on the page's |
 
+#[cfg(test)]
+mod memory;
 #[cfg(not(target_family = "wasm"))]
 mod native;
 #[cfg(target_family = "wasm")]
