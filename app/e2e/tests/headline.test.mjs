@@ -29,8 +29,8 @@ test("two leechers finish from each other after the seeder has stopped", async (
 
   // The seeder sees two whole copies in the swarm: its own and the one that the two hold together.
   await seeder.page.waitForFunction(() => {
-    const copies = document.querySelector("[data-testid=availability]");
-    return copies && Number(copies.getAttribute("data-copies")) >= 2;
+    const copies = document.querySelector("[data-figure=Copies] dd");
+    return copies && Number(copies.textContent) >= 2;
   }, undefined, { timeout: 120_000 });
   await seeder.limitUpload("0");
 
