@@ -255,6 +255,15 @@ impl Download {
         self.requests.insert(block, now);
     }
 
+    /// Notes a request that was taken back. Few of them are on their way at a time; of more, some are
+    /// forgotten.
+    pub(crate) fn note_cancelled(&mut self, block: BlockRef) {
+        if self.cancelled.len() >= 4 * MAX_WINDOW {
+            self.cancelled.pop_first();
+        }
+        self.cancelled.insert(block);
+    }
+
     /// Notes a block that was asked for.
     pub(crate) fn deliver(&mut self, asked: Timestamp, bytes: u64, now: Timestamp) {
         let took = now.since(asked);

@@ -63,7 +63,7 @@ impl Torrent {
             let request = content.request(block);
             if cancel {
                 peer.outbox.push(&Message::Cancel(request));
-                peer.download.cancelled.insert(block);
+                peer.download.note_cancelled(block);
             }
             self.download.give_back(request.length);
             shared.download.give_back(request.length);

@@ -319,7 +319,7 @@ impl Torrent {
         let mut cancelled = Vec::new();
         for peer in self.peers.values_mut() {
             if peer.download.requests.remove(&block).is_some() {
-                peer.download.cancelled.insert(block);
+                peer.download.note_cancelled(block);
                 peer.outbox.push(&Message::Cancel(request));
                 cancelled.push(peer.link);
             }

@@ -166,6 +166,7 @@ impl Storage for DownloadFiles {
 
     fn write(&self, file: usize, offset: u64, data: Bytes) -> Answer<()> {
         self.work(move |download| {
+            download.refuse_to_overwrite()?;
             let opened = download.opened(file, true)?;
             opened
                 .write_all_at(&data, offset)
@@ -247,6 +248,17 @@ impl Download {
             fs::symlink_metadata(path)
                 .is_ok_and(|found| found.is_file() && found.len() == file.length)
         })
+    }
+
+    /// What stands under the final name was there before us: if it is not right, it is somebody's own.
+    fn refuse_to_overwrite(&self) -> Result<(), StorageFault> {
+        if !self.lock().finished {
+            return Ok(());
+        }
+        let target = self.target.display();
+        Err(StorageFault::Other(format!(
+            "{target} is there already and differs from the torrent; nothing was changed"
+        )))
     }
 
     fn path(&self, file: usize) -> PathBuf {
