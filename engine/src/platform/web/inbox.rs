@@ -104,7 +104,16 @@ impl<E: Event> Sender<E> {
         }
     }
 
-    /// Whether the link has ended.
+    /// Ends the stream without a word, for one who does not listen any more.
+    pub(super) fn end(&self) {
+        let mut queue = self.0.borrow_mut();
+        queue.closed = true;
+        queue.events.clear();
+        queue.weight = 0;
+        wake(queue);
+    }
+
+    /// Whether the connection has ended.
     pub(super) fn is_closed(&self) -> bool {
         self.0.borrow().closed
     }

@@ -17,6 +17,7 @@ use super::exception::Exception;
 /// The room that all files of a page share.
 #[derive(Clone)]
 pub(super) struct Room {
+    size: u64,
     left: Rc<Cell<u64>>,
 }
 
@@ -24,6 +25,7 @@ impl Room {
     /// A room for so many bytes.
     pub(super) fn new(bytes: u64) -> Self {
         Self {
+            size: bytes,
             left: Rc::new(Cell::new(bytes)),
         }
     }
@@ -35,6 +37,11 @@ impl Room {
             left: Rc::clone(&self.left),
             bytes,
         })
+    }
+
+    /// Bytes in all.
+    pub(super) fn size(&self) -> u64 {
+        self.size
     }
 
     /// Bytes not yet set aside.

@@ -1,5 +1,6 @@
 //! A connection to a tracker by the browser's WebSocket, binary frames only.
 
+use futures_util::StreamExt;
 use gloo_events::EventListener;
 use js_sys::{ArrayBuffer, Uint8Array};
 use shoal_core::TrackerEvent;
@@ -9,17 +10,28 @@ use web_sys::{BinaryType, CloseEvent, MessageEvent, WebSocket};
 
 use super::exception::Exception;
 use super::inbox::{Receiver, Sender, inbox};
+use crate::signalling::{Signalling, Socket, TrackerEvents};
+
+/// Opens WebSockets.
+pub(super) struct WebSockets;
+
+impl Signalling for WebSockets {
+    fn open(&self, url: &str) -> (Box<dyn Socket>, TrackerEvents) {
+        let (socket, events) = PageSocket::open(url);
+        (Box::new(socket), events.boxed_local())
+    }
+}
 
 /// A WebSocket. Dropping it closes it and removes every listener.
-pub(crate) struct Socket {
+struct PageSocket {
     socket: Option<WebSocket>,
     events: Sender<TrackerEvent>,
     listeners: Vec<EventListener>,
 }
 
-impl Socket {
+impl PageSocket {
     /// Starts to connect; what fails is told as `Closed`.
-    pub(crate) fn open(url: &str) -> (Self, Receiver<TrackerEvent>) {
+    fn open(url: &str) -> (Self, Receiver<TrackerEvent>) {
         let (events, receiver) = inbox();
         let mut listeners = Vec::new();
         let socket = match WebSocket::new(url).map_err(Exception::from) {
@@ -41,9 +53,10 @@ impl Socket {
         };
         (opened, receiver)
     }
+}
 
-    /// Sends a message; one that cannot be sent ends the connection.
-    pub(crate) fn send(&self, message: &ClientMessage) {
+impl Socket for PageSocket {
+    fn send(&self, message: ClientMessage) {
         let Some(socket) = &self.socket else {
             return;
         };
@@ -56,11 +69,12 @@ impl Socket {
     }
 }
 
-impl Drop for Socket {
+impl Drop for PageSocket {
     fn drop(&mut self) {
         self.listeners.clear();
+        self.events.end();
         if let Some(socket) = &self.socket {
-            // Closing twice is allowed; there is nothing else to fail.
+            // The browser first sends what it was given. Closing twice is allowed.
             let _ = socket.close();
         }
     }
@@ -84,7 +98,8 @@ fn receive(events: &Sender<TrackerEvent>, event: &web_sys::Event) {
         .dyn_ref::<MessageEvent>()
         .map_or(JsValue::UNDEFINED, MessageEvent::data);
     let Some(buffer) = data.dyn_ref::<ArrayBuffer>() else {
-        return events.close("the tracker answered in text: it does not speak this dialect");
+        // Text is the other dialect.
+        return;
     };
     if buffer.byte_length() as usize > MAX_MESSAGE {
         return events.close("the tracker sent a message that is too long");
@@ -112,13 +127,12 @@ const MAX_BUFFERED: u32 = 1 << 20;
 
 #[cfg(test)]
 mod tests {
-    use futures_util::StreamExt;
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
     use super::*;
 
     async fn events_of(url: &str) -> Vec<TrackerEvent> {
-        let (_socket, events) = Socket::open(url);
+        let (_socket, events) = WebSockets.open(url);
         events.collect().await
     }
 
@@ -130,6 +144,13 @@ mod tests {
             panic!("{events:?}");
         };
         assert!(reason.contains("cannot be reached"), "{reason}");
+    }
+
+    #[test]
+    async fn dropping_a_socket_ends_its_stream() {
+        let (socket, events) = WebSockets.open("ws://127.0.0.1:9/announce");
+        drop(socket);
+        assert!(events.collect::<Vec<_>>().await.is_empty());
     }
 
     #[test]

@@ -13,7 +13,7 @@ use wasm_bindgen_futures::JsFuture;
 use super::exception::Exception;
 
 /// A file that the person chose or dropped, and where it lies in the share.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Source {
     file: web_sys::File,
     path: Vec<String>,
@@ -22,6 +22,7 @@ pub struct Source {
 
 impl Source {
     /// Takes a file; its path in the share is the one below the chosen folder, or its name.
+    #[must_use]
     pub fn new(file: web_sys::File) -> Self {
         let below = Reflect::get(&file, &JsValue::from_str("webkitRelativePath"))
             .ok()
@@ -31,6 +32,7 @@ impl Source {
     }
 
     /// Takes a file that lies at `path` (separated by `/`) in the share; if that is empty, its name.
+    #[must_use]
     pub fn with_path(file: web_sys::File, path: &str) -> Self {
         let mut components: Vec<String> = path
             .split('/')
@@ -48,11 +50,18 @@ impl Source {
     }
 
     /// The components of its path in the share, the folder's name first where it came with one.
+    #[must_use]
     pub fn path(&self) -> &[String] {
         &self.path
     }
 
+    /// The first component: the folder it came with, or its own name.
+    pub(super) fn top(&self) -> &str {
+        self.path.first().map_or("", String::as_str)
+    }
+
     /// Bytes.
+    #[must_use]
     pub fn length(&self) -> u64 {
         self.length
     }
@@ -75,31 +84,40 @@ impl SourceReader {
         }
     }
 
-    /// Bytes.
-    pub(super) fn length(&self) -> u64 {
-        self.source.length
-    }
-
     /// Reads exactly `length` bytes from `offset` on.
     pub(super) async fn read(&self, offset: u64, length: usize) -> Result<Bytes, StorageFault> {
-        let end = offset
-            .checked_add(length as u64)
-            .filter(|end| *end <= self.source.length)
-            .ok_or_else(|| self.changed())?;
-        let mut data = Vec::with_capacity(length);
+        let end = self.end(offset, length as u64)?;
+        let mut data = vec![0; length];
         let mut at = offset;
         while at < end {
             let window = self.window(at / WINDOW).await?;
             let begin = at % WINDOW;
             let until = (begin + (end - at)).min(WINDOW);
-            let old = data.len();
-            data.resize(old + (until - begin) as usize, 0);
+            let place = (at - offset) as usize;
             window
                 .subarray(begin as u32, until as u32)
-                .copy_to(&mut data[old..]);
+                .copy_to(&mut data[place..place + (until - begin) as usize]);
             at += until - begin;
         }
         Ok(data.into())
+    }
+
+    /// Reads many bytes at once, past the cache; they stay outside the wasm heap.
+    pub(super) async fn read_run(
+        &self,
+        offset: u64,
+        length: u64,
+    ) -> Result<Uint8Array, StorageFault> {
+        let end = self.end(offset, length)?;
+        let buffer = JsFuture::from(self.fetch(offset, end)?).await;
+        self.bytes(buffer, length)
+    }
+
+    fn end(&self, offset: u64, length: u64) -> Result<u64, StorageFault> {
+        offset
+            .checked_add(length)
+            .filter(|end| *end <= self.source.length)
+            .ok_or_else(|| self.changed())
     }
 
     /// One window, whole (the file's last may be shorter).
@@ -115,18 +133,27 @@ impl SourceReader {
                 promise
             }
         };
-        let buffer = match JsFuture::from(promise).await {
-            Ok(buffer) => buffer.unchecked_into::<ArrayBuffer>(),
-            Err(thrown) => {
-                self.cache.forget(|known| known == key);
-                return Err(self.fault(thrown));
-            }
-        };
-        if u64::from(buffer.byte_length()) != end - begin {
+        let bytes = self.bytes(JsFuture::from(promise).await, end - begin);
+        if bytes.is_err() {
             self.cache.forget(|known| known == key);
-            return Err(self.changed());
         }
-        Ok(Uint8Array::new(&buffer))
+        bytes
+    }
+
+    /// What a promise of so many bytes has come to.
+    fn bytes(
+        &self,
+        settled: Result<JsValue, JsValue>,
+        length: u64,
+    ) -> Result<Uint8Array, StorageFault> {
+        let buffer: ArrayBuffer = settled
+            .map_err(|thrown| self.fault(thrown))?
+            .unchecked_into();
+        if u64::from(buffer.byte_length()) == length {
+            Ok(Uint8Array::new(&buffer))
+        } else {
+            Err(self.changed())
+        }
     }
 
     fn fetch(&self, begin: u64, end: u64) -> Result<Promise, StorageFault> {

@@ -18,9 +18,10 @@ use super::{CHANNEL, ice};
 use crate::platform::web::exception::Exception;
 use crate::platform::web::inbox::{Receiver, Sender, inbox};
 use crate::platform::web::task::Task;
+use crate::transport::Link;
 
 /// An `RTCPeerConnection` with its one channel. Dropping it closes both and removes every listener.
-pub(crate) struct Link {
+pub(super) struct PeerLink {
     pc: RtcPeerConnection,
     channel: Slot,
     events: Sender<LinkEvent>,
@@ -32,7 +33,7 @@ pub(crate) struct Link {
 /// Where the channel goes when there is one: the answerer's comes from the other side.
 type Slot = Rc<RefCell<Option<Channel>>>;
 
-impl Link {
+impl PeerLink {
     /// Starts to connect.
     pub(super) fn start(
         role: Role,
@@ -58,28 +59,29 @@ impl Link {
         };
         Ok((link, receiver))
     }
+}
 
-    /// Takes what the remote side says, in order.
-    pub(crate) fn signal(&self, signal: Signal) {
+impl Link for PeerLink {
+    fn signal(&self, signal: Signal) {
         if self.signals.try_send(signal).is_err() {
             // Full; or the negotiation has ended and told why, and then this is not heard.
             self.events.close("the peer sent too many signals at once");
         }
     }
 
-    /// Sends bytes of the stream.
-    pub(crate) fn send(&self, data: &Bytes) {
+    fn send(&self, data: Bytes) {
         if let Some(channel) = self.channel.borrow().as_ref() {
-            channel.send(data);
+            channel.send(&data);
         }
     }
 }
 
-impl Drop for Link {
+impl Drop for PeerLink {
     fn drop(&mut self) {
         // The listeners go first, so that nothing is heard of our own closing.
         self.listeners.clear();
         self.channel.take();
+        self.events.end();
         self.pc.close();
     }
 }

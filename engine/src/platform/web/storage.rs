@@ -1,0 +1,246 @@
+//! The files of a torrent in a page: memory for a download, the person's own files for a share.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use js_sys::Uint8Array;
+use shoal_core::StorageFault;
+use shoal_protocol::merkle::hash_block;
+use shoal_protocol::metainfo::Info;
+use shoal_protocol::{BLOCK_LENGTH, Hash256};
+
+use super::memory::{Memory, Reservation, Room};
+use super::source::{Source, SourceReader, WindowCache};
+use super::turns::share_turn;
+use crate::storage::{Answer, Storage};
+
+/// A download in memory.
+pub(super) struct Download {
+    files: RefCell<Vec<Memory>>,
+    _reservation: Reservation,
+}
+
+impl Download {
+    /// Sets the memory aside, all of it, before anything is fetched.
+    pub(super) fn open(info: &Info, room: &Room) -> Result<Rc<Self>, StorageFault> {
+        let length = info.total_length();
+        let reservation = room
+            .reserve(length)
+            .ok_or_else(|| too_large(info.name(), length, room))?;
+        let files = info
+            .files()
+            .iter()
+            .map(|file| Memory::new(file.path().join("/"), file.length()))
+            .collect();
+        Ok(Rc::new(Self {
+            files: RefCell::new(files),
+            _reservation: reservation,
+        }))
+    }
+
+    /// The buffers of a file, which stay where they are.
+    pub(super) fn parts(&self, file: usize) -> Result<Vec<Uint8Array>, StorageFault> {
+        let mut files = self.files.borrow_mut();
+        files.get_mut(file).ok_or_else(no_such_file)?.parts()
+    }
+
+    fn read_now(&self, file: usize, offset: u64, length: u64) -> Result<Bytes, StorageFault> {
+        let files = self.files.borrow();
+        let file = files.get(file).ok_or_else(no_such_file)?;
+        file.read(offset, usize::try_from(length).unwrap_or(usize::MAX))
+    }
+}
+
+/// [`Download`] as the engine knows it.
+#[derive(Clone)]
+pub(super) struct DownloadStorage(pub(super) Rc<Download>);
+
+impl Storage for DownloadStorage {
+    fn read(&self, file: usize, offset: u64, length: u32) -> Answer<Bytes> {
+        let Self(download) = self.clone();
+        async move { download.read_now(file, offset, u64::from(length)) }.boxed_local()
+    }
+
+    fn write(&self, file: usize, offset: u64, data: Bytes) -> Answer<()> {
+        let Self(download) = self.clone();
+        async move {
+            let mut files = download.files.borrow_mut();
+            let file = files.get_mut(file).ok_or_else(no_such_file)?;
+            file.write(offset, &data)
+        }
+        .boxed_local()
+    }
+
+    fn finish(&self) -> Answer<()> {
+        async { Ok(()) }.boxed_local()
+    }
+
+    fn hash_blocks(&self, file: usize, offset: u64, length: u64) -> Answer<Vec<Hash256>> {
+        let Self(download) = self.clone();
+        async move {
+            let mut hashes = Vec::new();
+            for (at, step) in steps(offset, length) {
+                let hashed = share_turn(|| {
+                    let data = download.read_now(file, at, step)?;
+                    hash_all(&data, &mut hashes);
+                    Ok(())
+                });
+                hashed.await?;
+            }
+            Ok(hashes)
+        }
+        .boxed_local()
+    }
+}
+
+/// The person's own files.
+pub(super) struct Share {
+    files: Vec<Rc<SourceReader>>,
+}
+
+impl Share {
+    /// Takes the files in the torrent's order.
+    pub(super) fn new(sources: impl Iterator<Item = Source>, cache: &Rc<WindowCache>) -> Self {
+        let files = sources
+            .map(|source| Rc::new(SourceReader::new(source, cache)))
+            .collect();
+        Self { files }
+    }
+
+    fn file(&self, file: usize) -> Result<Rc<SourceReader>, StorageFault> {
+        self.files.get(file).cloned().ok_or_else(no_such_file)
+    }
+}
+
+impl Storage for Share {
+    fn read(&self, file: usize, offset: u64, length: u32) -> Answer<Bytes> {
+        let reader = self.file(file);
+        async move { reader?.read(offset, length as usize).await }.boxed_local()
+    }
+
+    fn write(&self, _file: usize, _offset: u64, _data: Bytes) -> Answer<()> {
+        async { Err(read_only()) }.boxed_local()
+    }
+
+    fn finish(&self) -> Answer<()> {
+        async { Ok(()) }.boxed_local()
+    }
+
+    fn hash_blocks(&self, file: usize, offset: u64, length: u64) -> Answer<Vec<Hash256>> {
+        let reader = self.file(file);
+        async move {
+            let run = reader?.read_run(offset, length).await?;
+            let mut hashes = Vec::new();
+            for (at, step) in steps(0, length) {
+                // Both fit: a run is one buffer.
+                let part = run.subarray(at as u32, (at + step) as u32);
+                share_turn(|| hash_all(&part.to_vec(), &mut hashes)).await;
+            }
+            Ok(hashes)
+        }
+        .boxed_local()
+    }
+}
+
+fn hash_all(data: &[u8], hashes: &mut Vec<Hash256>) {
+    hashes.extend(data.chunks(BLOCK_LENGTH as usize).map(hash_block));
+}
+
+/// Cuts a span into what is hashed without a break.
+fn steps(offset: u64, length: u64) -> impl Iterator<Item = (u64, u64)> {
+    let end = offset + length;
+    (offset..end)
+        .step_by(STEP as usize)
+        .map(move |at| (at, (end - at).min(STEP)))
+}
+
+fn too_large(name: &str, length: u64, room: &Room) -> StorageFault {
+    let mib = |bytes: u64| bytes.div_ceil(1 << 20);
+    let left = if room.left() < room.size() {
+        format!(", of which {} MiB are free", room.left() >> 20)
+    } else {
+        String::new()
+    };
+    StorageFault::Other(format!(
+        "{name} has {} MiB, more than this page can hold: {} MiB in all{left}. \
+         The desktop app and the command line take it",
+        mib(length),
+        mib(room.size()),
+    ))
+}
+
+fn no_such_file() -> StorageFault {
+    StorageFault::Other("the torrent has no such file".to_owned())
+}
+
+fn read_only() -> StorageFault {
+    StorageFault::Other("shared files are only read".to_owned())
+}
+
+/// Bytes hashed without a break: a multiple of the block length, about a millisecond.
+const STEP: u64 = 8 * BLOCK_LENGTH as u64;
+
+#[cfg(test)]
+mod tests {
+    use shoal_protocol::metainfo::{Metainfo, MetainfoBuilder};
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    use super::*;
+
+    fn torrent(content: &[u8]) -> Metainfo {
+        let mut builder =
+            MetainfoBuilder::single_file("f", content.len() as u64, None).expect("a torrent");
+        let mut hashes = Vec::new();
+        hash_all(content, &mut hashes);
+        for hash in hashes {
+            builder.add_block(hash).expect("in order");
+        }
+        builder.build(&[]).expect("complete")
+    }
+
+    #[test]
+    async fn a_download_reads_and_hashes_what_was_written() {
+        let content: Vec<u8> = (0..300_000_u32).map(|n| (n % 239) as u8).collect();
+        let metainfo = torrent(&content);
+        let download = Download::open(metainfo.info(), &Room::new(1 << 20)).expect("fits");
+        let storage = DownloadStorage(download);
+        let write = storage.write(0, 0, Bytes::from(content.clone()));
+        write.await.expect("written");
+        let read = storage.read(0, 16_384, 16_384).await.expect("read");
+        assert_eq!(read, content[16_384..32_768]);
+        let mut expected = Vec::new();
+        hash_all(&content, &mut expected);
+        let hashes = storage.hash_blocks(0, 0, 300_000).await;
+        assert_eq!(hashes, Ok(expected));
+        assert!(storage.read(1, 0, 1).await.is_err());
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused_with_words_and_room_comes_back() {
+        let metainfo = torrent(&[1; 100_000]);
+        let room = Room::new(150_000);
+        let first = Download::open(metainfo.info(), &room).expect("fits");
+        let Err(StorageFault::Other(words)) = Download::open(metainfo.info(), &room) else {
+            panic!("there was no room");
+        };
+        assert!(words.contains("f has 1 MiB"), "{words}");
+        drop(first);
+        assert!(Download::open(metainfo.info(), &room).is_ok());
+    }
+
+    #[test]
+    async fn a_share_hashes_as_a_download_does() {
+        let content: Vec<u8> = (0..1_300_000_u32).map(|n| (n % 241) as u8).collect();
+        let parts = js_sys::Array::of1(&Uint8Array::from(content.as_slice()));
+        let file = web_sys::File::new_with_u8_array_sequence(&parts, "f").expect("a file");
+        let share = Share::new([Source::new(file)].into_iter(), &Rc::default());
+        let mut expected = Vec::new();
+        hash_all(&content, &mut expected);
+        let first = share.hash_blocks(0, 0, 1 << 20).await.expect("hashed");
+        let rest = share.hash_blocks(0, 1 << 20, 1_300_000 - (1 << 20)).await;
+        assert_eq!([first, rest.expect("hashed")].concat(), expected);
+        assert!(share.write(0, 0, Bytes::new()).await.is_err());
+    }
+}
