@@ -3,11 +3,7 @@
 //! Page and window show the same components. `state` is what they show, `bridge` is the only module
 //! that talks to the engine, `platform` is the only one that knows whether it runs in a browser.
 
-// Until the engine and the command line are joined in.
-#![allow(dead_code)]
-
 mod platform;
-mod rate;
 
 #[cfg(feature = "ui")]
 mod app;

@@ -14,12 +14,24 @@ pub(crate) struct Bits {
 }
 
 impl Bits {
+    /// Takes `len` bits as they stand on the wire, the first one the highest of its byte (BEP 3).
+    #[must_use]
+    pub(crate) fn from_wire(bytes: &[u8], len: usize) -> Self {
+        let mut bytes = bytes.to_vec();
+        bytes.resize(len.div_ceil(8), 0);
+        Self {
+            bytes: bytes.into(),
+            len,
+        }
+    }
+
     /// Makes `len` bits, asking for each.
+    #[cfg(test)]
     #[must_use]
     pub(crate) fn from_fn(len: usize, is_set: impl Fn(usize) -> bool) -> Self {
         let mut bytes = vec![0_u8; len.div_ceil(8)];
         for index in (0..len).filter(|index| is_set(*index)) {
-            bytes[index / 8] |= 1 << (index % 8);
+            bytes[index / 8] |= 0x80 >> (index % 8);
         }
         Self {
             bytes: bytes.into(),
@@ -42,7 +54,7 @@ impl Bits {
     /// Returns a bit; those beyond the end are not set.
     #[must_use]
     pub(crate) fn get(&self, index: usize) -> bool {
-        index < self.len && self.bytes[index / 8] >> (index % 8) & 1 == 1
+        index < self.len && self.bytes[index / 8] & (0x80 >> (index % 8)) != 0
     }
 
     /// Counts the bits that are set.

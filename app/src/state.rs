@@ -4,8 +4,11 @@
 //! tests do.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use dioxus::prelude::*;
+use shoal_engine::InfoHash;
+pub(crate) use shoal_engine::{Limits, TorrentState as TransferState, TrackerState};
 
 use crate::piece_map::{Bits, Pieces};
 
@@ -24,72 +27,26 @@ pub(crate) struct AppState {
     pub(crate) torrent_errors: BTreeMap<TorrentId, String>,
 }
 
-/// Names a torrent on the screen: its info hash in hexadecimal digits.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct TorrentId(pub(crate) String);
+/// Names a torrent on the screen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum TorrentId {
+    /// A share that is being hashed, by the engine's number for it.
+    Preparing(u64),
+    /// A torrent.
+    Known(InfoHash),
+}
 
 impl std::fmt::Display for TorrentId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// What a torrent is doing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum TransferState {
-    /// Its files are being read and hashed.
-    Preparing,
-    /// It was here from the start and is on offer.
-    Seeding,
-    /// No peer is known.
-    #[default]
-    FindingPeers,
-    /// No peer is connected yet, or the list of files is missing.
-    Connecting,
-    /// Data arrives.
-    Downloading,
-    /// Nothing arrives although peers are connected.
-    Stalled,
-    /// Data on the disk is being verified.
-    Checking,
-    /// It is all here.
-    Complete,
-    /// The user has stopped it.
-    Paused,
-    /// A fault has stopped it.
-    Error,
-}
-
-impl TransferState {
-    /// Returns the name in `data-state`.
-    #[must_use]
-    pub(crate) const fn name(self) -> &'static str {
         match self {
-            Self::Preparing => "preparing",
-            Self::Seeding => "seeding",
-            Self::FindingPeers => "finding-peers",
-            Self::Connecting => "connecting",
-            Self::Downloading => "downloading",
-            Self::Stalled => "stalled",
-            Self::Checking => "checking",
-            Self::Complete => "complete",
-            Self::Paused => "paused",
-            Self::Error => "error",
+            Self::Preparing(number) => write!(f, "preparing-{number}"),
+            Self::Known(info_hash) => info_hash.fmt(f),
         }
     }
 }
 
-/// Upload and download limits, bytes a second; `None` is no limit, `Some(0)` pauses.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Limits {
-    /// What others may get from us.
-    pub(crate) upload: Option<u64>,
-    /// What we may get from others.
-    pub(crate) download: Option<u64>,
-}
-
 /// One share or download.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Torrent {
     /// Its name in commands.
     pub(crate) id: TorrentId,
@@ -122,7 +79,7 @@ pub(crate) struct Torrent {
     /// The connected peers.
     pub(crate) peers: Vec<Peer>,
     /// The files, when known.
-    pub(crate) files: Vec<FileEntry>,
+    pub(crate) files: Rc<[FileEntry]>,
     /// The link to give to others, once there is one.
     pub(crate) link: Option<String>,
     /// The same as a magnet link.
@@ -153,12 +110,6 @@ impl Torrent {
                 TransferState::Seeding | TransferState::Complete => !self.peers.is_empty(),
                 _ => true,
             }
-    }
-}
-
-impl Default for TorrentId {
-    fn default() -> Self {
-        Self("0".repeat(64))
     }
 }
 
@@ -199,33 +150,4 @@ pub(crate) struct Tracker {
     pub(crate) url: String,
     /// Whether it is of use now.
     pub(crate) state: TrackerState,
-}
-
-/// Whether a tracker is of use.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum TrackerState {
-    /// It answers.
-    Working,
-    /// Being contacted.
-    Connecting,
-    /// Nothing to ask it for yet.
-    Idle,
-    /// Not reachable; tried again later.
-    Failed {
-        /// Why, in words.
-        reason: String,
-    },
-}
-
-impl TrackerState {
-    /// Returns the name in `data-state`.
-    #[must_use]
-    pub(crate) const fn name(&self) -> &'static str {
-        match self {
-            Self::Working => "working",
-            Self::Connecting => "connecting",
-            Self::Idle => "idle",
-            Self::Failed { .. } => "failed",
-        }
-    }
 }

@@ -2,6 +2,8 @@
 //!
 //! Pure functions from the state to text; nothing here knows of elements or of the engine.
 
+use shoal_engine::Rate;
+
 use crate::state::{Torrent, TransferState};
 
 /// Writes a size with three digits: `1.53 GB`.
@@ -34,8 +36,8 @@ pub(crate) fn speed(bytes_a_second: u64) -> String {
 
 /// Writes a limit that is in force.
 #[must_use]
-pub(crate) fn limit(rate: Option<u64>) -> String {
-    match rate {
+pub(crate) fn limit(rate: Rate) -> String {
+    match rate.get() {
         None => "no limit".to_owned(),
         Some(0) => "paused by 0".to_owned(),
         Some(rate) => format!("at most {}", speed(rate)),
@@ -148,7 +150,7 @@ fn stalled(torrent: &Torrent) -> String {
     if let Some(reason) = &torrent.reason {
         return reason.clone();
     }
-    if torrent.limits.download == Some(0) {
+    if torrent.limits.download.is_paused() {
         "Waiting: the download limit is 0".to_owned()
     } else if torrent.pieces.nowhere() > 0 {
         "Waiting: nobody online has the missing parts".to_owned()

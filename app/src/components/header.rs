@@ -45,21 +45,22 @@ pub(crate) fn Header(trackers: Vec<Tracker>, download_rate: u64, upload_rate: u6
 
 /// Sums up the trackers: a name for `data-state`, and words.
 fn tracker_words(trackers: &[Tracker]) -> (&'static str, String) {
-    let working = trackers
-        .iter()
-        .filter(|tracker| tracker.state == TrackerState::Working)
-        .count();
-    let Some(best) = trackers.iter().map(|tracker| &tracker.state).min() else {
-        return ("idle", "Tracker not needed yet".to_owned());
+    let count = |is_so: fn(&TrackerState) -> bool| {
+        trackers
+            .iter()
+            .filter(|tracker| is_so(&tracker.state))
+            .count()
     };
-    let text = match best {
-        TrackerState::Working if working == trackers.len() => "Tracker connected".to_owned(),
-        TrackerState::Working => format!("{working} of {} trackers connected", trackers.len()),
-        TrackerState::Connecting => "Connecting to the tracker…".to_owned(),
-        TrackerState::Idle => "Tracker not needed yet".to_owned(),
-        TrackerState::Failed { .. } => {
-            "Tracker unreachable, trying again. Connected peers continue.".to_owned()
-        }
-    };
-    (best.name(), text)
+    let working = count(|state| matches!(state, TrackerState::Working));
+    let connecting = count(|state| matches!(state, TrackerState::Connecting));
+    match (trackers.len(), working, connecting) {
+        (0, ..) => ("idle", "Tracker not needed yet".to_owned()),
+        (all, working, _) if working == all => ("working", "Tracker connected".to_owned()),
+        (all, 1.., _) => ("working", format!("{working} of {all} trackers connected")),
+        (_, 0, 1..) => ("connecting", "Connecting to the tracker…".to_owned()),
+        (_, 0, 0) => (
+            "failed",
+            "Tracker unreachable, trying again. Connected peers continue.".to_owned(),
+        ),
+    }
 }

@@ -6,9 +6,9 @@
 use std::time::Duration;
 
 use dioxus::prelude::*;
+use shoal_engine::{Rate, RateError};
 
 use crate::platform;
-use crate::rate::{format_rate, parse_rate};
 use crate::words;
 
 /// Asks for a rate.
@@ -21,14 +21,14 @@ pub(crate) fn LimitField(
     /// The field's name for tests.
     testid: &'static str,
     /// What is in force.
-    limit: Option<u64>,
+    limit: Rate,
     /// Called with what shall be.
-    on_change: Callback<Option<u64>>,
+    on_change: Callback<Rate>,
 ) -> Element {
     let mut draft = use_signal(|| None::<String>);
     let mut edits = use_signal(|| 0_u32);
     let apply = move || {
-        if let Some(Ok(rate)) = draft.peek().as_deref().map(parse_rate) {
+        if let Some(Ok(rate)) = draft.peek().as_deref().map(read) {
             on_change.call(rate);
         }
     };
@@ -47,12 +47,12 @@ pub(crate) fn LimitField(
         if draft
             .peek()
             .as_deref()
-            .is_none_or(|text| parse_rate(text) == Ok(limit))
+            .is_none_or(|text| read(text) == Ok(limit))
         {
             draft.set(None);
         }
     };
-    let error = draft().and_then(|text| parse_rate(&text).err());
+    let error = draft().and_then(|text| read(&text).err());
     let shown = draft().unwrap_or_else(|| written(limit));
     let invalid = error.is_some();
     rsx! {
@@ -83,7 +83,7 @@ pub(crate) fn LimitField(
                 class: if invalid { "error" } else { "hint" },
                 "aria-live": "polite",
                 if let Some(error) = error {
-                    {error.to_string()}
+                    "{error}"
                 } else {
                     {words::limit(limit)}
                 }
@@ -92,9 +92,20 @@ pub(crate) fn LimitField(
     }
 }
 
+/// Reads what was typed; nothing is no limit.
+fn read(text: &str) -> Result<Rate, RateError> {
+    if text.trim().is_empty() {
+        return Ok(Rate::UNLIMITED);
+    }
+    text.parse()
+}
+
 /// Writes the limit as the field shows it: nothing, where there is none.
-fn written(limit: Option<u64>) -> String {
-    limit.map_or_else(String::new, |rate| format_rate(Some(rate)))
+fn written(limit: Rate) -> String {
+    if limit == Rate::UNLIMITED {
+        return String::new();
+    }
+    limit.to_string()
 }
 
 /// Long enough to type another digit, short enough to feel live.

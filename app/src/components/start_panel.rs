@@ -1,5 +1,7 @@
 //! What is behind a link that was opened, and the question whether to download it.
 
+use std::rc::Rc;
+
 use dioxus::prelude::*;
 
 use crate::command::Command;
@@ -15,8 +17,7 @@ pub(crate) fn StartPanel(
     /// Called with the answer.
     on_command: Callback<Command>,
 ) -> Element {
-    let id = torrent.id.clone();
-    let choose_id = torrent.id.clone();
+    let id = torrent.id;
     let size = torrent.total_bytes.map(words::size);
     rsx! {
         div { class: "start-panel",
@@ -34,7 +35,7 @@ pub(crate) fn StartPanel(
                         class: "button small",
                         r#type: "button",
                         "data-testid": "choose-place",
-                        onclick: move |_| on_command.call(Command::ChoosePlace(choose_id.clone())),
+                        onclick: move |_| on_command.call(Command::ChoosePlace(id)),
                         "Change…"
                     }
                 }
@@ -43,7 +44,7 @@ pub(crate) fn StartPanel(
                 class: "button primary",
                 r#type: "button",
                 "data-testid": "start",
-                onclick: move |_| on_command.call(Command::Start(id.clone())),
+                onclick: move |_| on_command.call(Command::Start(id)),
                 Icon { shape: Shape::Down }
                 "Download"
                 if let Some(size) = size {
@@ -56,7 +57,7 @@ pub(crate) fn StartPanel(
 
 /// Lists files with their sizes.
 #[component]
-fn FileList(files: Vec<FileEntry>) -> Element {
+fn FileList(files: Rc<[FileEntry]>) -> Element {
     let more = files.len().saturating_sub(SHOWN);
     rsx! {
         ul { class: "files", "aria-label": words::count(files.len(), "file"),

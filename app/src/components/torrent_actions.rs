@@ -15,11 +15,8 @@ pub(crate) fn TorrentActions(
     on_command: Callback<Command>,
 ) -> Element {
     let mut asking = use_signal(|| false);
-    let id = torrent.id.clone();
-    let send = move |command: fn(_) -> Command| {
-        let id = id.clone();
-        move |_| on_command.call(command(id.clone()))
-    };
+    let id = torrent.id;
+    let send = move |command: fn(_) -> Command| move |_| on_command.call(command(id));
     let paused = matches!(torrent.state, TransferState::Paused | TransferState::Error);
     let remove = send(Command::Remove);
     let needs_asking = loses_something(&torrent);

@@ -11,7 +11,7 @@ use crate::components::progress::Progress;
 use crate::components::start_panel::StartPanel;
 use crate::components::torrent_actions::TorrentActions;
 use crate::components::torrent_figures::TorrentFigures;
-use crate::state::{Limits, Torrent, TransferState};
+use crate::state::{Limits, Torrent, TorrentId, TransferState};
 use crate::words;
 
 /// Shows a torrent and everything that can be done with it.
@@ -25,13 +25,17 @@ pub(crate) fn TorrentCard(
     on_command: Callback<Command>,
 ) -> Element {
     let id = torrent.id.to_string();
+    let info_hash = match torrent.id {
+        TorrentId::Known(info_hash) => info_hash.to_string(),
+        TorrentId::Preparing(_) => String::new(),
+    };
     let label = format!("Progress of {}", torrent.name);
     let files = torrent.files.len();
     rsx! {
         article {
             class: "torrent",
             "data-testid": "torrent",
-            "data-info-hash": "{torrent.id}",
+            "data-info-hash": info_hash,
             "data-state": torrent.state.name(),
             "data-awaits-start": torrent.awaits_start,
             "aria-labelledby": "name-{id}",
@@ -82,10 +86,10 @@ pub(crate) fn TorrentCard(
 /// Both limits.
 #[component]
 fn LimitFields(torrent: Torrent, on_command: Callback<Command>) -> Element {
-    let id = torrent.id.clone();
+    let id = torrent.id;
     let limits = torrent.limits;
     let set = use_callback(move |limits: Limits| {
-        on_command.call(Command::SetLimits(id.clone(), limits));
+        on_command.call(Command::SetLimits(id, limits));
     });
     rsx! {
         div { class: "limits", role: "group", "aria-label": "Speed limits",

@@ -7,15 +7,18 @@ mod clipboard;
 mod files;
 mod leaving;
 mod pixels;
+mod place;
 
 use std::process::ExitCode;
 use std::time::Duration;
 
 pub(crate) use address::{StartFacts, use_links_in_address};
 pub(crate) use clipboard::copy;
-pub(crate) use files::{Source, chosen, dropped};
-pub(crate) use leaving::use_leave_warning;
+pub(crate) use files::{chosen, dropped};
+pub(crate) use leaving::{on_close, use_leave_warning};
 pub(crate) use pixels::{Pixels, pixel_ratio};
+pub(crate) use place::{Place, destination, show};
+pub(crate) use shoal_engine::Source;
 
 /// What sharing means here.
 pub(crate) const SHARE_HINT: &str =

@@ -3,8 +3,9 @@
 mod samples;
 
 use dioxus::prelude::*;
+use shoal_engine::Rate;
 
-use crate::state::{AppState, Limits, Torrent, Tracker, TrackerState, TransferState};
+use crate::state::{AppState, FileEntry, Limits, Torrent, Tracker, TrackerState, TransferState};
 use crate::views::Transfers;
 
 /// Renders the screen as HTML.
@@ -102,8 +103,8 @@ fn the_piece_map_speaks() {
 fn limits_show_what_is_in_force() {
     let html = card(Torrent {
         limits: Limits {
-            upload: Some(500_000),
-            download: None,
+            upload: Rate::bytes_per_second(500_000),
+            download: Rate::UNLIMITED,
         },
         ..samples::download()
     });
@@ -162,7 +163,11 @@ fn names_and_errors_of_strangers_stay_text() {
         place: Some(evil.to_owned()),
         ..samples::opened()
     };
-    torrent.files[0].path = evil.to_owned();
+    torrent.files = [FileEntry {
+        path: evil.to_owned(),
+        length: 1,
+    }]
+    .into();
     torrent.peers = samples::download().peers;
     torrent.peers[0].client = Some(evil.to_owned());
     let state = AppState {

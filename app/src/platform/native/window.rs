@@ -1,23 +1,26 @@
 //! The desktop window.
 
 mod clipboard;
+mod closing;
+mod place;
 
 use std::future::Future;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use dioxus::html::{FileData, HasFileData};
 use dioxus::prelude::*;
 use dioxus_desktop::tao::dpi::LogicalSize;
+use dioxus_desktop::tao::event::Event;
 use dioxus_desktop::tao::window::Icon;
 use dioxus_desktop::{Config, WindowBuilder};
+use shoal_engine::SaveMode;
 
 use crate::assets;
 
 pub(crate) use clipboard::copy;
-
-/// A file or folder that the user gives to the window.
-pub(crate) type Source = PathBuf;
+pub(crate) use closing::on_close;
+pub(crate) use place::{Place, destination, show};
+pub(crate) use shoal_engine::Source;
 
 /// What sharing means here.
 pub(crate) const SHARE_HINT: &str = "Everyone with the link downloads from you and from each other. Keep this window open meanwhile.";
@@ -33,8 +36,8 @@ pub(crate) struct StartFacts {
     pub(crate) app_url: Option<String>,
     /// The tracker to use for shares and for links that name none.
     pub(crate) tracker: String,
-    /// Whether saving is an ordinary download: never, files have their place.
-    pub(crate) save_as_download: bool,
+    /// How downloads are handed over: they are in their place already.
+    pub(crate) save_mode: SaveMode,
 }
 
 impl StartFacts {
@@ -44,7 +47,7 @@ impl StartFacts {
             app_url: None,
             tracker: std::env::var("SHOAL_TRACKER")
                 .unwrap_or_else(|_| "ws://127.0.0.1:9010/announce".to_owned()),
-            save_as_download: false,
+            save_mode: SaveMode,
         }
     }
 }
@@ -62,7 +65,7 @@ pub(crate) fn use_leave_warning(_busy: bool) {}
 
 /// Takes what was chosen in a file dialog.
 pub(crate) fn chosen(files: Vec<FileData>) -> Vec<Source> {
-    files.into_iter().map(|file| file.path()).collect()
+    files.into_iter().map(|file| Source(file.path())).collect()
 }
 
 /// Takes what was dropped.
@@ -87,5 +90,10 @@ fn config() -> Config {
     Config::new()
         .with_window(window)
         .with_menu(None)
+        .with_custom_event_handler(|event, _| {
+            if matches!(event, Event::LoopDestroyed) {
+                closing::say_goodbye();
+            }
+        })
         .with_disable_context_menu(false)
 }

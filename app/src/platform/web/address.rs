@@ -1,6 +1,7 @@
 //! What the page's address asks for.
 
 use dioxus::prelude::*;
+use shoal_engine::SaveMode;
 use wasm_bindgen::JsCast;
 use wasm_bindgen::closure::Closure;
 use web_sys::{UrlSearchParams, Window};
@@ -13,7 +14,7 @@ pub(crate) struct StartFacts {
     /// The tracker to use for shares and for links that name none.
     pub(crate) tracker: String,
     /// Whether saving is an ordinary download even where a file dialog would be possible.
-    pub(crate) save_as_download: bool,
+    pub(crate) save_mode: SaveMode,
 }
 
 impl StartFacts {
@@ -33,7 +34,10 @@ impl StartFacts {
             // `http:` becomes `ws:`, `https:` becomes `wss:`.
             tracker: parameter("tracker")
                 .unwrap_or_else(|| format!("{}/announce", origin.replacen("http", "ws", 1))),
-            save_as_download: parameter("save").as_deref() == Some("download"),
+            save_mode: match parameter("save").as_deref() {
+                Some("download") => SaveMode::Download,
+                _ => SaveMode::Picker,
+            },
             app_url: Some(format!("{origin}{path}")),
         }
     }

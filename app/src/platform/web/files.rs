@@ -8,29 +8,17 @@ use dioxus::html::FileData;
 use dioxus::prelude::*;
 use dioxus::web::{WebEventExt, WebFileExt};
 use js_sys::{Array, Promise};
+use shoal_engine::Source;
 use wasm_bindgen::JsCast;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{DataTransfer, File, FileSystemDirectoryEntry, FileSystemEntry, FileSystemFileEntry};
-
-/// One file, and where it stands below what was given.
-#[derive(Clone, Debug)]
-pub(crate) struct Source {
-    /// Folders and name, joined by `/`.
-    pub(crate) path: String,
-    /// The browser's handle.
-    pub(crate) file: File,
-}
 
 /// Takes what was chosen in a file input.
 pub(crate) fn chosen(files: Vec<FileData>) -> Vec<Source> {
     files
         .into_iter()
-        .filter_map(|data| {
-            Some(Source {
-                path: data.path().to_string_lossy().into_owned(),
-                file: data.get_web_file()?,
-            })
-        })
+        .filter_map(|data| data.get_web_file())
+        .map(Source::new)
         .collect()
 }
 
@@ -61,10 +49,7 @@ fn split(transfer: &DataTransfer) -> (Vec<FileSystemEntry>, Vec<Source>) {
         if let Ok(Some(entry)) = item.webkit_get_as_entry() {
             entries.push(entry);
         } else if let Ok(Some(file)) = item.get_as_file() {
-            files.push(Source {
-                path: file.name(),
-                file,
-            });
+            files.push(Source::new(file));
         }
     }
     (entries, files)
@@ -92,8 +77,7 @@ async fn file_of(entry: FileSystemFileEntry) -> Option<Source> {
         entry.file_with_callback_and_callback(&resolve, &reject);
     });
     let file = JsFuture::from(promise).await.ok()?.dyn_into().ok()?;
-    let path = entry.full_path().trim_start_matches('/').to_owned();
-    Some(Source { path, file })
+    Some(Source::with_path(file, &entry.full_path()))
 }
 
 async fn children_of(entry: &FileSystemDirectoryEntry) -> Vec<FileSystemEntry> {

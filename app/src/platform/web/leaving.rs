@@ -14,6 +14,9 @@ pub(crate) fn use_leave_warning(busy: bool) {
     warning.busy.set(busy);
 }
 
+/// Browsers close a page's connections themselves, and wait for nobody.
+pub(crate) fn on_close(_farewell: impl Future<Output = ()> + 'static) {}
+
 struct LeaveWarning {
     busy: Rc<Cell<bool>>,
     window: Option<Window>,

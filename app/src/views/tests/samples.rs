@@ -1,5 +1,7 @@
 //! Hand-made torrents for the component tests.
 
+use shoal_engine::{InfoHash, Rate};
+
 use crate::piece_map::{Bits, Pieces};
 use crate::state::{
     AppState, FileEntry, Limits, Peer, Torrent, TorrentId, Tracker, TrackerState, TransferState,
@@ -22,7 +24,7 @@ pub(super) fn download() -> Torrent {
     let nowhere = copies.iter().filter(|copies| **copies == 0).count();
     let copies: Vec<u8> = top_up(copies, nowhere, &have);
     Torrent {
-        id: id('a'),
+        id: id(10),
         name: "film.mkv".to_owned(),
         state: TransferState::Downloading,
         have_bytes: 1_530_000_000,
@@ -49,10 +51,10 @@ pub(super) fn download() -> Torrent {
             ),
             peer("Shoal 0.1", "direct", |i| i >= 40, 2_100_000, 1_100_000),
         ],
-        files: vec![file("film.mkv", 4_000_000_000)],
+        files: [file("film.mkv", 4_000_000_000)].into(),
         link: Some(LINK.to_owned()),
         magnet: Some("magnet:?xt=urn:btmh:12200f0f".to_owned()),
-        ..Torrent::default()
+        ..nothing()
     }
 }
 
@@ -71,7 +73,7 @@ fn top_up(mut copies: Vec<u8>, mut nowhere: usize, have: &Bits) -> Vec<u8> {
 pub(super) fn share() -> Torrent {
     let pieces = 36;
     Torrent {
-        id: id('b'),
+        id: id(11),
         name: "Holiday pictures 2026".to_owned(),
         state: TransferState::Seeding,
         have_bytes: 73_400_000,
@@ -80,8 +82,8 @@ pub(super) fn share() -> Torrent {
         uploaded_bytes: 41_000_000,
         availability: 1.72,
         limits: Limits {
-            upload: Some(2_000_000),
-            download: None,
+            upload: Rate::bytes_per_second(2_000_000),
+            download: Rate::UNLIMITED,
         },
         pieces: Pieces {
             have: Bits::from_fn(pieces, |_| true),
@@ -111,25 +113,26 @@ pub(super) fn share() -> Torrent {
             .collect(),
         link: Some(LINK.to_owned()),
         magnet: Some("magnet:?xt=urn:btmh:12200f0f".to_owned()),
-        ..Torrent::default()
+        ..nothing()
     }
 }
 
 /// A link that was opened: nothing is downloaded yet.
 pub(super) fn opened() -> Torrent {
     Torrent {
-        id: id('c'),
+        id: id(12),
         name: "holiday".to_owned(),
         state: TransferState::Connecting,
         awaits_start: true,
         total_bytes: Some(6_300_000),
-        files: vec![
+        files: [
             file("holiday/day 1/beach.jpg", 4_200_000),
             file("holiday/day 2/Märchenwald – 森.jpg", 2_100_000),
             file("holiday/notes.txt", 112),
-        ],
+        ]
+        .into(),
         place: Some("/home/ada/Downloads".to_owned()),
-        ..Torrent::default()
+        ..nothing()
     }
 }
 
@@ -137,15 +140,15 @@ pub(super) fn opened() -> Torrent {
 pub(super) fn everything() -> AppState {
     let mut torrents = vec![download(), share(), opened()];
     torrents.push(Torrent {
-        id: id('d'),
+        id: id(13),
         name: "a-rather-long-name-of-an-archive-that-nobody-would-ever-shorten-because-it-says-it-all.tar.zst".to_owned(),
         state: TransferState::Preparing,
         have_bytes: 620,
         total_bytes: Some(1_000),
-        ..Torrent::default()
+        ..nothing()
     });
     torrents.push(Torrent {
-        id: id('e'),
+        id: id(14),
         name: "finished.iso".to_owned(),
         state: TransferState::Complete,
         have_bytes: 700_000_000,
@@ -160,7 +163,7 @@ pub(super) fn everything() -> AppState {
         ..share()
     });
     torrents.push(Torrent {
-        id: id('f'),
+        id: id(15),
         state: TransferState::Error,
         reason: Some(
             "Not enough space in /home/ada/Downloads: 2.1 GB are needed, 0.9 GB are free."
@@ -170,7 +173,7 @@ pub(super) fn everything() -> AppState {
         ..download()
     });
     torrents.push(Torrent {
-        id: id('1'),
+        id: id(1),
         name: "large.bin".to_owned(),
         state: TransferState::Stalled,
         pieces: Pieces {
@@ -200,8 +203,34 @@ pub(super) fn everything() -> AppState {
     }
 }
 
-fn id(digit: char) -> TorrentId {
-    TorrentId(digit.to_string().repeat(64))
+fn id(digit: u8) -> TorrentId {
+    TorrentId::Known(InfoHash::new([digit; 32]))
+}
+
+/// A torrent of which nothing is known.
+fn nothing() -> Torrent {
+    Torrent {
+        id: id(0),
+        name: String::new(),
+        state: TransferState::FindingPeers,
+        reason: None,
+        awaits_start: false,
+        have_bytes: 0,
+        total_bytes: None,
+        download_rate: 0,
+        upload_rate: 0,
+        uploaded_bytes: 0,
+        availability: 0.0,
+        eta_s: None,
+        limits: Limits::default(),
+        pieces: Pieces::default(),
+        peers: Vec::new(),
+        files: [].into(),
+        link: None,
+        magnet: None,
+        place: None,
+        can_save: false,
+    }
 }
 
 fn file(path: &str, length: u64) -> FileEntry {
