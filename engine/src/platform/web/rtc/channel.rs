@@ -32,12 +32,12 @@ impl Channel {
         events: &Sender<LinkEvent>,
     ) -> Self {
         channel.set_binary_type(RtcDataChannelType::Arraybuffer);
-        channel.set_buffered_amount_low_threshold(LOW);
         let window = Rc::new(Window {
             channel,
             events: events.clone(),
             credit: Cell::new(0),
             frame: Cell::new(0),
+            mark: Cell::new(0),
         });
         let route = Rc::default();
         let listeners = window.listen(pc, &route);
@@ -69,6 +69,8 @@ struct Window {
     credit: Cell<usize>,
     /// The largest message both sides take; 0 until the channel is open.
     frame: Cell<usize>,
+    /// The browser tells when what it still has to send has fallen to this.
+    mark: Cell<u32>,
 }
 
 impl Window {
@@ -139,21 +141,34 @@ impl Window {
         }
         self.credit
             .set(self.credit.get().saturating_sub(data.len()));
-        // The event is fired only when the amount falls past the mark: it never comes while the
-        // browser sends everything at once.
+        // The event is fired only when the amount falls past the mark, and it may be below it now.
         self.refill();
     }
 
-    /// Grants what has become free, unless an event will follow that does.
+    /// Grants what has become free, or makes sure that an event will follow that does.
     fn refill(&self) {
         let buffered = self.channel.buffered_amount();
-        let credit = self.credit.get();
-        if buffered > LOW || credit >= LOW as usize {
-            return;
+        if buffered > LOW {
+            return self.wake_at(LOW);
         }
-        let budget = (HIGH - buffered) as usize - credit;
-        self.credit.set(credit + budget);
-        self.events.push(LinkEvent::Writable { budget });
+        let free = (HIGH - buffered) as usize - self.credit.get();
+        if buffered > 0 {
+            self.wake_at(0);
+            if free < STEP {
+                return;
+            }
+        }
+        if free > 0 {
+            self.credit.set(self.credit.get() + free);
+            self.events.push(LinkEvent::Writable { budget: free });
+        }
+    }
+
+    /// Sets the mark at which the browser fires its event.
+    fn wake_at(&self, mark: u32) {
+        if self.mark.replace(mark) != mark {
+            self.channel.set_buffered_amount_low_threshold(mark);
+        }
     }
 }
 
@@ -195,6 +210,9 @@ const HIGH: u32 = 256 << 10;
 
 /// Bytes left when more is granted: enough to keep the browser busy until it arrives.
 const LOW: u32 = 128 << 10;
+
+/// Smaller grants wait until all is sent.
+const STEP: usize = 64 << 10;
 
 /// Above this, larger messages are no faster.
 const FRAME: usize = 64 << 10;
