@@ -11,6 +11,7 @@
 
 #[cfg(test)]
 mod memory;
+mod name;
 #[cfg(not(target_family = "wasm"))]
 mod native;
 #[cfg(target_family = "wasm")]

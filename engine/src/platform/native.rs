@@ -2,7 +2,6 @@
 
 mod files;
 mod hashing;
-mod name;
 mod scan;
 mod signalling;
 mod transport;

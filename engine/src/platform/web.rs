@@ -10,7 +10,6 @@ mod exception;
 mod inbox;
 mod listing;
 mod memory;
-mod name;
 mod rtc;
 mod save;
 mod socket;

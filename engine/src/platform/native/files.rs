@@ -15,8 +15,8 @@ use shoal_protocol::Hash256;
 use shoal_protocol::metainfo::Metainfo;
 
 use super::hashing::{blocking, fault, hash_blocks};
-use super::name::{safe, safe_paths};
 use super::scan::{FoundFile, Scan};
+use crate::platform::name::{safe, safe_paths};
 use crate::storage::{Answer, Storage};
 
 /// Files that are kept open.
@@ -197,7 +197,11 @@ impl Download {
             .iter()
             .zip(paths)
             .map(|(file, path)| TorrentFile {
-                path: if is_single { PathBuf::new() } else { path },
+                path: if is_single {
+                    PathBuf::new()
+                } else {
+                    path.iter().collect()
+                },
                 length: file.length(),
             });
         Self {

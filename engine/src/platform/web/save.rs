@@ -12,7 +12,7 @@ use web_sys::{
 use super::archive::Archive;
 use super::clock;
 use super::exception::Exception;
-use super::name::{self, Names};
+use crate::platform::name::{safe, safe_paths};
 
 /// How a download leaves the page.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -78,7 +78,7 @@ fn find_picker(window: &Window, function: &str) -> Option<Function> {
 async fn save_by(window: &Window, picker: &Function, item: Item) -> Result<Outcome, Exception> {
     let options = Object::new();
     let (key, value) = if item.is_single {
-        ("suggestedName", name::safe(&item.name))
+        ("suggestedName", safe(&item.name))
     } else {
         ("mode", "readwrite".to_owned())
     };
@@ -102,10 +102,9 @@ async fn save_by(window: &Window, picker: &Function, item: Item) -> Result<Outco
 
 /// Writes the files below a folder that bears the torrent's name.
 async fn write_tree(picked: FileSystemDirectoryHandle, item: Item) -> Result<(), Exception> {
-    let top = subdirectory(&picked, &name::safe(&item.name)).await?;
-    let mut names = Names::default();
-    for file in item.files {
-        let path = names.place(&file.path);
+    let top = subdirectory(&picked, &safe(&item.name)).await?;
+    let paths = safe_paths(item.files.iter().map(|file| file.path.as_slice()));
+    for (file, path) in item.files.iter().zip(&paths) {
         let Some((last, folders)) = path.split_last() else {
             continue;
         };
@@ -159,7 +158,7 @@ async fn download(window: &Window, item: Item) -> Result<Outcome, Exception> {
 
 /// Makes one file of it all, and its name.
 async fn pack(item: Item) -> Result<(String, Blob), Exception> {
-    let mut name = name::safe(&item.name);
+    let mut name = safe(&item.name);
     let parts = if item.is_single {
         item.files.into_iter().flat_map(|file| file.parts).collect()
     } else {
@@ -176,9 +175,9 @@ async fn pack(item: Item) -> Result<(String, Blob), Exception> {
 async fn archive(top: &str, files: Vec<ItemFile>) -> Result<Array, Exception> {
     let failed = |error: std::io::Error| words(&error.to_string());
     let mut archive = Archive::new();
-    let mut names = Names::default();
-    for file in files {
-        let path = names.place(&file.path).join("/");
+    let paths = safe_paths(files.iter().map(|file| file.path.as_slice()));
+    for (file, path) in files.into_iter().zip(&paths) {
+        let path = path.join("/");
         archive
             .add(&format!("{top}/{path}"), file.parts)
             .await

@@ -1,10 +1,12 @@
 //! Makes the names of a torrent safe for any disk: a stranger has chosen them.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 
 /// Longest name in bytes: what common file systems take, less room for what is added.
 const MAX_LENGTH: usize = 200;
+
+/// Longest ending in bytes that is kept when a name is cut.
+const MAX_ENDING: usize = 16;
 
 /// Names that Windows keeps for devices, whatever their extension.
 const RESERVED: [&str; 4] = ["CON", "PRN", "AUX", "NUL"];
@@ -15,9 +17,7 @@ pub(super) fn safe(component: &str) -> String {
         .chars()
         .map(|c| if is_harmful(c) { '_' } else { c })
         .collect();
-    while name.len() > MAX_LENGTH {
-        name.pop();
-    }
+    shorten(&mut name);
     // Windows drops these from the end, so two names could mean one file; `.` and `..` go with them.
     let kept = name.trim_end_matches(['.', ' ']).len();
     name.replace_range(kept.., &"_".repeat(name.len() - kept));
@@ -37,9 +37,9 @@ pub(super) fn safe(component: &str) -> String {
     name
 }
 
-/// Returns a relative path for each list of components, no two the same on a file system that does not
+/// Returns a safe path for each list of components, no two the same on a file system that does not
 /// tell upper from lower case.
-pub(super) fn safe_paths<'a>(paths: impl Iterator<Item = &'a [String]>) -> Vec<PathBuf> {
+pub(super) fn safe_paths<'a>(paths: impl Iterator<Item = &'a [String]>) -> Vec<Vec<String>> {
     let mut taken = BTreeSet::new();
     let mut result = Vec::new();
     for path in paths {
@@ -54,9 +54,27 @@ pub(super) fn safe_paths<'a>(paths: impl Iterator<Item = &'a [String]>) -> Vec<P
                 *last = numbered(&original, number);
             }
         }
-        result.push(components.iter().collect());
+        result.push(components);
     }
     result
+}
+
+/// Cuts a name that is too long, and leaves a short ending, which says what the file is.
+fn shorten(name: &mut String) {
+    if name.len() <= MAX_LENGTH {
+        return;
+    }
+    let ending = name
+        .rfind('.')
+        .map(|dot| name[dot..].to_owned())
+        .filter(|ending| ending.len() <= MAX_ENDING)
+        .unwrap_or_default();
+    let mut length = MAX_LENGTH - ending.len();
+    while !name.is_char_boundary(length) {
+        length -= 1;
+    }
+    name.truncate(length);
+    name.push_str(&ending);
 }
 
 fn numbered(name: &str, number: u32) -> String {
@@ -101,6 +119,7 @@ mod tests {
             assert_eq!(safe(name), expected, "{name:?}");
         }
         assert!(safe(&"名".repeat(500)).len() <= MAX_LENGTH);
+        assert!(safe(&format!("{}.flac", "名".repeat(500))).ends_with("名.flac"));
     }
 
     #[test]
@@ -110,7 +129,7 @@ mod tests {
             .map(|name| vec!["dir".to_owned(), (*name).to_owned()])
             .collect();
         let safe = safe_paths(paths.iter().map(Vec::as_slice));
-        let shown: Vec<_> = safe.iter().map(|path| path.display().to_string()).collect();
+        let shown: Vec<_> = safe.iter().map(|path| path.join("/")).collect();
         assert_eq!(
             shown,
             [
