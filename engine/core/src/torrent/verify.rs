@@ -295,11 +295,8 @@ impl Torrent {
         content.have.insert(piece);
         content.untold.put(piece);
         content.have_bytes += u64::from(content.metainfo.info().piece_span(piece).length);
-        for peer in self
-            .peers
-            .values_mut()
-            .filter(|peer| peer.is_ready() && !peer.has(piece))
-        {
+        // Those that have the piece are told too: a seeder sees by it how its copies spread.
+        for peer in self.peers.values_mut().filter(|peer| peer.is_ready()) {
             peer.haves.push(piece.get());
         }
         self.haves_due.get_or_insert(shared.now + HAVE_DELAY);
