@@ -86,7 +86,7 @@ pub(crate) fn count(number: usize, thing: &str) -> String {
 pub(crate) fn status(torrent: &Torrent) -> String {
     let peers = torrent.peers.len();
     match torrent.state {
-        _ if torrent.awaits_start => "Ready when you are".to_owned(),
+        _ if torrent.awaits_start => opened(torrent),
         TransferState::Preparing => preparing(torrent),
         TransferState::Seeding if peers == 0 => "Waiting for someone to open the link".to_owned(),
         TransferState::Seeding => format!("Sharing with {}", count(peers, "peer")),
@@ -113,14 +113,15 @@ pub(crate) fn status(torrent: &Torrent) -> String {
 /// Says how many copies others hold, to those who might close the page; `None` when it says nothing.
 #[must_use]
 pub(crate) fn copies_elsewhere(torrent: &Torrent) -> Option<String> {
-    if !torrent.is_whole() || torrent.peers.is_empty() {
+    // Who has not saved a download yet has other reasons to stay.
+    if !torrent.is_whole() || torrent.peers.is_empty() || torrent.can_save {
         return None;
     }
     let elsewhere = (torrent.availability - 1.0).max(0.0);
     Some(if elsewhere >= 1.0 {
-        format!("{elsewhere:.1} copies elsewhere: you can close this")
+        format!("Others hold {elsewhere:.1} copies: you can close this.")
     } else {
-        format!("{elsewhere:.2} copies elsewhere: keep this open")
+        format!("Others hold {elsewhere:.2} of a copy between them: keep this open.")
     })
 }
 
@@ -135,6 +136,15 @@ pub(crate) fn piece_map(have: usize, pieces: usize, active: usize, nowhere: usiz
         text.push_str(&format!(", {nowhere} held by nobody online"));
     }
     text
+}
+
+fn opened(torrent: &Torrent) -> String {
+    match (torrent.total_bytes.is_some(), torrent.peers.len()) {
+        (true, 0) => "Ready to download, but nobody who has it is online".to_owned(),
+        (true, peers) => format!("Ready to download from {}", count(peers, "peer")),
+        (false, 0) => "Looking for peers…".to_owned(),
+        (false, _) => "Connected, asking for the list of files…".to_owned(),
+    }
 }
 
 fn preparing(torrent: &Torrent) -> String {

@@ -45,7 +45,8 @@ fn PeerRow(peer: Peer, own: Bits) -> Element {
     let pieces = own.len();
     let percent = words::percent(have as u64, pieces as u64);
     let client = peer.client.as_deref().unwrap_or("unknown program");
-    let short: String = peer.id.chars().take(8).collect();
+    // The beginning names the program, the end is random.
+    let short = &peer.id[peer.id.len().saturating_sub(8)..];
     rsx! {
         tr { "data-testid": "peer-row", "data-peer": "{peer.id}", "data-have": have,
             td { class: "who",

@@ -22,7 +22,7 @@ pub(crate) fn StartPanel(
     rsx! {
         div { class: "start-panel",
             if torrent.files.is_empty() {
-                p { class: "hint", "Asking peers for the list of files…" }
+                p { class: "hint", "Its files and size will show here as soon as a peer has told." }
             } else {
                 FileList { files: torrent.files.clone() }
             }

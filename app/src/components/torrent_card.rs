@@ -64,7 +64,7 @@ pub(crate) fn TorrentCard(
             if !torrent.pieces.have.is_empty() && !torrent.awaits_start {
                 PieceMap { pieces: torrent.pieces.clone() }
             }
-            if let Some(link) = torrent.link.clone() {
+            if let Some(link) = torrent.link.clone().filter(|_| !torrent.awaits_start) {
                 LinkBox { id: id.clone(), link, magnet: torrent.magnet.clone() }
             }
             if let Some(advice) = words::copies_elsewhere(&torrent) {
@@ -76,7 +76,7 @@ pub(crate) fn TorrentCard(
             if let Some(place) = torrent.place.clone().filter(|_| !torrent.awaits_start) {
                 p { class: "place hint", "In " span { class: "path", dir: "auto", {place} } }
             }
-            if !torrent.peers.is_empty() {
+            if !torrent.peers.is_empty() && !torrent.awaits_start {
                 PeerTable { peers: torrent.peers.clone(), own: torrent.pieces.have.clone() }
             }
         }

@@ -11,7 +11,7 @@ use js_sys::{Array, Promise};
 use shoal_engine::Source;
 use wasm_bindgen::JsCast;
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{DataTransfer, File, FileSystemDirectoryEntry, FileSystemEntry, FileSystemFileEntry};
+use web_sys::{DataTransfer, FileSystemDirectoryEntry, FileSystemEntry, FileSystemFileEntry};
 
 /// Takes what was chosen in a file input.
 pub(crate) fn chosen(files: Vec<FileData>) -> Vec<Source> {

@@ -26,7 +26,7 @@ impl std::fmt::Display for Place {
 
 /// Returns the place as the engine wants it.
 pub(crate) fn destination(_place: Option<&Place>) -> Destination {
-    Destination::default()
+    Destination
 }
 
 /// Shows where files lie: nowhere.
