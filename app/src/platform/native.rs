@@ -2,6 +2,9 @@
 
 #[cfg(feature = "desktop")]
 mod bitmap;
+#[cfg(feature = "cli")]
+#[path = "../cli/mod.rs"]
+mod cli;
 #[cfg(feature = "desktop")]
 mod window;
 
@@ -12,9 +15,23 @@ pub(crate) use bitmap::{Pixels, pixel_ratio};
 #[cfg(feature = "desktop")]
 pub(crate) use window::*;
 
-/// Runs the program.
+/// Runs the program: a command, else the window, else help.
+#[cfg(feature = "cli")]
 pub(crate) fn main() -> ExitCode {
+    let cli = match cli::Cli::read() {
+        Ok(cli) => cli,
+        Err(exit_code) => return exit_code,
+    };
     #[cfg(feature = "desktop")]
-    window::open();
-    ExitCode::SUCCESS
+    if cli.wants_window() {
+        window::open();
+        return ExitCode::SUCCESS;
+    }
+    cli::run(cli)
+}
+
+/// Without a command line and a window there is nothing to run.
+#[cfg(not(feature = "cli"))]
+pub(crate) fn main() -> ExitCode {
+    ExitCode::FAILURE
 }

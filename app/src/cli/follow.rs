@@ -1,0 +1,201 @@
+//! Follows the command's torrent in the engine until something ends it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use shoal_engine::{Engine, Event, InfoHash, Snapshot, TorrentSnapshot, TorrentState, TorrentView};
+use tokio::sync::{broadcast, watch};
+use tokio::time::MissedTickBehavior;
+
+use super::error::CliError;
+use super::interrupt::Interrupt;
+use super::teller::{self, Teller};
+
+/// A torrent in the engine, and the ends of what it tells.
+pub(crate) struct Follow {
+    engine: Engine,
+    torrent: InfoHash,
+    snapshots: watch::Receiver<Arc<Snapshot>>,
+    events: broadcast::Receiver<Event>,
+    interrupt: Interrupt,
+    /// The last error the engine told of: fatal, if the torrent stops for it.
+    trouble: Option<(String, String)>,
+}
+
+/// How following a torrent ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// As it should.
+    Reached,
+    /// The user wants to leave.
+    Interrupted,
+}
+
+impl Follow {
+    /// Begins to follow. `events` are those of the engine since before it had the torrent.
+    pub(crate) fn new(
+        engine: Engine,
+        torrent: InfoHash,
+        events: broadcast::Receiver<Event>,
+        interrupt: Interrupt,
+    ) -> Self {
+        Self {
+            snapshots: engine.snapshots(),
+            engine,
+            torrent,
+            events,
+            interrupt,
+            trouble: None,
+        }
+    }
+
+    /// Tells what happens until `reached` says so of a snapshot, or the user interrupts.
+    ///
+    /// # Errors
+    /// When the torrent is stopped by a fault, `reached` gives up, or standard output is gone.
+    pub(crate) async fn until(
+        &mut self,
+        teller: &mut Teller<'_>,
+        mut reached: impl FnMut(&TorrentView) -> Result<bool, CliError>,
+    ) -> Result<Outcome, CliError> {
+        let interrupt = self.interrupt.clone();
+        let interrupted = interrupt.wait();
+        tokio::pin!(interrupted);
+        // Figures also become due, and patience ends, while nothing changes.
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut interrupted => return Ok(Outcome::Interrupted),
+                // One that lags has missed what scrolls by; the snapshots tell what matters.
+                Ok(event) = self.events.recv() => self.event(teller, event)?,
+                Ok(()) = self.snapshots.changed() => {}
+                _ = tick.tick() => {}
+            }
+            let Some(view) = self.view() else {
+                continue;
+            };
+            self.judge(teller, &view.torrent)?;
+            teller.snapshot(&view.torrent)?;
+            if reached(&view)? {
+                return Ok(Outcome::Reached);
+            }
+        }
+    }
+
+    /// Waits until the engine shows the torrent; `None` if it has stopped.
+    pub(crate) async fn appear(&mut self) -> Option<TorrentView> {
+        loop {
+            if let Some(view) = self.view() {
+                return Some(view);
+            }
+            self.snapshots.changed().await.ok()?;
+        }
+    }
+
+    /// Returns the torrent as it is now; `None` until the engine shows it.
+    pub(crate) fn view(&mut self) -> Option<TorrentView> {
+        let snapshot = self.snapshots.borrow_and_update();
+        let mut views = snapshot.torrents.iter();
+        views
+            .find(|view| view.torrent.info_hash == self.torrent)
+            .cloned()
+    }
+
+    /// Leaves the swarm politely and tells the last figures.
+    ///
+    /// # Errors
+    /// When standard output is gone.
+    pub(crate) async fn leave(mut self, teller: &mut Teller<'_>) -> Result<(), CliError> {
+        self.engine.shutdown().await;
+        if let Some(view) = self.view() {
+            teller.last_figures(&view.torrent).await?;
+        }
+        Ok(())
+    }
+
+    fn event(&mut self, teller: &mut Teller<'_>, event: Event) -> Result<(), CliError> {
+        match event {
+            Event::Error {
+                kind,
+                message,
+                torrent,
+            } if torrent.is_none_or(|torrent| torrent == self.torrent) => {
+                self.trouble = Some((kind.to_owned(), message));
+                Ok(())
+            }
+            event => teller.event(&event),
+        }
+    }
+
+    /// Decides what an error was: the torrent's end, or only to be told.
+    fn judge(
+        &mut self,
+        teller: &mut Teller<'_>,
+        torrent: &TorrentSnapshot,
+    ) -> Result<(), CliError> {
+        let trouble = self.trouble.take();
+        if torrent.state == TorrentState::Error {
+            let (kind, message) = trouble.unwrap_or_else(|| {
+                let reason = torrent.reason.clone();
+                (
+                    "storage".to_owned(),
+                    reason.unwrap_or_else(|| teller::status(torrent)),
+                )
+            });
+            return Err(CliError::Stopped { kind, message });
+        }
+        match trouble {
+            Some((kind, message)) => teller.mishap(&kind, &message),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Measures how long nothing has moved.
+#[derive(Debug)]
+pub(crate) struct Patience {
+    limit: Option<Duration>,
+    moved: Instant,
+    have: Option<(u64, Option<u64>)>,
+}
+
+impl Patience {
+    /// Begins; without a limit it never ends.
+    pub(crate) fn new(seconds: Option<u64>) -> Self {
+        Self {
+            limit: seconds.map(Duration::from_secs),
+            moved: Instant::now(),
+            have: None,
+        }
+    }
+
+    /// Looks whether something has moved.
+    ///
+    /// # Errors
+    /// When nothing has for too long.
+    pub(crate) fn check(&mut self, torrent: &TorrentSnapshot) -> Result<(), CliError> {
+        let Some(limit) = self.limit else {
+            return Ok(());
+        };
+        let have = Some((
+            torrent.have_bytes.max(torrent.downloaded_bytes),
+            torrent.total_bytes,
+        ));
+        if self.have != have {
+            self.have = have;
+            self.moved = Instant::now();
+        }
+        if self.moved.elapsed() < limit {
+            return Ok(());
+        }
+        Err(CliError::GaveUp {
+            waiting: teller::status(torrent),
+            seconds: limit.as_secs(),
+        })
+    }
+}
+
+/// Finer than the interval of figures, so that they come in time.
+const TICK: Duration = Duration::from_millis(250);

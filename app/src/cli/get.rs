@@ -1,0 +1,153 @@
+//! `shoal get`: downloads by link or `.torrent` file. What is there already is not fetched again.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use shoal_engine::{
+    Destination, Engine, EngineOptions, OpenOptions, TorrentSource, TorrentState, TorrentView,
+};
+
+use super::error::CliError;
+use super::follow::{Follow, Outcome, Patience};
+use super::interrupt::Interrupt;
+use super::json::{self, Event};
+use super::limits::LimitArgs;
+use super::link::Given;
+use super::report::Reporter;
+use super::teller::Teller;
+use super::trackers::TrackerArgs;
+use super::words;
+
+/// Arguments of `shoal get`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct GetArgs {
+    /// Magnet link, web link or .torrent file
+    link: OsString,
+    /// Folder to download into
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    out: PathBuf,
+    #[command(flatten)]
+    trackers: TrackerArgs,
+    #[command(flatten)]
+    limits: LimitArgs,
+    /// Download only the files whose path in the torrent matches; may be repeated
+    // Hidden until the engine can choose files.
+    #[arg(long, value_name = "GLOB", hide = true)]
+    select: Vec<String>,
+    /// Go on sharing once complete, until interrupted
+    #[arg(long)]
+    seed: bool,
+    /// Give up when nothing has arrived for so long; otherwise waits for ever
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    give_up: Option<u64>,
+}
+
+impl GetArgs {
+    /// Downloads.
+    ///
+    /// # Errors
+    /// When the link cannot be used, storage fails, or it is interrupted.
+    pub(crate) async fn run(self, reporter: &mut Reporter) -> Result<(), CliError> {
+        if !self.select.is_empty() {
+            return Err(CliError::NotSupportedYet("--select"));
+        }
+        let given = Given::read(&self.link)?;
+        let trackers = self.trackers.beside(&given.magnet().trackers)?;
+        make_folder(&self.out)?;
+        let interrupt = Interrupt::listen()?;
+        let began = Instant::now();
+
+        let engine = Engine::start(EngineOptions::default()).await?;
+        let events = engine.events();
+        let options = OpenOptions {
+            trackers,
+            limits: self.limits.limits(),
+        };
+        let torrent = engine.open(given.into(), options).await?;
+        let destination = Destination(self.out.clone());
+        engine.start_download(torrent, destination).await?;
+        let mut follow = Follow::new(engine, torrent, events, interrupt);
+        let mut teller = Teller::new(reporter);
+        let result = self.download(&mut follow, &mut teller, began).await;
+        let left = follow.leave(&mut teller).await;
+        result.and(left)
+    }
+
+    async fn download(
+        &self,
+        follow: &mut Follow,
+        teller: &mut Teller<'_>,
+        began: Instant,
+    ) -> Result<(), CliError> {
+        let mut patience = Patience::new(self.give_up);
+        let complete = |view: &TorrentView| match view.torrent.state {
+            TorrentState::Complete | TorrentState::Seeding => Ok(true),
+            _ => patience.check(&view.torrent).map(|()| false),
+        };
+        if follow.until(teller, complete).await? == Outcome::Interrupted {
+            return Err(CliError::Interrupted);
+        }
+        if let Some(view) = follow.view() {
+            self.tell_complete(&view, teller.reporter(), began)?;
+        }
+        if self.seed {
+            follow.until(teller, |_| Ok(false)).await?;
+        }
+        Ok(())
+    }
+
+    fn tell_complete(
+        &self,
+        view: &TorrentView,
+        reporter: &mut Reporter,
+        began: Instant,
+    ) -> Result<(), CliError> {
+        let torrent = &view.torrent;
+        let path = match &view.location {
+            Some(location) => PathBuf::from(location),
+            None => self.out.join(&torrent.name),
+        };
+        let seconds = began.elapsed().as_secs_f64();
+        let size = torrent.total_bytes.unwrap_or_default();
+        reporter.result(&words::path(&path))?;
+        reporter.note(&format!(
+            "complete and verified: {} in {seconds:.1} s, {} of it from peers",
+            words::size(size),
+            words::size(torrent.downloaded_bytes),
+        ));
+        reporter.event(&Event::Complete(json::Complete {
+            path: path.to_string_lossy().into_owned(),
+            seconds,
+            size,
+            downloaded_bytes: torrent.downloaded_bytes,
+            uploaded_bytes: torrent.uploaded_bytes,
+            wasted_bytes: torrent.wasted_bytes,
+        }))
+    }
+}
+
+impl From<Given> for TorrentSource {
+    fn from(given: Given) -> Self {
+        match given {
+            Given::Magnet(magnet) => Self::Magnet(magnet),
+            Given::Torrent(metainfo) => Self::Metainfo(metainfo),
+        }
+    }
+}
+
+/// Makes the folder unless it is there, and tries whether files can be put in it: better now than
+/// when the first peer sends.
+fn make_folder(path: &Path) -> Result<(), CliError> {
+    match fs::create_dir_all(path) {
+        Ok(()) => {}
+        Err(_) if path.exists() && !path.is_dir() => {
+            return Err(CliError::NotAFolder(path.to_owned()));
+        }
+        Err(error) => return Err(CliError::file(path, error)),
+    }
+    let probe = path.join(format!(".shoal-{}", std::process::id()));
+    let tried = fs::File::create(&probe).and_then(|_| fs::remove_file(&probe));
+    tried.map_err(|error| CliError::file(path, error))
+}

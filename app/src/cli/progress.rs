@@ -1,0 +1,111 @@
+//! The progress bar: on a terminal only, on standard error, one for the command's torrent.
+
+use std::io::{self, IsTerminal};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::json::Progress;
+use super::words;
+
+/// Standard error: perhaps a terminal, perhaps with a bar at its end.
+#[derive(Clone, Debug)]
+pub(crate) struct Screen {
+    bar: Option<ProgressBar>,
+}
+
+impl Screen {
+    /// Finds out whether there is somebody to look at a bar.
+    pub(crate) fn find() -> Self {
+        let bar = io::stderr().is_terminal().then(|| {
+            ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(FRAMES))
+                .with_style(style(WAITING))
+        });
+        Self { bar }
+    }
+
+    /// A screen that never shows a bar.
+    pub(crate) fn without_bar() -> Self {
+        Self { bar: None }
+    }
+
+    /// Returns whether somebody looks.
+    pub(crate) fn is_terminal(&self) -> bool {
+        self.bar.is_some()
+    }
+
+    /// Runs something that prints, without the bar in its way.
+    pub(crate) fn aside<R>(&self, print: impl FnOnce() -> R) -> R {
+        match &self.bar {
+            Some(bar) => bar.suspend(print),
+            None => print(),
+        }
+    }
+
+    /// Shows how far it is, with what is being done as `status`.
+    pub(crate) fn show(&self, progress: &Progress, status: &str) {
+        let Some(bar) = &self.bar else {
+            return;
+        };
+        match progress.total_bytes {
+            Some(total) if progress.have_bytes < total => {
+                if bar.length() != Some(total) {
+                    bar.set_length(total);
+                    bar.set_style(style(DOWNLOADING));
+                }
+                bar.set_position(progress.have_bytes);
+                bar.set_message(format!("{status}{}", figures(progress)));
+            }
+            _ => {
+                if bar.length().is_some() {
+                    bar.unset_length();
+                    bar.set_style(style(WAITING));
+                }
+                bar.set_message(format!("{status}{}", figures(progress)));
+                bar.tick();
+            }
+        }
+    }
+
+    /// Takes the bar away.
+    pub(crate) fn clear(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// What stands behind the bar: only what moves.
+fn figures(progress: &Progress) -> String {
+    let mut text = String::new();
+    if let Some(total) = progress.total_bytes
+        && progress.have_bytes < total
+    {
+        let (have, total) = (words::size(progress.have_bytes), words::size(total));
+        text.push_str(&format!(" · {have} of {total}"));
+    }
+    if progress.download_rate > 0 {
+        text.push_str(&format!(" · ↓ {}", words::speed(progress.download_rate)));
+    }
+    if progress.upload_rate > 0 {
+        text.push_str(&format!(" · ↑ {}", words::speed(progress.upload_rate)));
+    }
+    if let Some(eta) = progress.eta_s {
+        text.push_str(&format!(" · {}", words::duration(eta)));
+    }
+    if progress.peers > 0 {
+        text.push_str(&format!(" · {}", words::count(progress.peers, "peer")));
+    }
+    text
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template)
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .progress_chars("█▉▊▋▌▍▎▏ ")
+}
+
+const WAITING: &str = "{spinner} {wide_msg}";
+const DOWNLOADING: &str = "{bar:24} {percent:>3} % {wide_msg}";
+
+/// Often enough to look alive, seldom enough for a slow terminal.
+const FRAMES: u8 = 5;

@@ -1,0 +1,93 @@
+//! `shoal seed` to `shoal get`: what arrives is what was shared.
+#![cfg(feature = "cli")]
+
+mod support;
+
+use std::fs;
+
+use support::{MIB, Scratch, Shoal, Tracker, random_file, sha256, tree};
+
+#[test]
+fn a_file_arrives_as_it_was() {
+    let (scratch, tracker) = (Scratch::new(), Tracker::start());
+    let source = random_file(&scratch.path("random.bin"), 32 * MIB, 1);
+    let (mut seed, link) = Shoal::seed(&source, &tracker.url(), &[]);
+
+    let out = scratch.path("out");
+    let mut get = Shoal::get(&link, &out, &[]);
+    assert_eq!(get.exit_code(), 0, "{}", get.stderr());
+    assert_eq!(sha256(&out.join("random.bin")), sha256(&source));
+    assert_eq!(
+        fs::read_dir(&out).unwrap().count(),
+        1,
+        "nothing else is left"
+    );
+
+    seed.signal("TERM");
+    assert_eq!(seed.exit_code(), 0, "{}", seed.stderr());
+}
+
+#[test]
+fn a_folder_arrives_with_its_tree() {
+    let (scratch, tracker) = (Scratch::new(), Tracker::start());
+    let source = scratch.path("things");
+    for (number, (name, size)) in [
+        ("a.txt", 5),
+        ("empty", 0),
+        ("one block", 16_384),
+        ("deep/er/still/bytes.bin", 3 * MIB + 7),
+        ("deep/er/empty.log", 0),
+        ("deep/søster/妹.txt", 16_385),
+        ("اخت/сестра 🐟.dat", 70_000),
+        ("twin", 100_000),
+        // Cyrillic letters that look like the name before.
+        ("тwіn", 100_000),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        random_file(&source.join(name), size, number as u64 + 10);
+    }
+    let (_seed, link) = Shoal::seed(&source, &tracker.url(), &[]);
+
+    let out = scratch.path("out");
+    let mut get = Shoal::get(&link, &out, &[]);
+    assert_eq!(get.exit_code(), 0, "{}", get.stderr());
+    assert_eq!(tree(&out.join("things")), tree(&source));
+}
+
+#[test]
+fn several_paths_become_one_folder() {
+    let (scratch, tracker) = (Scratch::new(), Tracker::start());
+    let one = random_file(&scratch.path("one.bin"), 100_000, 21);
+    random_file(&scratch.path("more/two.bin"), 200_000, 22);
+    let more = scratch.path("more");
+    let seed = Shoal::start(
+        ["seed", one.to_str().unwrap(), more.to_str().unwrap()]
+            .into_iter()
+            .chain(["--name", "both", "--tracker", &tracker.url()]),
+    );
+    let sharing = seed.event("sharing", |_| true);
+    assert_eq!(sharing["name"], "both");
+
+    let out = scratch.path("out");
+    let mut get = Shoal::get(sharing["link"].as_str().unwrap(), &out, &[]);
+    assert_eq!(get.exit_code(), 0, "{}", get.stderr());
+    assert_eq!(sha256(&out.join("both/one.bin")), sha256(&one));
+    assert_eq!(
+        sha256(&out.join("both/more/two.bin")),
+        sha256(&more.join("two.bin"))
+    );
+}
+
+#[test]
+fn an_empty_file_arrives_too() {
+    let (scratch, tracker) = (Scratch::new(), Tracker::start());
+    let source = random_file(&scratch.path("nothing"), 0, 31);
+    let (_seed, link) = Shoal::seed(&source, &tracker.url(), &[]);
+
+    let out = scratch.path("out");
+    let mut get = Shoal::get(&link, &out, &[]);
+    assert_eq!(get.exit_code(), 0, "{}", get.stderr());
+    assert_eq!(fs::metadata(out.join("nothing")).unwrap().len(), 0);
+}
