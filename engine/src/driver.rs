@@ -385,17 +385,18 @@ impl Driver {
         self.command(Command::Shutdown);
         self.drain();
         self.links.clear();
-        let until = self.platform.now() + FAREWELL;
-        let mut patience = Box::pin(self.platform.sleep(FAREWELL));
         // Links end their streams when they are closed, sockets when all is sent.
         self.sockets.clear();
-        while self.platform.now() < until {
+        let mut patience = Box::pin(self.platform.sleep(FAREWELL));
+        while !(self.link_events.is_empty()
+            && self.tracker_events.is_empty()
+            && self.jobs.is_empty())
+        {
             tokio::select! {
-                Some(_) = self.link_events.next(), if !self.link_events.is_empty() => {}
-                Some(_) = self.tracker_events.next(), if !self.tracker_events.is_empty() => {}
-                Some(_) = self.jobs.next(), if !self.jobs.is_empty() => {}
-                () = &mut patience => break,
-                else => break,
+                _ = self.link_events.next(), if !self.link_events.is_empty() => {}
+                _ = self.tracker_events.next(), if !self.tracker_events.is_empty() => {}
+                _ = self.jobs.next(), if !self.jobs.is_empty() => {}
+                () = &mut patience => return,
             }
         }
     }

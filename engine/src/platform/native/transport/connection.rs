@@ -1,0 +1,370 @@
+//! The task that owns one `PeerConnection`, from the first signal to the last goodbye.
+
+use std::net::{Ipv6Addr, UdpSocket};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use rtc::peer_connection::configuration::setting_engine::SctpMaxMessageSize;
+use shoal_core::{LinkEvent, Role};
+use shoal_protocol::tracker::{IceServer, Signal};
+use tokio::sync::{Notify, mpsc};
+use tokio::task::JoinHandle;
+use webrtc::data_channel::{DataChannel, DataChannelEvent, RTCDataChannelInit};
+use webrtc::peer_connection::{
+    PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler, RTCConfigurationBuilder,
+    RTCIceCandidateInit, RTCIceGatheringState, RTCIceServer, RTCPeerConnectionIceEvent,
+    RTCPeerConnectionState, RTCSessionDescription, SettingEngineBuilder,
+};
+use webrtc::runtime::Runtime;
+
+use super::mailbox::{Mailbox, WINDOW, credit};
+
+/// Label of the one channel. Only for people who look: any label is taken.
+const CHANNEL: &str = "shoal";
+
+/// Bytes that the stack may hold for sending before a send waits.
+const SEND_BUFFER: usize = 1 << 20;
+
+/// Largest message that we say we take.
+const MAX_MESSAGE: u32 = 256 * 1024;
+
+/// Candidates of the remote that wait for its description.
+const MAX_EARLY: usize = 64;
+
+/// Notices of the stack that may wait.
+const NOTICES: usize = 256;
+
+/// How long saying goodbye may take.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What the stack tells its owner.
+enum Notice {
+    Candidate(RTCIceCandidateInit),
+    Gathered,
+    State(RTCPeerConnectionState),
+    Channel(Arc<dyn DataChannel>),
+    ChannelClosed,
+}
+
+/// Passes the stack's calls on. They run on its driver, which must not be held up.
+struct Handler(mpsc::Sender<Notice>);
+
+#[async_trait]
+impl PeerConnectionEventHandler for Handler {
+    async fn on_ice_candidate(&self, event: RTCPeerConnectionIceEvent) {
+        if let Ok(candidate) = event.candidate.to_json() {
+            self.tell(Notice::Candidate(candidate));
+        }
+    }
+
+    async fn on_ice_gathering_state_change(&self, state: RTCIceGatheringState) {
+        if state == RTCIceGatheringState::Complete {
+            self.tell(Notice::Gathered);
+        }
+    }
+
+    async fn on_connection_state_change(&self, state: RTCPeerConnectionState) {
+        self.tell(Notice::State(state));
+    }
+
+    async fn on_data_channel(&self, channel: Arc<dyn DataChannel>) {
+        self.tell(Notice::Channel(channel));
+    }
+}
+
+impl Handler {
+    fn tell(&self, notice: Notice) {
+        // Full only if the owner has stopped to listen, and then nothing matters any more.
+        let _ = self.0.try_send(notice);
+    }
+}
+
+/// Runs a connection until either side ends it; then closes it and says why.
+pub(super) async fn own(
+    role: Role,
+    ice_servers: Vec<IceServer>,
+    mailbox: Rc<Mailbox>,
+    events: mpsc::Sender<LinkEvent>,
+    runtime: Arc<dyn Runtime>,
+) {
+    let (handler, notices) = mpsc::channel(NOTICES);
+    let built = build(&ice_servers, Handler(handler.clone()), runtime).await;
+    let reason = match built {
+        Ok(connection) => {
+            let mut owner = Owner {
+                connection: Arc::from(connection),
+                events: events.clone(),
+                mailbox,
+                handler,
+                described: false,
+                early: Vec::new(),
+                pumps: Vec::new(),
+            };
+            let reason = match owner.run(role, notices).await {
+                Ok(()) => "closed".to_owned(),
+                Err(reason) => reason,
+            };
+            owner.close().await;
+            reason
+        }
+        Err(error) => format!("no connection can be made: {error}"),
+    };
+    // The engine may have let go of the link.
+    let _ = events.send(LinkEvent::Closed { reason }).await;
+}
+
+struct Owner {
+    connection: Arc<dyn PeerConnection>,
+    events: mpsc::Sender<LinkEvent>,
+    mailbox: Rc<Mailbox>,
+    handler: mpsc::Sender<Notice>,
+    /// The remote description is set.
+    described: bool,
+    early: Vec<RTCIceCandidateInit>,
+    /// The channel's reader and writer.
+    pumps: Vec<JoinHandle<()>>,
+}
+
+impl Owner {
+    async fn run(&mut self, role: Role, mut notices: mpsc::Receiver<Notice>) -> Result<(), String> {
+        if role == Role::Offerer {
+            self.offer().await.map_err(in_words)?;
+        }
+        loop {
+            tokio::select! {
+                signal = self.mailbox.next_signal() => match signal {
+                    Some(signal) => self.signal(signal).await?,
+                    None => return Ok(()),
+                },
+                Some(notice) = notices.recv() => self.notice(notice).await?,
+            }
+        }
+    }
+
+    /// Closes the connection whatever has happened before.
+    async fn close(&mut self) {
+        for pump in self.pumps.drain(..) {
+            pump.abort();
+            // Only to be sure that it says nothing after the end.
+            let _ = pump.await;
+        }
+        let closed = tokio::time::timeout(CLOSE_TIMEOUT, self.connection.close()).await;
+        if !matches!(closed, Ok(Ok(()))) {
+            tracing::debug!("a connection did not close in order");
+        }
+    }
+
+    async fn offer(&mut self) -> webrtc::error::Result<()> {
+        let init = RTCDataChannelInit {
+            ordered: true,
+            ..RTCDataChannelInit::default()
+        };
+        let channel = self
+            .connection
+            .create_data_channel(CHANNEL, Some(init))
+            .await?;
+        self.pump(channel);
+        let offer = self.connection.create_offer(None).await?;
+        let sdp = offer.sdp.clone();
+        self.connection.set_local_description(offer).await?;
+        self.tell(LinkEvent::Signal(Signal::Offer(sdp))).await;
+        Ok(())
+    }
+
+    async fn signal(&mut self, signal: Signal) -> Result<(), String> {
+        match signal {
+            Signal::Offer(sdp) => self.answer(sdp).await.map_err(in_words),
+            Signal::Answer(sdp) => {
+                let answer = RTCSessionDescription::answer(sdp).map_err(in_words)?;
+                self.describe(answer).await.map_err(in_words)
+            }
+            Signal::Candidate {
+                candidate,
+                mid,
+                mline,
+            } => {
+                let candidate = RTCIceCandidateInit {
+                    candidate,
+                    sdp_mid: mid,
+                    sdp_mline_index: mline,
+                    ..RTCIceCandidateInit::default()
+                };
+                if self.described {
+                    self.add_candidate(candidate).await;
+                } else if self.early.len() < MAX_EARLY {
+                    self.early.push(candidate);
+                }
+                Ok(())
+            }
+            Signal::EndOfCandidates => Ok(()),
+        }
+    }
+
+    async fn answer(&mut self, sdp: String) -> webrtc::error::Result<()> {
+        self.describe(RTCSessionDescription::offer(sdp)?).await?;
+        let answer = self.connection.create_answer(None).await?;
+        let sdp = answer.sdp.clone();
+        self.connection.set_local_description(answer).await?;
+        self.tell(LinkEvent::Signal(Signal::Answer(sdp))).await;
+        Ok(())
+    }
+
+    /// Takes the remote's description, and the candidates that have overtaken it.
+    async fn describe(&mut self, description: RTCSessionDescription) -> webrtc::error::Result<()> {
+        self.connection.set_remote_description(description).await?;
+        self.described = true;
+        for candidate in std::mem::take(&mut self.early) {
+            self.add_candidate(candidate).await;
+        }
+        Ok(())
+    }
+
+    /// A candidate that is of no use here (a name that nobody resolves) spoils nothing.
+    async fn add_candidate(&self, candidate: RTCIceCandidateInit) {
+        if let Err(error) = self.connection.add_ice_candidate(candidate).await {
+            tracing::debug!(%error, "a candidate was not taken");
+        }
+    }
+
+    async fn notice(&mut self, notice: Notice) -> Result<(), String> {
+        match notice {
+            Notice::Candidate(candidate) => {
+                let signal = Signal::Candidate {
+                    candidate: candidate.candidate,
+                    mid: candidate.sdp_mid,
+                    mline: candidate.sdp_mline_index,
+                };
+                self.tell(LinkEvent::Signal(signal)).await;
+            }
+            Notice::Gathered => self.tell(LinkEvent::Signal(Signal::EndOfCandidates)).await,
+            Notice::Channel(channel) if self.pumps.is_empty() => self.pump(channel),
+            // One channel is all that is spoken on.
+            Notice::Channel(_) => {}
+            Notice::ChannelClosed => return Err("the peer has closed the connection".to_owned()),
+            Notice::State(state) => match state {
+                RTCPeerConnectionState::Failed => {
+                    return Err("no way to the peer was found".to_owned());
+                }
+                RTCPeerConnectionState::Disconnected => {
+                    return Err("the peer cannot be reached any more".to_owned());
+                }
+                RTCPeerConnectionState::Closed => return Err("closed".to_owned()),
+                _ => {}
+            },
+        }
+        Ok(())
+    }
+
+    async fn tell(&self, event: LinkEvent) {
+        // The engine may have let go of the link; the mailbox will tell.
+        let _ = self.events.send(event).await;
+    }
+
+    /// Starts to read from the channel and, once it is open, to write to it.
+    fn pump(&mut self, channel: Arc<dyn DataChannel>) {
+        let open = Rc::new(Notify::new());
+        let reader = read(
+            Arc::clone(&channel),
+            self.events.clone(),
+            self.handler.clone(),
+            Rc::clone(&open),
+        );
+        let writer = write(channel, self.events.clone(), Rc::clone(&self.mailbox), open);
+        self.pumps.push(tokio::task::spawn_local(reader));
+        self.pumps.push(tokio::task::spawn_local(writer));
+    }
+}
+
+/// Hands on what arrives. Waits while the engine is behind, which stops the remote in time.
+async fn read(
+    channel: Arc<dyn DataChannel>,
+    events: mpsc::Sender<LinkEvent>,
+    owner: mpsc::Sender<Notice>,
+    open: Rc<Notify>,
+) {
+    while let Some(event) = channel.poll().await {
+        let event = match event {
+            DataChannelEvent::OnOpen => {
+                open.notify_one();
+                LinkEvent::Opened { budget: WINDOW }
+            }
+            DataChannelEvent::OnMessage(message) => LinkEvent::Received(message.data.freeze()),
+            DataChannelEvent::OnClose => break,
+            _ => continue,
+        };
+        if events.send(event).await.is_err() {
+            break;
+        }
+    }
+    // The owner may have ended already.
+    let _ = owner.send(Notice::ChannelClosed).await;
+}
+
+/// Sends what the engine leaves, and gives the credit back as the stack takes it.
+async fn write(
+    channel: Arc<dyn DataChannel>,
+    events: mpsc::Sender<LinkEvent>,
+    mailbox: Rc<Mailbox>,
+    open: Rc<Notify>,
+) {
+    open.notified().await;
+    loop {
+        let frame = mailbox.next_frame().await;
+        let length = frame.len();
+        // A failed send means a closed channel, which the reader reports.
+        if channel.send(frame).await.is_err() || events.send(credit(length)).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn build(
+    ice_servers: &[IceServer],
+    handler: Handler,
+    runtime: Arc<dyn Runtime>,
+) -> webrtc::error::Result<impl PeerConnection + use<>> {
+    let servers = ice_servers.iter().map(|server| RTCIceServer {
+        urls: server.urls.clone(),
+        username: server.username.clone().unwrap_or_default(),
+        credential: server.credential.clone().unwrap_or_default(),
+    });
+    let configuration = RTCConfigurationBuilder::new()
+        .with_ice_servers(servers.collect())
+        .build();
+    let settings = SettingEngineBuilder::new()
+        .with_sctp_max_message_size(SctpMaxMessageSize::Bounded(MAX_MESSAGE))
+        // Else a controlling side waits a second before it uses a path it was not told of.
+        .with_prflx_acceptance_min_wait(Some(Duration::ZERO))
+        .with_ice_timeouts(
+            Some(Duration::from_secs(8)),
+            Some(Duration::from_secs(20)),
+            Some(Duration::from_secs(2)),
+        )
+        .build();
+    PeerConnectionBuilder::new()
+        .with_configuration(configuration)
+        .with_setting_engine(settings)
+        .with_runtime(runtime)
+        .with_handler(Arc::new(handler))
+        .with_udp_addrs(addresses())
+        .with_data_channel_send_buffer_limit(SEND_BUFFER)
+        .build()
+        .await
+}
+
+/// Where to listen: candidates come only from these. The unspecified addresses give the network's; peers
+/// on the same machine need the loopback too. Not every host has IPv6.
+fn addresses() -> Vec<&'static str> {
+    let mut addresses = vec!["0.0.0.0:0", "127.0.0.1:0"];
+    if UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)).is_ok() {
+        addresses.push("[::]:0");
+    }
+    addresses
+}
+
+/// What went wrong, for people and logs.
+fn in_words(error: webrtc::error::Error) -> String {
+    format!("the connection could not be set up: {error}")
+}
