@@ -75,17 +75,23 @@ impl Cli {
     /// With the exit code, when nothing is left to do: they are unusable, or asked for help.
     pub(crate) fn read() -> Result<Self, ExitCode> {
         Self::try_parse().map_err(|error| {
-            // Nothing else can be done when even printing fails.
-            let _ = error.print();
-            if error.use_stderr() && std::env::args_os().any(|argument| argument == "--json") {
-                let message = error.render().to_string();
-                Reporter::json().fail("arguments", first_paragraph(&message));
+            let in_json = std::env::args_os().any(|argument| argument == "--json");
+            if in_json && error.use_stderr() {
+                let message = in_one_line(&error.render().to_string());
+                Reporter::json().fail("arguments", &message);
+            } else {
+                // Nothing else can be done when even printing fails.
+                let _ = error.print();
             }
             ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(CliError::UNUSABLE))
         })
     }
 
     /// Returns whether there is no subcommand, so that the window opens where there is one.
+    #[cfg_attr(
+        not(feature = "desktop"),
+        expect(dead_code, reason = "there is no window")
+    )]
     pub(crate) fn wants_window(&self) -> bool {
         self.command.is_none()
     }
@@ -130,7 +136,8 @@ impl Command {
 }
 
 /// The message of an argument error, without the usage that follows it.
-fn first_paragraph(message: &str) -> &str {
+fn in_one_line(message: &str) -> String {
     let message = message.strip_prefix("error: ").unwrap_or(message);
-    message.split("\n\n").next().unwrap_or(message).trim()
+    let message = message.split("\n\n").next().unwrap_or(message);
+    message.split_whitespace().collect::<Vec<_>>().join(" ")
 }
