@@ -1,7 +1,7 @@
 //! Ctrl-C and SIGTERM: the first asks for a polite end, the second ends at once.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
@@ -13,7 +13,8 @@ pub(crate) struct Interrupt(Arc<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    came: AtomicBool,
+    /// When it was interrupted.
+    first: OnceLock<Instant>,
     notify: Notify,
 }
 
@@ -26,7 +27,8 @@ impl Interrupt {
         let interrupt = Self::default();
         let state = Arc::clone(&interrupt.0);
         ctrlc::set_handler(move || {
-            if state.came.swap(true, Ordering::SeqCst) {
+            let first = *state.first.get_or_init(Instant::now);
+            if first.elapsed() > ONE_GESTURE {
                 std::process::exit(EXIT_AT_ONCE);
             }
             state.notify.notify_waiters();
@@ -41,11 +43,15 @@ impl Interrupt {
         tokio::pin!(notified);
         // Before looking: what comes between looking and waiting must wake us.
         notified.as_mut().enable();
-        if !self.0.came.load(Ordering::SeqCst) {
+        if self.0.first.get().is_none() {
             notified.await;
         }
     }
 }
+
+/// Signals that come so soon after each other are one: `timeout` and some terminals signal both the
+/// process and its group.
+const ONE_GESTURE: Duration = Duration::from_millis(500);
 
 /// As shells say of a program that Ctrl-C has ended.
 const EXIT_AT_ONCE: i32 = 130;

@@ -16,10 +16,8 @@ pub(crate) struct Screen {
 impl Screen {
     /// Finds out whether there is somebody to look at a bar.
     pub(crate) fn find() -> Self {
-        let bar = io::stderr().is_terminal().then(|| {
-            ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(FRAMES))
-                .with_style(style(WAITING))
-        });
+        let is_terminal = io::stderr().is_terminal();
+        let bar = is_terminal.then(|| ProgressBar::hidden().with_style(style(WAITING)));
         Self { bar }
     }
 
@@ -36,8 +34,8 @@ impl Screen {
     /// Runs something that prints, without the bar in its way.
     pub(crate) fn aside<R>(&self, print: impl FnOnce() -> R) -> R {
         match &self.bar {
-            Some(bar) => bar.suspend(print),
-            None => print(),
+            Some(bar) if !bar.is_hidden() => bar.suspend(print),
+            _ => print(),
         }
     }
 
@@ -46,6 +44,9 @@ impl Screen {
         let Some(bar) = &self.bar else {
             return;
         };
+        if bar.is_hidden() {
+            bar.set_draw_target(ProgressDrawTarget::stderr_with_hz(FRAMES));
+        }
         match progress.total_bytes {
             Some(total) if progress.have_bytes < total => {
                 if bar.length() != Some(total) {
@@ -70,6 +71,7 @@ impl Screen {
     pub(crate) fn clear(&self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
+            bar.set_draw_target(ProgressDrawTarget::hidden());
         }
     }
 }

@@ -14,7 +14,7 @@ pub(crate) struct SourceArgs {
     /// Files and folders
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
-    /// Name of the torrent [default: that of the only path, else of the first]
+    /// Name of the torrent [default: the path's]
     #[arg(long)]
     name: Option<String>,
 }

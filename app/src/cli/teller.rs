@@ -216,17 +216,19 @@ pub(crate) fn status(torrent: &TorrentSnapshot) -> String {
         }
         TorrentState::Connecting => "connecting to peers".to_owned(),
         TorrentState::Downloading => "downloading".to_owned(),
-        TorrentState::Stalled if torrent.limits.download.is_paused() => {
-            "waiting: the download limit is 0".to_owned()
-        }
-        TorrentState::Stalled => "waiting for peers to send".to_owned(),
+        TorrentState::Stalled => "waiting for peers".to_owned(),
         TorrentState::Checking => "checking what is here".to_owned(),
         TorrentState::Paused => "paused".to_owned(),
         TorrentState::Error => "stopped".to_owned(),
     };
+    // That is told of each tracker by itself.
+    let is_tracker_trouble =
+        torrent.state == TorrentState::FindingPeers && !torrent.trackers.is_empty();
     match &torrent.reason {
-        Some(reason) => format!("{name}: {doing} ({})", words::harmless(reason)),
-        None => format!("{name}: {doing}"),
+        Some(reason) if !is_tracker_trouble => {
+            format!("{name}: {doing} ({})", words::harmless(reason))
+        }
+        _ => format!("{name}: {doing}"),
     }
 }
 
