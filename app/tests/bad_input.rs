@@ -1,5 +1,6 @@
 //! What cannot work is told in words, with the exit code of the manual.
 #![cfg(feature = "cli")]
+#![allow(clippy::unwrap_used)]
 
 mod support;
 

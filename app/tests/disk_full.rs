@@ -1,5 +1,6 @@
 //! A disk that fills up in mid-download: told in words, and nothing is lost.
 #![cfg(all(feature = "cli", target_os = "linux"))]
+#![allow(clippy::unwrap_used)]
 
 mod support;
 

@@ -1,5 +1,6 @@
 //! What `shoal` prints is a contract with scripts.
 #![cfg(feature = "cli")]
+#![allow(clippy::unwrap_used)]
 
 mod support;
 

@@ -1,5 +1,6 @@
 //! `shoal get` run again goes on where it was.
 #![cfg(feature = "cli")]
+#![allow(clippy::unwrap_used)]
 
 mod support;
 

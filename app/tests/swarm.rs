@@ -1,5 +1,6 @@
 //! Downloaders help each other.
 #![cfg(feature = "cli")]
+#![allow(clippy::unwrap_used)]
 
 mod support;
 

@@ -1,5 +1,6 @@
 //! `create`, `show` and `check`, without a network.
 #![cfg(feature = "cli")]
+#![allow(clippy::unwrap_used)]
 
 mod support;
 

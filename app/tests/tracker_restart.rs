@@ -1,5 +1,6 @@
 //! Trackers come and go; the swarm does not mind.
 #![cfg(feature = "cli")]
+#![allow(clippy::unwrap_used)]
 
 mod support;
 

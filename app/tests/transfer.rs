@@ -1,5 +1,6 @@
 //! `shoal seed` to `shoal get`: what arrives is what was shared.
 #![cfg(feature = "cli")]
+#![allow(clippy::unwrap_used)]
 
 mod support;
 

@@ -38,7 +38,7 @@ impl Program {
         let seen = Arc::new((Mutex::new(Seen::default()), Condvar::new()));
         let (stdout, stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
         collect(stdout, Arc::clone(&seen), |seen, line| {
-            seen.lines.push(line)
+            seen.lines.push(line);
         });
         collect(stderr, Arc::clone(&seen), |seen, line| {
             seen.stderr.push_str(&line);
