@@ -138,6 +138,7 @@ fn a_link_to_nowhere_is_waited_for_as_long_as_one_likes() {
     let get = Shoal::get(&nowhere(&tracker.url()), &out, &[]);
     get.event("state", |event| event["state"] == "finding-peers");
     get.event("tracker", |event| event["state"] == "working");
+    drop(get);
 
     let mut get = Shoal::get(&nowhere(&tracker.url()), &out, &["--give-up", "1"]);
     assert_eq!(get.exit_code(), 1, "{}", get.stderr());

@@ -19,7 +19,14 @@ pub(crate) struct Follow {
     events: broadcast::Receiver<Event>,
     interrupt: Interrupt,
     /// The last error the engine told of: fatal, if the torrent stops for it.
-    trouble: Option<(String, String)>,
+    trouble: Option<Trouble>,
+}
+
+/// An error that the engine told of.
+struct Trouble {
+    kind: String,
+    message: String,
+    since: Instant,
 }
 
 /// How following a torrent ended.
@@ -122,7 +129,11 @@ impl Follow {
                 message,
                 torrent,
             } if torrent.is_none_or(|torrent| torrent == self.torrent) => {
-                self.trouble = Some((kind.to_owned(), message));
+                self.trouble = Some(Trouble {
+                    kind: kind.to_owned(),
+                    message,
+                    since: Instant::now(),
+                });
                 Ok(())
             }
             event => teller.event(&event),
@@ -135,21 +146,28 @@ impl Follow {
         teller: &mut Teller<'_>,
         torrent: &TorrentSnapshot,
     ) -> Result<(), CliError> {
-        let trouble = self.trouble.take();
         if torrent.state == TorrentState::Error {
-            let (kind, message) = trouble.unwrap_or_else(|| {
-                let reason = torrent.reason.clone();
-                (
-                    "storage".to_owned(),
-                    reason.unwrap_or_else(|| teller::status(torrent)),
-                )
-            });
-            return Err(CliError::Stopped { kind, message });
+            return Err(self.stopped(torrent));
         }
-        match trouble {
-            Some((kind, message)) => teller.mishap(&kind, &message),
+        match self
+            .trouble
+            .take_if(|trouble| trouble.since.elapsed() > SNAPSHOT_LAG)
+        {
+            Some(trouble) => teller.mishap(&trouble.kind, &trouble.message),
             None => Ok(()),
         }
+    }
+
+    fn stopped(&mut self, torrent: &TorrentSnapshot) -> CliError {
+        let reason = torrent.reason.clone();
+        let (kind, message) = match self.trouble.take() {
+            Some(trouble) => (trouble.kind, trouble.message),
+            None => (
+                "storage".to_owned(),
+                reason.unwrap_or_else(|| teller::status(torrent)),
+            ),
+        };
+        CliError::Stopped { kind, message }
     }
 }
 
@@ -199,3 +217,6 @@ impl Patience {
 
 /// Finer than the interval of figures, so that they come in time.
 const TICK: Duration = Duration::from_millis(250);
+
+/// What an event tells at once, the snapshots show this much later at most.
+const SNAPSHOT_LAG: Duration = Duration::from_millis(300);
