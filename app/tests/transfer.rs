@@ -92,3 +92,35 @@ fn an_empty_file_arrives_too() {
     assert_eq!(get.exit_code(), 0, "{}", get.stderr());
     assert_eq!(fs::metadata(out.join("nothing")).unwrap().len(), 0);
 }
+
+#[test]
+fn a_torrent_file_is_as_good_as_a_link() {
+    let (scratch, tracker) = (Scratch::new(), Tracker::start());
+    let source = random_file(&scratch.path("random.bin"), MIB, 41);
+    let torrent = scratch.path("random.torrent");
+    let torrent = torrent.to_str().unwrap();
+    let create = ["create", source.to_str().unwrap(), "-o", torrent];
+    let mut create = Shoal::start(create.iter().chain(&["--tracker", &tracker.url()]));
+    assert_eq!(create.exit_code(), 0, "{}", create.stderr());
+    let (_seed, link) = Shoal::seed(&source, &tracker.url(), &[]);
+    let info_hash = create.latest("created").unwrap()["info_hash"].clone();
+    assert!(link.contains(info_hash.as_str().unwrap()), "{link}");
+
+    let out = scratch.path("out");
+    let mut get = Shoal::get(torrent, &out, &[]);
+    assert_eq!(get.exit_code(), 0, "{}", get.stderr());
+    assert_eq!(sha256(&out.join("random.bin")), sha256(&source));
+}
+
+#[test]
+fn what_a_link_lacks_for_a_check_comes_from_peers() {
+    let (scratch, tracker) = (Scratch::new(), Tracker::start());
+    let source = random_file(&scratch.path("random.bin"), MIB, 51);
+    let (_seed, link) = Shoal::seed(&source, &tracker.url(), &[]);
+    let beside = source.parent().unwrap().to_str().unwrap();
+    let mut check = Shoal::start(["check", &link, "--out", beside]);
+    assert_eq!(check.exit_code(), 0, "{}", check.stderr());
+    let checked = check.latest("checked").unwrap();
+    assert_eq!(checked["complete"], true);
+    assert_eq!(checked["have_bytes"], MIB);
+}

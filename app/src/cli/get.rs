@@ -111,6 +111,7 @@ impl GetArgs {
         };
         let seconds = began.elapsed().as_secs_f64();
         let size = torrent.total_bytes.unwrap_or_default();
+        reporter.finish();
         reporter.result(&words::path(&path))?;
         reporter.note(&format!(
             "complete and verified: {} in {seconds:.1} s, {} of it from peers",

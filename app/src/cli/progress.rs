@@ -44,26 +44,26 @@ impl Screen {
         let Some(bar) = &self.bar else {
             return;
         };
+        if bar.is_finished() {
+            bar.reset();
+        }
+        let total = progress
+            .total_bytes
+            .filter(|total| progress.have_bytes < *total);
+        if bar.length() != total {
+            match total {
+                Some(total) => bar.set_length(total),
+                None => bar.unset_length(),
+            }
+            let template = if total.is_some() { PARTLY } else { WAITING };
+            bar.set_style(style(template));
+        }
+        bar.set_position(progress.have_bytes);
+        bar.set_message(line(progress, total, status));
+        // Not before there is something to see.
         if bar.is_hidden() {
             bar.set_draw_target(ProgressDrawTarget::stderr_with_hz(FRAMES));
-        }
-        match progress.total_bytes {
-            Some(total) if progress.have_bytes < total => {
-                if bar.length() != Some(total) {
-                    bar.set_length(total);
-                    bar.set_style(style(DOWNLOADING));
-                }
-                bar.set_position(progress.have_bytes);
-                bar.set_message(format!("{status}{}", figures(progress)));
-            }
-            _ => {
-                if bar.length().is_some() {
-                    bar.unset_length();
-                    bar.set_style(style(WAITING));
-                }
-                bar.set_message(format!("{status}{}", figures(progress)));
-                bar.tick();
-            }
+            bar.tick();
         }
     }
 
@@ -76,28 +76,27 @@ impl Screen {
     }
 }
 
-/// What stands behind the bar: only what moves.
-fn figures(progress: &Progress) -> String {
-    let mut text = String::new();
-    if let Some(total) = progress.total_bytes
-        && progress.have_bytes < total
-    {
+/// What stands behind the bar, the most important first: a narrow terminal cuts the end.
+fn line(progress: &Progress, total: Option<u64>, status: &str) -> String {
+    let mut parts = Vec::new();
+    if let Some(total) = total {
         let (have, total) = (words::size(progress.have_bytes), words::size(total));
-        text.push_str(&format!(" · {have} of {total}"));
+        parts.push(format!("{have} of {total}"));
     }
-    if progress.download_rate > 0 {
-        text.push_str(&format!(" · ↓ {}", words::speed(progress.download_rate)));
+    if progress.download_rate > 0 && total.is_some() {
+        parts.push(format!("↓ {}", words::speed(progress.download_rate)));
     }
     if progress.upload_rate > 0 {
-        text.push_str(&format!(" · ↑ {}", words::speed(progress.upload_rate)));
+        parts.push(format!("↑ {}", words::speed(progress.upload_rate)));
     }
     if let Some(eta) = progress.eta_s {
-        text.push_str(&format!(" · {}", words::duration(eta)));
+        parts.push(words::duration(eta));
     }
     if progress.peers > 0 {
-        text.push_str(&format!(" · {}", words::count(progress.peers, "peer")));
+        parts.push(words::count(progress.peers, "peer"));
     }
-    text
+    parts.push(status.to_owned());
+    parts.join(" · ")
 }
 
 fn style(template: &str) -> ProgressStyle {
@@ -107,7 +106,7 @@ fn style(template: &str) -> ProgressStyle {
 }
 
 const WAITING: &str = "{spinner} {wide_msg}";
-const DOWNLOADING: &str = "{bar:24} {percent:>3} % {wide_msg}";
+const PARTLY: &str = "{bar:16} {percent:>3} % · {wide_msg}";
 
 /// Often enough to look alive, seldom enough for a slow terminal.
 const FRAMES: u8 = 5;

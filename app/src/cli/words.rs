@@ -1,6 +1,7 @@
 //! Sizes, rates and names as the command line writes them.
 
 use std::path::Path;
+use std::time::Duration;
 
 use indicatif::{DecimalBytes, HumanDuration};
 
@@ -16,10 +17,7 @@ pub(crate) fn speed(bytes_a_second: u64) -> String {
 
 /// Writes a duration in one unit: `8m`.
 pub(crate) fn duration(seconds: u64) -> String {
-    format!(
-        "{:#}",
-        HumanDuration(std::time::Duration::from_secs(seconds))
-    )
+    format!("{:#}", HumanDuration(Duration::from_secs(seconds)))
 }
 
 /// Writes a share of a whole, rounded down: `100` only when it is all.
