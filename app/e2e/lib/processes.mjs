@@ -55,6 +55,7 @@ export class Program {
 
   failure(what) {
     const tail = this.lines.slice(-5).join("\n");
+    if (this.exit) what += ` (exit ${this.exit.code ?? this.exit.signal})`;
     return new Error(`${this.name} ${what}\nlast lines:\n${tail}\nstderr:\n${this.stderr.slice(-2000)}`);
   }
 

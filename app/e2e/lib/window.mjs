@@ -61,8 +61,12 @@ export class ShoalWindow {
     });
     const window = new ShoalWindow(program, display);
     test.after(() => window.socket?.terminate());
-    await until(() => window.attach(port), "the window's inspector", 60);
-    await until(() => window.has("drop-zone"), "the drop zone", 60);
+    try {
+      await until(() => window.attach(port), "the window's inspector", 60);
+      await until(() => window.has("drop-zone"), "the drop zone", 60);
+    } catch (error) {
+      throw program.failure(`showed no window: ${error.message}`);
+    }
     return window;
   }
 
@@ -74,7 +78,11 @@ export class ShoalWindow {
   }
 
   async attach(port) {
-    const socket = new WebSocket(`ws://127.0.0.1:${port}/socket/1/1/WebPage`);
+    // Only a page that the list names can be attached to: WebKit crashes on any other.
+    const list = await (await fetch(`http://127.0.0.1:${port}/`)).text();
+    const path = list.match(/socket\/\d+\/\d+\/WebPage/)?.[0];
+    if (!path) throw new Error("no page is listed yet");
+    const socket = new WebSocket(`ws://127.0.0.1:${port}/${path}`);
     await once(socket, "open");
     this.socket = socket;
     socket.on("message", (data) => this.receive(JSON.parse(data)));
