@@ -69,3 +69,21 @@ fn a_finished_download_is_not_fetched_again() {
     assert_eq!(again.latest("complete").unwrap()["downloaded_bytes"], 0);
     drop(seed);
 }
+
+#[test]
+fn a_seeder_that_dies_may_come_back() {
+    let (scratch, tracker) = (Scratch::new(), Tracker::start());
+    let size = 12 * MIB;
+    let source = random_file(&scratch.path("random.bin"), size, 4);
+    let (mut seed, link) = Shoal::seed(&source, &tracker.url(), &["--upload-limit", "4M"]);
+    let mut get = Shoal::get(&link, &scratch.path("out"), &[]);
+    get.event("progress", |event| {
+        event["have_bytes"].as_u64() > Some(size / 3)
+    });
+    seed.kill();
+
+    let (_again, same_link) = Shoal::seed(&source, &tracker.url(), &[]);
+    assert_eq!(same_link, link);
+    assert_eq!(get.exit_code(), 0, "{}", get.stderr());
+    assert_eq!(sha256(&scratch.path("out/random.bin")), sha256(&source));
+}
