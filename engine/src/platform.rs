@@ -10,6 +10,8 @@
 //! | `spawn` | runs the engine's task: on a thread of its own, or on the page's |
 
 #[cfg(test)]
+mod contract;
+#[cfg(test)]
 mod memory;
 mod name;
 #[cfg(not(target_family = "wasm"))]

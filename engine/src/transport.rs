@@ -1,8 +1,5 @@
 //! What a platform gives so that peers can be reached.
 
-#[cfg(test)]
-pub(crate) mod contract;
-
 use bytes::Bytes;
 use futures_util::stream::LocalBoxStream;
 use shoal_core::{LinkEvent, Role};

@@ -145,7 +145,7 @@ fn events(end: Rc<End>) -> LinkEvents {
 #[cfg(test)]
 mod tests {
     use super::Switchboard;
-    use crate::transport::contract::contract;
+    use crate::platform::contract::contract;
 
     contract!(Switchboard::default(), trickles: false);
 }

@@ -76,7 +76,7 @@ impl Drop for NativeLink {
 #[cfg(test)]
 mod tests {
     use super::WebRtc;
-    use crate::transport::contract::contract;
+    use crate::platform::contract::contract;
 
     contract!(WebRtc::new(), trickles: true);
 }

@@ -50,7 +50,7 @@ mod tests {
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
     use super::*;
-    use crate::transport::contract::contract;
+    use crate::platform::contract::contract;
 
     contract!(WebRtc, trickles: true);
 

@@ -6,7 +6,7 @@ use futures_util::stream::{LocalBoxStream, SelectAll};
 use shoal_core::{LinkEvent, Role};
 use shoal_protocol::tracker::Signal;
 
-use super::{Link, Transport};
+use crate::transport::{Link, Transport};
 
 /// Makes the tests for a transport; the caller's module decides where they run.
 macro_rules! contract {
@@ -16,7 +16,7 @@ macro_rules! contract {
         #[cfg(target_family = "wasm")]
         use wasm_bindgen_test::wasm_bindgen_test as contract_test;
 
-        use crate::transport::contract as body;
+        use crate::platform::contract as body;
 
         #[contract_test]
         async fn bytes_arrive_in_order_both_ways_within_the_credit() {
