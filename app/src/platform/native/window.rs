@@ -5,6 +5,7 @@ mod closing;
 mod place;
 
 use std::future::Future;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use dioxus::html::{FileData, HasFileData};
@@ -52,9 +53,21 @@ impl StartFacts {
     }
 }
 
-/// Opens the window and returns when it is closed.
-pub(crate) fn open() {
-    dioxus_desktop::launch::launch(crate::app::App, Vec::new(), vec![Box::new(config())]);
+/// Opens the window; the process ends with it. Returns only to say that there can be none.
+pub(crate) fn open() -> ExitCode {
+    if !has_screen() {
+        // The toolkit would panic.
+        eprintln!(
+            "error: there is no screen for a window; `shoal --help` tells what works without"
+        );
+        return ExitCode::FAILURE;
+    }
+    dioxus_desktop::launch::launch(crate::app::App, Vec::new(), vec![Box::new(config())])
+}
+
+fn has_screen() -> bool {
+    let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    !cfg!(target_os = "linux") || is_set("DISPLAY") || is_set("WAYLAND_DISPLAY")
 }
 
 /// A window has no address that could hold links.
