@@ -24,8 +24,7 @@ pub(crate) fn main() -> ExitCode {
     };
     #[cfg(feature = "desktop")]
     if cli.wants_window() {
-        window::open();
-        return ExitCode::SUCCESS;
+        return window::open();
     }
     cli::run(cli)
 }
