@@ -25,6 +25,12 @@ pub(crate) struct OpenPiece {
     hash: Hash256,
     height: u32,
     blocks: Vec<Block>,
+    /// Blocks that nobody is asked for.
+    free: u32,
+    /// Blocks that are stored.
+    stored: u32,
+    /// No block before this one is free.
+    first_free: u32,
     pub(crate) leaves: Leaves,
     /// Peers that have been asked for the leaves in vain.
     pub(crate) leafless: Vec<LinkId>,
@@ -69,7 +75,7 @@ enum Block {
     Stored,
 }
 
-/// What a step of a piece's verification led to.
+/// What a step of a piece's verification led to. Bytes that are thrown away are no longer in memory.
 #[derive(Debug, Default)]
 pub(crate) struct Verdict {
     /// Blocks that are right and must be written now.
@@ -95,62 +101,64 @@ impl OpenPiece {
             hash,
             height,
             blocks: vec![Block::Missing { requests: 0 }; blocks as usize],
+            free: blocks,
+            stored: 0,
+            first_free: 0,
             leaves: request.map_or_else(|| Leaves::Known(vec![hash]), Leaves::Wanted),
             leafless: Vec::new(),
             only_from: None,
         }
     }
 
-    /// Returns the first block that nobody is asked for.
-    pub(crate) fn next_unrequested(&self, link: LinkId) -> Option<BlockRef> {
-        self.find(link, |requests| requests == 0)
+    /// Returns the first block that nobody is asked for, if `link` may be.
+    pub(crate) fn next_unrequested(&mut self, link: LinkId) -> Option<BlockRef> {
+        if self.free == 0 || self.only_from.is_some_and(|only| only != link) {
+            return None;
+        }
+        let free = |block: &Block| matches!(block, Block::Missing { requests: 0 });
+        let from = self.first_free as usize;
+        let found = from + self.blocks.get(from..)?.iter().position(free)?;
+        self.first_free = u32::try_from(found).ok()?;
+        Some(self.block(self.first_free))
     }
 
-    /// Returns the blocks that are asked for but have not come, with few requests out, for endgame.
-    pub(crate) fn unanswered(&self, most: u8) -> impl Iterator<Item = BlockRef> + '_ {
-        (0u32..)
-            .zip(&self.blocks)
-            .filter_map(move |(block, state)| match state {
-                Block::Missing { requests } if *requests > 0 && *requests < most => {
-                    Some(self.block(block))
-                }
-                _ => None,
-            })
+    /// Returns the blocks that one peer is asked for and that have not come, for endgame.
+    pub(crate) fn asked_once(&self) -> impl Iterator<Item = BlockRef> + '_ {
+        let asked = (0u32..).zip(&self.blocks).filter_map(|(block, state)| {
+            matches!(state, Block::Missing { requests: 1 }).then_some(block)
+        });
+        let any = self.only_from.is_none();
+        asked.filter(move |_| any).map(|block| self.block(block))
     }
 
-    /// Returns whether every block is asked for or there.
-    pub(crate) fn is_all_requested(&self) -> bool {
-        !self
-            .blocks
-            .iter()
-            .any(|block| matches!(block, Block::Missing { requests: 0 }))
+    /// Returns whether there is a block that nobody is asked for.
+    pub(crate) fn has_free(&self) -> bool {
+        self.free > 0
     }
 
     /// Returns whether nothing of the piece is asked for or there.
     pub(crate) fn is_untouched(&self) -> bool {
-        self.blocks
-            .iter()
-            .all(|block| matches!(block, Block::Missing { requests: 0 }))
+        self.free as usize == self.blocks.len()
     }
 
     /// Returns whether all blocks are stored.
     pub(crate) fn is_stored(&self) -> bool {
-        self.blocks
-            .iter()
-            .all(|block| matches!(block, Block::Stored))
+        self.stored as usize == self.blocks.len()
     }
 
-    /// Returns the bytes that are kept in memory.
-    pub(crate) fn held_bytes(&self) -> usize {
-        let held = self.blocks.iter().map(|block| match block {
-            Block::Hashing { data, .. } | Block::Held { data, .. } => data.len(),
-            _ => 0,
-        });
-        held.sum()
+    /// Returns the number of blocks.
+    pub(crate) fn block_count(&self) -> usize {
+        self.blocks.len()
+    }
+
+    /// Returns whether the piece is checked as a whole, and so held in memory until all of it is here.
+    pub(crate) fn is_held(&self) -> bool {
+        matches!(self.leaves, Leaves::Unavailable)
     }
 
     pub(crate) fn add_request(&mut self, block: u32) {
         if let Some(Block::Missing { requests }) = self.blocks.get_mut(block as usize) {
+            self.free -= u32::from(*requests == 0);
             *requests = requests.saturating_add(1);
         }
     }
@@ -158,17 +166,26 @@ impl OpenPiece {
     /// Takes a request back that will not be answered.
     pub(crate) fn drop_request(&mut self, block: u32) {
         if let Some(Block::Missing { requests }) = self.blocks.get_mut(block as usize) {
+            let last = *requests == 1;
             *requests = requests.saturating_sub(1);
+            if last {
+                self.note_free(block);
+            }
         }
     }
 
-    /// Takes a block's data in; returns whether it was missing (then it is to be hashed).
-    pub(crate) fn receive(&mut self, block: u32, data: Bytes, from: LinkId) -> bool {
+    /// Takes a block's data in. Returns the number of requests that were out for it, or `None` if it was
+    /// not missing and is of no use.
+    pub(crate) fn receive(&mut self, block: u32, data: Bytes, from: LinkId) -> Option<u8> {
         let Some(state @ Block::Missing { .. }) = self.blocks.get_mut(block as usize) else {
-            return false;
+            return None;
         };
-        *state = Block::Hashing { data, from };
-        true
+        let before = std::mem::replace(state, Block::Hashing { data, from });
+        let Block::Missing { requests } = before else {
+            return None;
+        };
+        self.free -= u32::from(requests == 0);
+        Some(requests)
     }
 
     /// Takes the hash of a block's data in.
@@ -178,66 +195,77 @@ impl OpenPiece {
         {
             *state = Block::Held { data, hash, from };
         }
-        self.judge()
+        let leaf = match &self.leaves {
+            Leaves::Known(leaves) => leaves.get(block as usize).copied(),
+            Leaves::Unavailable => return self.judge_whole(),
+            Leaves::Wanted(_) | Leaves::Asked { .. } => None,
+        };
+        let mut verdict = Verdict::default();
+        if let Some(leaf) = leaf {
+            self.judge_block(block, &leaf, &mut verdict);
+        }
+        verdict
     }
 
     /// Takes in leaves that are already proven to lead to the piece's hash.
     pub(crate) fn set_leaves(&mut self, leaves: Vec<Hash256>) -> Verdict {
+        let verdict = self.judge_blocks(&leaves);
         self.leaves = Leaves::Known(leaves);
-        self.judge()
+        verdict
     }
 
     /// Gives the leaves up.
     pub(crate) fn give_leaves_up(&mut self) -> Verdict {
         self.leaves = Leaves::Unavailable;
-        self.judge()
+        self.judge_whole()
     }
 
     /// A block is stored; or, if not, missing again.
     pub(crate) fn written(&mut self, block: u32, stored: bool) {
-        if let Some(state @ Block::Writing) = self.blocks.get_mut(block as usize) {
-            *state = if stored {
-                Block::Stored
-            } else {
-                Block::Missing { requests: 0 }
-            };
-        }
-    }
-
-    fn judge(&mut self) -> Verdict {
-        match std::mem::replace(&mut self.leaves, Leaves::Unavailable) {
-            Leaves::Known(leaves) => {
-                let verdict = self.judge_blocks(&leaves);
-                self.leaves = Leaves::Known(leaves);
-                verdict
-            }
-            Leaves::Unavailable => self.judge_whole(),
-            pending => {
-                self.leaves = pending;
-                Verdict::default()
-            }
+        let Some(state @ Block::Writing) = self.blocks.get_mut(block as usize) else {
+            return;
+        };
+        if stored {
+            *state = Block::Stored;
+            self.stored += 1;
+        } else {
+            *state = Block::Missing { requests: 0 };
+            self.note_free(block);
         }
     }
 
     fn judge_blocks(&mut self, leaves: &[Hash256]) -> Verdict {
         let mut verdict = Verdict::default();
-        for ((number, state), leaf) in (0u32..).zip(&mut self.blocks).zip(leaves) {
-            let Block::Held { data, hash, from } = state else {
-                continue;
-            };
-            if hash == leaf {
-                let block = BlockRef {
-                    piece: self.piece,
-                    block: number,
-                };
-                verdict.write.push((block, data.clone()));
-                *state = Block::Writing;
-            } else {
-                verdict.bad.push((*from, byte_count(data)));
-                *state = Block::Missing { requests: 0 };
-            }
+        for (block, leaf) in (0..).zip(leaves) {
+            self.judge_block(block, leaf, &mut verdict);
         }
         verdict
+    }
+
+    /// Compares a block with its leaf, if it waits for that.
+    fn judge_block(&mut self, block: u32, leaf: &Hash256, verdict: &mut Verdict) {
+        let Some(state) = self.blocks.get_mut(block as usize) else {
+            return;
+        };
+        let Block::Held { data, hash, from } = state else {
+            return;
+        };
+        if hash == leaf {
+            let piece = self.piece;
+            verdict
+                .write
+                .push((BlockRef { piece, block }, data.clone()));
+            *state = Block::Writing;
+        } else {
+            verdict.bad.push((*from, byte_count(data)));
+            *state = Block::Missing { requests: 0 };
+            self.note_free(block);
+        }
+    }
+
+    fn note_free(&mut self, block: u32) {
+        self.free += 1;
+        self.first_free = self.first_free.min(block);
     }
 
     /// Without leaves: the hashes of all blocks together must give the piece's.
@@ -263,6 +291,8 @@ impl OpenPiece {
             }
             *state = Block::Missing { requests: 0 };
         }
+        self.free = u32::try_from(self.blocks.len()).unwrap_or(u32::MAX);
+        self.first_free = 0;
         let first = sources.first().map(|(from, _)| *from);
         if sources.iter().all(|(from, _)| Some(*from) == first) {
             self.only_from = None;
@@ -276,17 +306,6 @@ impl OpenPiece {
             lost: sources.iter().map(|(_, bytes)| bytes).sum(),
             ..Verdict::default()
         }
-    }
-
-    fn find(&self, link: LinkId, wanted: impl Fn(u8) -> bool) -> Option<BlockRef> {
-        if self.only_from.is_some_and(|only| only != link) {
-            return None;
-        }
-        let found = self.blocks.iter().position(|block| match block {
-            Block::Missing { requests } => wanted(*requests),
-            _ => false,
-        })?;
-        Some(self.block(u32::try_from(found).ok()?))
     }
 
     fn block(&self, block: u32) -> BlockRef {

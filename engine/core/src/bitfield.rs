@@ -132,13 +132,13 @@ impl Bitfield {
         })
     }
 
-    /// Returns whether `other` has a piece that this set lacks.
+    /// Returns the number of pieces that are in both sets.
     #[must_use]
-    pub fn lacks_some_of(&self, other: &Self) -> bool {
-        self.words
-            .iter()
-            .zip(&other.words)
-            .any(|(mine, theirs)| theirs & !mine != 0)
+    pub fn count_shared(&self, other: &Self) -> u32 {
+        let words = self.words.iter().zip(&other.words);
+        words
+            .map(|(mine, theirs)| (mine & theirs).count_ones())
+            .sum()
     }
 
     pub(crate) fn insert_number(&mut self, number: u32) -> bool {

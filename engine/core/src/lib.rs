@@ -2,6 +2,7 @@
 
 mod assembly;
 pub mod bitfield;
+mod download;
 pub mod io;
 mod leaves;
 mod limiter;

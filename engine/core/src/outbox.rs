@@ -1,83 +1,132 @@
-//! What waits to be sent to a peer: control messages first, then blocks, within the link's credit.
+//! What waits to be sent to a peer, within the link's credit.
+//!
+//! Messages go out in the order in which they are pushed. Blocks are pushed only while there is
+//! [`Outbox::room`] for them, so at most about a block stands before a control message.
+//!
+//! A transport's buffer is of some bytes, however slow the line is: full, it would hold seconds of
+//! blocks on a slow uplink, before which no message could come through. So blocks fill it only as far as
+//! it drains in [`IN_TRANSIT`].
 
-use std::collections::VecDeque;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use shoal_protocol::BLOCK_LENGTH;
 use shoal_protocol::wire::{Handshake, Message};
 
-/// Most control bytes that may wait. Answers to a peer that does not read would pile up without bound.
-pub(crate) const MAX_CONTROL: usize = 512 * 1024;
+use crate::time::Timestamp;
+
+/// Most bytes that may wait. Answers to a peer that does not read would pile up without bound.
+pub(crate) const MAX_PENDING: usize = 512 * 1024;
+
+/// Bytes that wait above which no more is said than must be.
+const BUSY: usize = 64 * 1024;
 
 /// Most bytes in one send: what a data channel takes as one message everywhere.
 const MAX_SEND: usize = 64 * 1024;
 
+/// How much of what a link passes on may lie in its buffer. Above most round trips, for some transports
+/// give credit back only when the other side has acknowledged.
+const IN_TRANSIT: Duration = Duration::from_millis(400);
+
+/// Bytes that may lie in a link's buffer however slow it is: two blocks, that it may never run dry.
+const LEAST_IN_TRANSIT: usize = 2 * (BLOCK_LENGTH as usize + 64);
+
+/// How long a drained amount is measured at least.
+const MEASURE: Duration = Duration::from_millis(100);
+
+/// A transport that gives no credit back for this long while its buffer is not full waits for it to be.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// A peer's send queue.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
-    /// What is left of a message that has been sent in part: nothing may come between.
-    partial: Bytes,
-    control: BytesMut,
-    blocks: VecDeque<Bytes>,
+    pending: BytesMut,
     credit: usize,
-    block_bytes: usize,
+    /// The credit of an empty buffer.
+    capacity: usize,
+    /// Bytes a second that the link passes on.
+    drain: u64,
+    measured: usize,
+    since: Timestamp,
+    credited: Timestamp,
 }
 
 impl Outbox {
     pub(crate) fn handshake(&mut self, handshake: &Handshake) {
-        handshake.encode(&mut self.control);
+        handshake.encode(&mut self.pending);
     }
 
     pub(crate) fn push(&mut self, message: &Message) {
-        message.encode(&mut self.control);
+        message.encode(&mut self.pending);
     }
 
-    /// Queues a *piece* message.
-    pub(crate) fn push_block(&mut self, message: &Message) {
-        let mut bytes = BytesMut::new();
-        message.encode(&mut bytes);
-        self.block_bytes += bytes.len();
-        self.blocks.push_back(bytes.freeze());
+    /// Takes in the credit of a link that has just opened.
+    pub(crate) fn open(&mut self, bytes: usize, now: Timestamp) {
+        self.credit = bytes;
+        self.capacity = bytes;
+        self.credited = now;
+        self.since = now;
     }
 
-    pub(crate) fn add_credit(&mut self, bytes: usize) {
+    /// Takes in that the link has passed bytes on.
+    pub(crate) fn add_credit(&mut self, bytes: usize, now: Timestamp) {
         self.credit = self.credit.saturating_add(bytes);
+        self.capacity = self.capacity.max(self.credit);
+        self.credited = now;
+        self.measured += bytes;
+        let elapsed = now.since(self.since);
+        if elapsed < MEASURE {
+            return;
+        }
+        let micros = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
+        let rate = (self.measured as u64).saturating_mul(1_000_000) / micros;
+        // Up at once, down slowly: a pause of ours is no slowness of the link.
+        self.drain = rate.max(self.drain - self.drain / 8);
+        self.measured = 0;
+        self.since = now;
     }
 
     /// Returns whether a peer that does not read has let too much pile up.
     pub(crate) fn is_clogged(&self) -> bool {
-        self.control.len() > MAX_CONTROL
+        self.pending.len() > MAX_PENDING
     }
 
-    /// Returns how many more bytes of blocks could be sent at once.
-    pub(crate) fn room(&self) -> usize {
-        self.credit
-            .saturating_sub(self.partial.len() + self.control.len() + self.block_bytes)
+    /// Returns whether so much waits that requests for small things are better refused.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.pending.len() > BUSY
     }
 
-    /// Returns whether nothing waits and something may be sent.
-    pub(crate) fn is_idle(&self) -> bool {
-        self.credit > 0
-            && self.partial.is_empty()
-            && self.control.is_empty()
-            && self.blocks.is_empty()
+    /// Returns whether something waits.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.pending.is_empty()
+    }
+
+    /// Returns how many bytes of blocks may be pushed now.
+    pub(crate) fn room(&self, now: Timestamp) -> usize {
+        let in_transit = self.capacity - self.credit.min(self.capacity);
+        let waiting = self.pending.len();
+        if in_transit == 0 && waiting == 0 && self.credit > 0 {
+            return usize::MAX;
+        }
+        let paced = u128::from(self.drain) * IN_TRANSIT.as_millis() / 1000;
+        let paced = usize::try_from(paced).unwrap_or(usize::MAX);
+        let lazy = in_transit > 0 && now.since(self.credited) > PATIENCE;
+        let most = if lazy {
+            self.capacity
+        } else {
+            paced.max(LEAST_IN_TRANSIT).min(self.capacity)
+        };
+        most.saturating_sub(in_transit + waiting)
     }
 
     /// Returns the next bytes to send.
     pub(crate) fn next_send(&mut self) -> Option<Bytes> {
-        if self.partial.is_empty() {
-            if !self.control.is_empty() {
-                self.partial = self.control.split().freeze();
-            } else if let Some(block) = self.blocks.pop_front() {
-                self.block_bytes -= block.len();
-                self.partial = block;
-            }
-        }
-        let length = self.partial.len().min(self.credit).min(MAX_SEND);
+        let length = self.pending.len().min(self.credit).min(MAX_SEND);
         if length == 0 {
             return None;
         }
         self.credit -= length;
-        Some(self.partial.split_to(length))
+        Some(self.pending.split_to(length).freeze())
     }
 }
 
@@ -85,28 +134,70 @@ impl Outbox {
 mod tests {
     use super::*;
 
-    #[test]
-    fn control_goes_before_blocks_but_never_into_one() {
-        let mut outbox = Outbox::default();
-        let block = Message::Piece {
+    fn at(millis: u64) -> Timestamp {
+        Timestamp::new(Duration::from_millis(millis))
+    }
+
+    fn block() -> Message {
+        Message::Piece {
             piece: 1,
             begin: 0,
-            data: Bytes::from(vec![7; 1000]),
-        };
-        outbox.push_block(&block);
-        outbox.add_credit(500);
-        assert_eq!(outbox.next_send().unwrap().len(), 500);
+            data: Bytes::from(vec![7; BLOCK_LENGTH as usize]),
+        }
+    }
+
+    #[test]
+    fn no_more_is_sent_than_the_credit() {
+        let mut outbox = Outbox::default();
+        outbox.open(10_000, at(0));
+        outbox.push(&block());
+        assert_eq!(outbox.next_send().unwrap().len(), 10_000);
+        assert_eq!(outbox.next_send(), None);
+        outbox.add_credit(10_000, at(1));
+        assert_eq!(outbox.next_send().unwrap().len(), 6397);
+        assert_eq!(outbox.next_send(), None);
+    }
+
+    #[test]
+    fn small_messages_are_sent_together() {
+        let mut outbox = Outbox::default();
+        outbox.open(10_000, at(0));
         outbox.push(&Message::Choke);
-        outbox.push_block(&block);
-        assert_eq!(outbox.next_send(), None);
-        outbox.add_credit(10_000);
-        assert_eq!(
-            outbox.next_send().unwrap().len(),
-            513,
-            "the rest of the first block"
-        );
-        assert_eq!(outbox.next_send().unwrap()[..], [0, 0, 0, 1, 0]);
-        assert_eq!(outbox.next_send().unwrap().len(), 1013);
-        assert_eq!(outbox.next_send(), None);
+        outbox.push(&Message::Have(7));
+        assert_eq!(outbox.next_send().unwrap().len(), 14);
+    }
+
+    #[test]
+    fn a_slow_link_is_not_filled_with_seconds_of_blocks() {
+        let mut outbox = Outbox::default();
+        outbox.open(256 << 10, at(0));
+        let mut now = 0;
+        let mut buffered = 0;
+        for _ in 0..100 {
+            while outbox.room(at(now)) >= 16_397 {
+                outbox.push(&block());
+                while let Some(sent) = outbox.next_send() {
+                    buffered += sent.len();
+                }
+            }
+            // 20 kB/s.
+            now += 100;
+            let drained = buffered.min(2000);
+            buffered -= drained;
+            outbox.add_credit(drained, at(now));
+        }
+        assert!(buffered < 40_000, "{buffered}");
+    }
+
+    #[test]
+    fn a_transport_that_gives_credit_in_lumps_is_filled_in_the_end() {
+        let mut outbox = Outbox::default();
+        outbox.open(256 << 10, at(0));
+        while outbox.room(at(0)) >= 16_397 {
+            outbox.push(&block());
+            while outbox.next_send().is_some() {}
+        }
+        assert!(outbox.room(at(500)) < 16_397);
+        assert!(outbox.room(at(1500)) > 100_000);
     }
 }

@@ -7,14 +7,15 @@
 //! Only state and its arithmetic; what is done with it is the torrent's.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::time::Duration;
 
 use bytes::Bytes;
+use shoal_protocol::metainfo::MAX_PIECES;
 use shoal_protocol::wire::extension::ExtensionHandshake;
 use shoal_protocol::wire::{BlockRequest, Decoder};
-use shoal_protocol::{BLOCK_LENGTH, BlockRef, OfferId, PeerId};
+use shoal_protocol::{BlockRef, OfferId, PeerId};
 
 use crate::bitfield::Bitfield;
+use crate::download::{Download, MAX_WINDOW};
 use crate::io::{LinkId, Role, Route, TrackerId};
 use crate::outbox::Outbox;
 use crate::rate::Meter;
@@ -22,21 +23,6 @@ use crate::time::Timestamp;
 
 /// Requests of a peer that wait here at most; more are rejected.
 pub(crate) const MAX_QUEUED: usize = 256;
-
-/// Requests to a peer that are out at most.
-const MAX_WINDOW: usize = 256;
-
-/// Requests that are out at least: one under way while the next is being served.
-const MIN_WINDOW: usize = 2;
-
-/// How much of a peer's rate is asked for in advance beyond one round trip.
-const QUEUE_TIME: Duration = Duration::from_millis(125);
-
-/// How long a request may take at least before it counts as lost.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Haves of a peer that are kept before the torrent's metainfo is known.
-const MAX_EARLY_HAVES: usize = 1 << 14;
 
 /// A peer.
 #[derive(Debug)]
@@ -51,6 +37,8 @@ pub(crate) struct Peer {
     pub(crate) stage: Stage,
     /// When the stage must be over.
     pub(crate) deadline: Timestamp,
+    /// When its handshake came.
+    pub(crate) ready_at: Timestamp,
     pub(crate) route: Route,
 
     pub(crate) decoder: Decoder,
@@ -72,13 +60,36 @@ pub(crate) struct Peer {
     pub(crate) unchoked_at: Timestamp,
 
     pub(crate) download: Download,
+    /// It stands in the line for the download limit.
+    pub(crate) in_line: bool,
+    /// Blocks that came though nobody had asked for them.
+    pub(crate) unasked: u32,
     pub(crate) upload: Upload,
-    /// Pieces to tell it of.
-    pub(crate) haves: Vec<u32>,
+    /// It had everything when it came, and is counted so.
+    pub(crate) seed: bool,
+    /// Pieces it has that we want and lack.
+    pub(crate) wanted: u32,
+    /// How many of the torrent's stored pieces, in their order, it has been told of.
+    pub(crate) told: usize,
     /// Pieces it suggests to take next (BEP 6), oldest first.
     pub(crate) suggested: VecDeque<u32>,
-    /// Pieces that we have suggested to it and that it has not taken yet.
-    pub(crate) steered: BTreeSet<u32>,
+    /// Those of them that we have begun.
+    pub(crate) followed: BTreeSet<u32>,
+    /// When it last led us: by a suggestion, or by a block of a piece that it had suggested.
+    pub(crate) led: Option<Timestamp>,
+    /// Pieces that only we have and that it is to take: those we have suggested, and those it has begun.
+    pub(crate) steered: BTreeMap<u32, Steered>,
+    /// How often it has begun another such piece than the ones we had suggested.
+    pub(crate) strays: u32,
+}
+
+/// What has become of a suggestion.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Steered {
+    /// It has been asked for.
+    pub(crate) begun: bool,
+    /// When it was suggested, or last asked for.
+    pub(crate) at: Timestamp,
 }
 
 /// How far a connection is.
@@ -98,27 +109,13 @@ pub(crate) enum Inventory {
     /// What it said before the torrent's metainfo was known here.
     Early {
         all: bool,
-        bits: Option<Bytes>,
-        haves: Vec<u32>,
+        /// A wire bitfield was sent, of so many bytes.
+        sent: Option<usize>,
+        /// A bit a piece as on the wire, as far as any is known.
+        bits: Vec<u8>,
     },
     /// By piece.
     Known(Bitfield),
-}
-
-/// What comes from a peer.
-#[derive(Debug, Default)]
-pub(crate) struct Download {
-    /// Requests that are out, with when they were made.
-    pub(crate) requests: BTreeMap<BlockRef, Timestamp>,
-    /// Requests taken back, which the peer may have answered before it knew.
-    pub(crate) cancelled: BTreeSet<BlockRef>,
-    pub(crate) meter: Meter,
-    /// Shortest time from a request to its block.
-    round_trip: Option<Duration>,
-    /// When the last block came, or the first request of a fresh row was made.
-    pub(crate) progress: Timestamp,
-    /// It let requests time out: it gets no more than one until it delivers.
-    pub(crate) snubbed: bool,
 }
 
 /// What goes to a peer.
@@ -127,10 +124,14 @@ pub(crate) struct Upload {
     /// What it has asked for, oldest first.
     pub(crate) queue: VecDeque<(BlockRef, BlockRequest)>,
     /// Blocks that are being read for it.
-    pub(crate) reading: usize,
+    pub(crate) reading: Vec<BlockRequest>,
+    /// Blocks that are read and wait for the link and the limits.
+    pub(crate) ready: VecDeque<(BlockRequest, Bytes)>,
     pub(crate) meter: Meter,
     /// Bytes sent since it was unchoked.
     pub(crate) turn: u64,
+    /// It stands in the line for the upload limit.
+    pub(crate) in_line: bool,
 }
 
 impl Peer {
@@ -151,6 +152,7 @@ impl Peer {
             tracker,
             stage: Stage::Connecting,
             deadline,
+            ready_at: now,
             route: Route::Unknown,
             decoder: Decoder::new(),
             outbox: Outbox::default(),
@@ -161,19 +163,26 @@ impl Peer {
             extensions: ExtensionHandshake::default(),
             inventory: Inventory::Early {
                 all: false,
-                bits: None,
-                haves: Vec::new(),
+                sent: None,
+                bits: Vec::new(),
             },
             chokes_us: true,
             we_want: false,
             choked: true,
             wants: false,
             unchoked_at: now,
-            download: Download::default(),
+            download: Download::new(now),
+            in_line: false,
+            unasked: 0,
             upload: Upload::default(),
-            haves: Vec::new(),
+            seed: false,
+            wanted: 0,
+            told: 0,
             suggested: VecDeque::new(),
-            steered: BTreeSet::new(),
+            followed: BTreeSet::new(),
+            led: None,
+            steered: BTreeMap::new(),
+            strays: 0,
         }
     }
 
@@ -192,90 +201,86 @@ impl Peer {
     pub(crate) fn has(&self, piece: shoal_protocol::PieceIndex) -> bool {
         self.have().is_some_and(|have| have.contains(piece))
     }
+
+    /// Returns how many requests at once it takes, as far as it has told (BEP 10 `reqq`).
+    pub(crate) fn request_queue(&self) -> usize {
+        let told = self.extensions.request_queue;
+        told.map_or(MAX_WINDOW, |most| {
+            usize::try_from(most).unwrap_or(MAX_WINDOW)
+        })
+    }
+
+    /// Returns whether its client is ours: then its keep-alives are as frequent as ours.
+    pub(crate) fn is_ours(&self) -> bool {
+        self.id.as_bytes().starts_with(b"-SH")
+    }
+}
+
+impl Upload {
+    /// Returns the number of its requests that wait here.
+    pub(crate) fn len(&self) -> usize {
+        self.queue.len() + self.reading.len() + self.ready.len()
+    }
+
+    /// Returns whether it has nothing to wait for.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Takes a request off, wherever it is; returns whether it was there.
+    pub(crate) fn remove(&mut self, request: &BlockRequest) -> bool {
+        let before = self.len();
+        self.queue.retain(|(_, queued)| queued != request);
+        self.reading.retain(|reading| reading != request);
+        self.ready.retain(|(ready, _)| ready != request);
+        self.len() < before
+    }
+
+    /// Takes all requests off.
+    pub(crate) fn take_all(&mut self) -> Vec<BlockRequest> {
+        let queued = std::mem::take(&mut self.queue).into_iter();
+        let ready = std::mem::take(&mut self.ready).into_iter();
+        let reading = std::mem::take(&mut self.reading);
+        let rest = queued.map(|(_, request)| request);
+        reading
+            .into_iter()
+            .chain(ready.map(|(request, _)| request))
+            .chain(rest)
+            .collect()
+    }
 }
 
 impl Inventory {
-    /// Notes a *have* that comes before the metainfo is known; `false` if there are too many.
+    /// Notes a *have* that comes before the metainfo is known; `false` if no torrent has such a piece.
     pub(crate) fn note_early(&mut self, piece: u32) -> bool {
-        match self {
-            Self::Early { haves, .. } if haves.len() < MAX_EARLY_HAVES => {
-                haves.push(piece);
-                true
-            }
-            _ => false,
+        let Self::Early { bits, .. } = self else {
+            return false;
+        };
+        if piece >= MAX_PIECES {
+            return false;
         }
+        let byte = piece as usize / 8;
+        if bits.len() <= byte {
+            bits.resize(byte + 1, 0);
+        }
+        bits[byte] |= 0x80 >> (piece % 8);
+        true
     }
 
     /// Reads what was noted, now that the number of pieces is known; `None` if it makes no sense.
     pub(crate) fn resolve(&self, pieces: u32) -> Option<Bitfield> {
-        let Self::Early { all, bits, haves } = self else {
+        let Self::Early { all, sent, bits } = self else {
             return None;
         };
         if *all {
             return Some(Bitfield::full(pieces));
         }
-        let mut have = match bits {
-            Some(bits) => Bitfield::from_wire(bits, pieces)?,
-            None => Bitfield::new(pieces),
-        };
-        for number in haves {
-            if *number >= pieces {
-                return None;
-            }
-            have.insert_number(*number);
+        let length = pieces.div_ceil(8) as usize;
+        if sent.is_some_and(|sent| sent != length) || bits.len() > length {
+            return None;
         }
-        Some(have)
-    }
-}
-
-impl Download {
-    /// Returns how many requests should be out: what the peer delivers in twice the round trip and a
-    /// little more. While the window is what limits the rate, this doubles it each time; once the rate
-    /// is at its limit, about a round trip and a quarter of a second lie in the peer's queue.
-    pub(crate) fn window(&self, now: Timestamp) -> usize {
-        if self.snubbed {
-            return 1;
-        }
-        let time = 2 * (self.round_trip.unwrap_or(QUEUE_TIME) + QUEUE_TIME);
-        let bytes = u128::from(self.meter.rate(now)) * time.as_micros() / 1_000_000;
-        let blocks = usize::try_from(bytes / u128::from(BLOCK_LENGTH)).unwrap_or(MAX_WINDOW);
-        let start = if self.meter.total() == 0 {
-            4
-        } else {
-            MIN_WINDOW
-        };
-        blocks.clamp(start, MAX_WINDOW)
-    }
-
-    /// Notes a request.
-    pub(crate) fn ask(&mut self, block: BlockRef, now: Timestamp) {
-        if self.requests.is_empty() {
-            self.progress = now;
-        }
-        self.requests.insert(block, now);
-    }
-
-    /// Notes a request that was taken back. Few of them are on their way at a time; of more, some are
-    /// forgotten.
-    pub(crate) fn note_cancelled(&mut self, block: BlockRef) {
-        if self.cancelled.len() >= 4 * MAX_WINDOW {
-            self.cancelled.pop_first();
-        }
-        self.cancelled.insert(block);
-    }
-
-    /// Notes a block that was asked for.
-    pub(crate) fn deliver(&mut self, asked: Timestamp, bytes: u64, now: Timestamp) {
-        let took = now.since(asked);
-        self.round_trip = Some(self.round_trip.map_or(took, |best| best.min(took)));
-        self.progress = now;
-        self.snubbed = false;
-        self.meter.add(bytes, now);
-    }
-
-    /// Returns whether the peer has left its requests without an answer for too long: four times as
-    /// long as all of them should take, and at least [`REQUEST_TIMEOUT`].
-    pub(crate) fn is_stuck(&self, now: Timestamp) -> bool {
-        !self.requests.is_empty() && now.since(self.progress) > REQUEST_TIMEOUT
+        let mut bits = bits.clone();
+        bits.resize(length, 0);
+        Bitfield::from_wire(&bits, pieces)
     }
 }

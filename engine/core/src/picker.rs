@@ -18,11 +18,13 @@ pub(crate) struct Picker {
     order: Vec<PieceIndex>,
     /// Where the bucket of each count begins in `order`; the last entry is its end.
     starts: Vec<u32>,
+    /// Connected peers that have everything: they make no piece rarer than another.
+    seeds: u16,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Slot {
-    /// Connected peers that have the piece.
+    /// Connected peers that have the piece, without those that have everything.
     copies: u16,
     /// Place in `order`, if it is on offer.
     place: Option<u32>,
@@ -39,6 +41,7 @@ impl Picker {
             pieces: vec![Slot::default(); pieces as usize],
             order: Vec::new(),
             starts: vec![0, 0],
+            seeds: 0,
         };
         for piece in wanted {
             picker.offer(piece, rng);
@@ -48,7 +51,22 @@ impl Picker {
 
     /// Returns the number of peers that have a piece.
     pub(crate) fn copies(&self, piece: PieceIndex) -> u16 {
-        self.pieces[piece.index()].copies
+        self.pieces[piece.index()].copies.saturating_add(self.seeds)
+    }
+
+    /// Returns whether a peer has everything.
+    pub(crate) fn has_seeds(&self) -> bool {
+        self.seeds > 0
+    }
+
+    /// One more peer has everything.
+    pub(crate) fn add_seed(&mut self) {
+        self.seeds = self.seeds.saturating_add(1);
+    }
+
+    /// One peer that had everything is gone.
+    pub(crate) fn remove_seed(&mut self) {
+        self.seeds = self.seeds.saturating_sub(1);
     }
 
     /// Returns whether no piece is on offer.
@@ -128,12 +146,14 @@ impl Picker {
         }
     }
 
-    /// Returns the rarest piece on offer that the peer has.
-    pub(crate) fn rarest_of(&self, has: &Bitfield) -> Option<PieceIndex> {
-        self.order
-            .iter()
-            .copied()
-            .find(|piece| has.contains(*piece))
+    /// Returns the rarest piece on offer that the peer has and that is `wanted`.
+    pub(crate) fn rarest_of(
+        &self,
+        has: &Bitfield,
+        wanted: impl Fn(PieceIndex) -> bool,
+    ) -> Option<PieceIndex> {
+        let fits = |piece: &PieceIndex| has.contains(*piece) && wanted(*piece);
+        self.order.iter().copied().find(fits)
     }
 
     /// Returns whether a piece is on offer.
@@ -185,5 +205,91 @@ impl Picker {
     /// A place as it is kept; there are fewer than 2^32 pieces.
     fn place(&self, place: usize) -> u32 {
         u32::try_from(place).unwrap_or(u32::MAX)
+    }
+}
+
+/// An info dictionary of so many pieces of one block.
+#[cfg(test)]
+pub(crate) fn test_info(pieces: u32) -> shoal_protocol::metainfo::Info {
+    use shoal_protocol::metainfo::MetainfoBuilder;
+    let block = shoal_protocol::BLOCK_LENGTH;
+    let length = u64::from(pieces) * u64::from(block);
+    let mut builder = MetainfoBuilder::single_file("test", length, Some(block)).unwrap();
+    while builder.next_block().is_some() {
+        builder
+            .add_block(shoal_protocol::Hash256::new([1; 32]))
+            .unwrap();
+    }
+    builder.build(&[]).unwrap().info().clone()
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha8Rng;
+
+    use super::*;
+
+    /// What must always be so.
+    fn check(picker: &Picker) {
+        let mut at = 0;
+        for (copies, pair) in picker.starts.windows(2).enumerate() {
+            assert_eq!(pair[0] as usize, at);
+            for place in pair[0]..pair[1] {
+                let piece = picker.order[place as usize];
+                let slot = picker.pieces[piece.index()];
+                assert_eq!(slot.place, Some(place));
+                assert_eq!(usize::from(slot.copies), copies);
+                at += 1;
+            }
+        }
+        assert_eq!(at, picker.order.len());
+    }
+
+    #[test]
+    fn the_list_stays_sorted_whatever_happens() {
+        let info = test_info(50);
+        let pieces: Vec<_> = info.pieces().collect();
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let mut picker = Picker::new(50, info.pieces(), &mut rng);
+        let mut copies = [0u16; 50];
+        let full = Bitfield::full(50);
+        for _ in 0..20_000 {
+            let number = rng.random_range(0..50);
+            let piece = pieces[number];
+            match rng.random_range(0..5) {
+                0 | 1 if copies[number] < 9 => {
+                    copies[number] += 1;
+                    picker.add_copy(piece, &mut rng);
+                }
+                2 if copies[number] > 0 => {
+                    copies[number] -= 1;
+                    picker.remove_copy(piece, &mut rng);
+                }
+                3 => picker.offer(piece, &mut rng),
+                4 => picker.withdraw(piece),
+                _ => {}
+            }
+            check(&picker);
+            assert_eq!(picker.copies(piece), copies[number]);
+            if let Some(rarest) = picker.rarest_of(&full, |_| true) {
+                let least = pieces.iter().filter(|piece| picker.is_on_offer(**piece));
+                let least = least.map(|piece| picker.copies(*piece)).min();
+                assert_eq!(Some(picker.copies(rarest)), least);
+            }
+        }
+    }
+
+    #[test]
+    fn ties_are_broken_at_random() {
+        let info = test_info(100);
+        let full = Bitfield::full(100);
+        let mut first = std::collections::BTreeSet::new();
+        for seed in 0..50 {
+            let mut rng = ChaCha8Rng::seed_from_u64(seed);
+            let picker = Picker::new(100, info.pieces(), &mut rng);
+            first.insert(picker.rarest_of(&full, |_| true));
+        }
+        assert!(first.len() > 30, "{}", first.len());
     }
 }

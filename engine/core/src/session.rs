@@ -53,6 +53,8 @@ pub struct Session {
     order: Vec<InfoHash>,
     trackers: Trackers,
     next_tick: Timestamp,
+    /// Whose turn it is to begin when torrents share a limit.
+    turn: usize,
     limits: Limits,
 }
 
@@ -66,6 +68,7 @@ impl Session {
             order: Vec::new(),
             trackers: Trackers::default(),
             next_tick: Timestamp::ZERO,
+            turn: 0,
             limits: Limits::default(),
         }
     }
@@ -79,12 +82,13 @@ impl Session {
             Input::Link { link, event } => self.link_event(link, event),
             Input::Tracker { tracker, event } => {
                 self.tracker_event(tracker, event);
+                self.shared.drained = true;
                 None
             }
             Input::Read { token, result } => {
                 self.finish_job(token, |torrent, job, shared| match job {
                     Job::Serve { link, request } => {
-                        torrent.block_read(link, request, result, shared)
+                        torrent.block_read(link, request, result, shared);
                     }
                     Job::ReadLeaf { piece } => torrent.leaf_read(piece, result, shared),
                     _ => {}
@@ -97,9 +101,7 @@ impl Session {
             }),
             Input::Hashed { token, hash } => {
                 self.finish_job(token, |torrent, job, shared| match job {
-                    Job::Verify { block, bytes } => {
-                        torrent.block_hashed(block, bytes, hash, shared)
-                    }
+                    Job::Verify { block } => torrent.block_hashed(block, hash, shared),
                     Job::VerifyInfo { info } => torrent.info_hashed(info, hash, shared),
                     Job::HashLeaf { piece } => torrent.leaf_hashed(piece, hash, shared),
                     _ => {}
@@ -112,9 +114,7 @@ impl Session {
             }),
         };
         self.run_timers();
-        if let Some(torrent) = touched.and_then(|touched| self.torrents.get_mut(&touched)) {
-            torrent.report(&mut self.shared);
-        }
+        self.settle(touched);
     }
 
     /// Returns the next thing to do; `None`: nothing more until the next input.
@@ -128,19 +128,9 @@ impl Session {
         if self.torrents.is_empty() {
             return None;
         }
-        let mut due = self.next_tick;
-        let (mut asked, mut wanting) = (false, false);
-        for torrent in self.torrents.values() {
-            due = torrent.next_due().map_or(due, |torrent| due.min(torrent));
-            let (up, down) = torrent.waits_for_session();
-            asked |= up;
-            wanting |= down;
-        }
-        let opens = self.shared.upload.opens_at().filter(|_| asked);
-        due = opens.map_or(due, |opens| due.min(opens));
-        let opens = self.shared.download.opens_at().filter(|_| wanting);
-        due = opens.map_or(due, |opens| due.min(opens));
-        Some(due)
+        let due = self.torrents.values();
+        let due = due.filter_map(|torrent| torrent.next_due(&self.shared));
+        due.chain([self.next_tick]).min()
     }
 
     /// Returns the torrents, in the order in which they were added.
@@ -163,14 +153,10 @@ impl Session {
 
     fn run_timers(&mut self) {
         let now = self.shared.now;
+        for torrent in self.torrents.values_mut() {
+            torrent.send_haves(&self.shared);
+        }
         if now < self.next_tick {
-            let due = |torrent: &Torrent| torrent.next_due().is_some_and(|due| due <= now);
-            for torrent in self.torrents.values_mut() {
-                if due(torrent) {
-                    torrent.send_haves(&mut self.shared);
-                    torrent.limits_refilled(&mut self.shared);
-                }
-            }
             return;
         }
         self.next_tick = now + TICK;
@@ -183,7 +169,49 @@ impl Session {
         }
         for torrent in self.torrents.values_mut() {
             torrent.tick(&self.trackers, &mut self.shared);
-            torrent.report(&mut self.shared);
+        }
+        self.shared.drained = true;
+    }
+
+    /// Lets all who may go on do so: `touched` is the torrent that something has happened to.
+    fn settle(&mut self, touched: Option<InfoHash>) {
+        let shared = &mut self.shared;
+        if let Some(torrent) = touched.and_then(|id| self.torrents.get_mut(&id)) {
+            torrent.settle(shared);
+            torrent.report(shared);
+        }
+        if std::mem::take(&mut shared.drained) {
+            for torrent in self.torrents.values_mut() {
+                torrent.touch_all();
+                torrent.settle(shared);
+                torrent.report(shared);
+            }
+        }
+        if shared.upload_line + shared.download_line > 0 {
+            self.take_turns();
+        }
+        for torrent in self.torrents.values_mut() {
+            torrent.settle(&mut self.shared);
+        }
+    }
+
+    /// Lets those who wait for a limit have a block each in turn, as far as it reaches. The torrents take
+    /// turns too, another one first each time.
+    fn take_turns(&mut self) {
+        let now = self.shared.now;
+        let mut waiting: Vec<_> = self.torrents.values_mut().collect();
+        waiting.iter_mut().for_each(|torrent| torrent.refill(now));
+        let first = self.turn % waiting.len().max(1);
+        waiting.rotate_left(first);
+        self.turn = self.turn.wrapping_add(1);
+        let mut going = true;
+        while going {
+            going = false;
+            for torrent in &mut waiting {
+                going |= torrent.take_upload_turn(&mut self.shared);
+                going |= torrent.take_download_turn(&mut self.shared);
+                torrent.settle(&mut self.shared);
+            }
         }
     }
 
@@ -225,7 +253,7 @@ impl Session {
                 Some(id)
             }
             Command::Start { torrent, have } => self.on(torrent, |torrent, shared| {
-                torrent.start(have, false, shared)
+                torrent.start(have, false, shared);
             }),
             Command::Pause { torrent } => self.on(torrent, Torrent::pause),
             Command::Resume { torrent } => self.on(torrent, Torrent::resume),
@@ -234,7 +262,7 @@ impl Session {
                 None
             }
             Command::SetTorrentLimits { torrent, limits } => self.on(torrent, |torrent, shared| {
-                torrent.set_limits(limits, shared)
+                torrent.set_limits(limits, shared);
             }),
             Command::SetSessionLimits { limits } => {
                 self.limits = limits;
@@ -245,6 +273,7 @@ impl Session {
                 for torrent in self.torrents.values_mut() {
                     torrent.limits_changed(&mut self.shared);
                 }
+                self.shared.drained = true;
                 None
             }
             Command::Shutdown => {
@@ -320,15 +349,7 @@ impl Session {
         act: impl FnOnce(&mut Torrent, Job, &mut Shared),
     ) -> Option<InfoHash> {
         let (id, job) = self.shared.jobs.remove(&token)?;
-        match self.torrents.get_mut(&id) {
-            Some(torrent) => act(torrent, job, &mut self.shared),
-            // Its torrent was removed; what the job held in memory is free now.
-            None => {
-                if let Job::Verify { bytes, .. } | Job::Store { bytes, .. } = job {
-                    self.shared.unstored -= bytes;
-                }
-            }
-        }
+        act(self.torrents.get_mut(&id)?, job, &mut self.shared);
         Some(id)
     }
 

@@ -14,9 +14,13 @@ use crate::limits::Rate;
 use crate::session::Config;
 use crate::time::Timestamp;
 
-/// Bytes of downloaded blocks that may be under verification or being written, all torrents together.
-/// Above that nothing is requested, so a slow disk slows the download instead of filling memory.
+/// Bytes of blocks that may be asked for, under verification or being written, all torrents together.
+/// Above that no peer is asked for more than [`FREE_REQUESTS`] blocks, so a slow disk slows the download
+/// instead of filling memory.
 pub(crate) const MAX_UNSTORED: usize = 8 << 20;
+
+/// Blocks that a peer may be asked for in any case, else slow peers could use memory's share up.
+pub(crate) const FREE_REQUESTS: usize = 1;
 
 /// What the torrents of a session share.
 #[derive(Debug)]
@@ -29,8 +33,15 @@ pub(crate) struct Shared {
     pub(crate) links: BTreeMap<LinkId, InfoHash>,
     pub(crate) upload: Bucket,
     pub(crate) download: Bucket,
-    /// Bytes that are under verification or being written.
-    pub(crate) unstored: usize,
+    /// Bytes of blocks that have come and are not yet written or thrown away.
+    unstored: usize,
+    /// Bytes that are asked for.
+    requested: usize,
+    /// There is room in memory again: all torrents may go on.
+    pub(crate) drained: bool,
+    /// Peers of all torrents who wait for the upload limit, and of whom we wait for the download limit.
+    pub(crate) upload_line: usize,
+    pub(crate) download_line: usize,
     next_link: u64,
     next_token: u64,
 }
@@ -41,7 +52,7 @@ pub(crate) enum Job {
     /// A block that a peer has asked for.
     Serve { link: LinkId, request: BlockRequest },
     /// A block that has arrived is hashed.
-    Verify { block: BlockRef, bytes: usize },
+    Verify { block: BlockRef },
     /// A verified block is written.
     Store { block: BlockRef, bytes: usize },
     /// The info dictionary is hashed.
@@ -66,6 +77,10 @@ impl Shared {
             upload: Bucket::new(Rate::UNLIMITED, Timestamp::ZERO),
             download: Bucket::new(Rate::UNLIMITED, Timestamp::ZERO),
             unstored: 0,
+            requested: 0,
+            drained: false,
+            upload_line: 0,
+            download_line: 0,
             next_link: 0,
             next_token: 0,
         }
@@ -107,6 +122,40 @@ impl Shared {
         let token = Token(self.next_token);
         self.jobs.insert(token, (torrent, job));
         token
+    }
+
+    /// Returns whether memory for blocks is used up.
+    pub(crate) fn is_full(&self) -> bool {
+        self.unstored + self.requested >= MAX_UNSTORED
+    }
+
+    /// Returns whether what has come alone uses memory for blocks up.
+    pub(crate) fn is_clogged(&self) -> bool {
+        self.unstored >= MAX_UNSTORED
+    }
+
+    /// So many bytes are asked for.
+    pub(crate) fn note_requested(&mut self, bytes: u32) {
+        self.requested += bytes as usize;
+    }
+
+    /// So many bytes that were asked for have come, or will not.
+    pub(crate) fn note_answered(&mut self, bytes: u32) {
+        let was_full = self.is_full();
+        self.requested = self.requested.saturating_sub(bytes as usize);
+        self.drained |= was_full && !self.is_full();
+    }
+
+    /// Blocks that take so many bytes of memory have come.
+    pub(crate) fn hold(&mut self, bytes: usize) {
+        self.unstored += bytes;
+    }
+
+    /// Blocks that took so many bytes of memory are written or thrown away.
+    pub(crate) fn let_go(&mut self, bytes: usize) {
+        let was_full = self.is_full();
+        self.unstored = self.unstored.saturating_sub(bytes);
+        self.drained |= was_full && !self.is_full();
     }
 
     /// Closes a link.

@@ -1,21 +1,29 @@
 //! One torrent and its swarm.
 //!
 //! The parts, each in its own file: [`connect`] finds peers and settles who calls whom, [`messages`]
-//! takes the peer wire apart, [`metadata`] gets a magnet's metainfo, [`request`] decides what to ask of
-//! whom, [`verify`] takes blocks from arrival to storage, [`serve`] gives to others, [`hashes`] answers
-//! for Merkle trees, [`upkeep`] is what time does, [`report`] is what people see.
+//! takes the peer wire apart, [`metadata`] gets a magnet's metainfo, [`interest`] keeps the books on who
+//! has what, [`request`] decides what to ask of whom, [`verify`] takes blocks from arrival to storage,
+//! [`slots`] decides who is served, [`steer`] what they should take, [`serve`] gives it to them,
+//! [`hashes`] answers for Merkle trees, [`upkeep`] is what time does, [`report`] is what people see.
+//!
+//! What has happened changes state and *touches* the peers who may go on because of it;
+//! [`Torrent::settle`] then tops up the touched peers' requests, serves and flushes them. So an event
+//! costs what it concerns, however many peers there are.
 
 mod connect;
 mod hashes;
+mod interest;
 mod messages;
 mod metadata;
 mod report;
 mod request;
 mod serve;
+mod slots;
+mod steer;
 mod upkeep;
 mod verify;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use shoal_protocol::metainfo::Metainfo;
@@ -64,10 +72,14 @@ pub(crate) struct Torrent {
     downloaded: Meter,
     wasted: u64,
 
-    /// Who was served last, for turns.
-    served_last: LinkId,
-    /// When coalesced *have*s are due.
+    /// Peers who may have something to do.
+    touched: BTreeSet<LinkId>,
+    /// Peers who wait for the upload limit, and those of whom we wait for the download limit, in turns.
+    upload_line: VecDeque<LinkId>,
+    download_line: VecDeque<LinkId>,
+    /// When coalesced *have*s are due, and when the last ones were sent.
     haves_due: Option<Timestamp>,
+    haves_sent: Timestamp,
     /// What was reported last.
     reported: Option<(TorrentState, Option<String>)>,
 }
@@ -78,8 +90,18 @@ struct Content {
     metainfo: Arc<Metainfo>,
     have: Bitfield,
     have_bytes: u64,
+    /// Pieces that we lack.
+    missing: Bitfield,
+    /// Pieces that we have, in the order in which they came.
+    stored: Vec<u32>,
     picker: Picker,
     open: BTreeMap<PieceIndex, OpenPiece>,
+    /// Those of `open` with blocks that nobody is asked for.
+    partial: BTreeSet<PieceIndex>,
+    /// Blocks of the pieces in `open`.
+    open_blocks: usize,
+    /// Bytes of blocks that have come and are not yet written or thrown away.
+    unstored: usize,
     leaves: LeafStore,
     /// Pieces that could be suggested.
     untold: Untold,
@@ -126,8 +148,11 @@ impl Torrent {
             uploaded: Meter::default(),
             downloaded: Meter::default(),
             wasted: 0,
-            served_last: LinkId(0),
+            touched: BTreeSet::new(),
+            upload_line: VecDeque::new(),
+            download_line: VecDeque::new(),
             haves_due: None,
+            haves_sent: Timestamp::ZERO,
             reported: None,
         }
     }
@@ -156,36 +181,41 @@ impl Torrent {
             self.shared_by_us = true;
             self.ending = Ending::Finished;
         }
-        let missing = info.pieces().filter(|piece| !have.contains(*piece));
-        let picker = Picker::new(info.piece_count(), missing, &mut shared.rng);
-        let have_bytes = info
-            .pieces()
-            .filter(|piece| have.contains(*piece))
-            .map(|piece| u64::from(info.piece_span(piece).length))
-            .sum();
-        let untold = Untold::new(info.pieces().filter(|piece| have.contains(*piece)));
+        let mut missing = Bitfield::new(have.len());
+        let mut have_bytes = 0;
+        for piece in info.pieces() {
+            if have.contains(piece) {
+                have_bytes += u64::from(info.piece_span(piece).length);
+            } else {
+                missing.insert(piece);
+            }
+        }
+        let wanted = info.pieces().filter(|piece| missing.contains(*piece));
+        let picker = Picker::new(info.piece_count(), wanted, &mut shared.rng);
+        let ours = info.pieces().filter(|piece| have.contains(*piece));
+        let untold = Untold::new(info.piece_count(), ours);
         self.content = Some(Content {
+            stored: have.numbers().collect(),
             have,
             have_bytes,
+            missing,
             picker,
             open: BTreeMap::new(),
+            partial: BTreeSet::new(),
+            open_blocks: 0,
+            unstored: 0,
             leaves: LeafStore::default(),
             untold,
             metainfo,
         });
-        self.greet_all(shared);
+        self.learn_all(shared);
         self.finish_if_complete(shared);
-        self.fill_all(shared);
+        self.rechoke(shared);
     }
 
     pub(crate) fn pause(&mut self, shared: &mut Shared) {
         self.paused = true;
-        let links: Vec<_> = self.peers.keys().copied().collect();
-        for link in links {
-            self.release_requests(link, true, shared);
-        }
-        self.rechoke(shared);
-        self.flush_all(shared);
+        self.halt(shared);
     }
 
     pub(crate) fn resume(&mut self, shared: &mut Shared) {
@@ -193,8 +223,7 @@ impl Torrent {
         self.fault = None;
         self.finish_if_complete(shared);
         self.rechoke(shared);
-        self.fill_all(shared);
-        self.flush_all(shared);
+        self.touch_all();
     }
 
     pub(crate) fn set_limits(&mut self, limits: Limits, shared: &mut Shared) {
@@ -206,10 +235,30 @@ impl Torrent {
 
     /// A limit of this torrent or of the session has changed.
     pub(crate) fn limits_changed(&mut self, shared: &mut Shared) {
+        if self.limits.download.is_paused() || shared.download.rate().is_paused() {
+            self.take_requests_back(shared);
+        }
         self.rechoke(shared);
-        self.fill_all(shared);
-        self.serve(shared);
-        self.flush_all(shared);
+        self.touch_all();
+    }
+
+    /// Lets a peer do what it now may; see [`Self::settle`].
+    fn touch(&mut self, link: LinkId) {
+        self.touched.insert(link);
+    }
+
+    pub(crate) fn touch_all(&mut self) {
+        self.touched.extend(self.peers.keys());
+    }
+
+    /// Lets the touched peers do all they can: ask, serve, send.
+    pub(crate) fn settle(&mut self, shared: &mut Shared) {
+        while let Some(link) = self.touched.pop_first() {
+            self.fill(link, shared);
+            self.steer(link, shared);
+            self.serve(link, shared);
+            self.flush(link, shared);
+        }
     }
 
     /// Nothing is requested or served.
@@ -219,16 +268,24 @@ impl Torrent {
 
     /// Stops with a fault, which [`Self::resume`] clears.
     fn fail(&mut self, fault: String, shared: &mut Shared) {
-        if self.fault.is_some() {
-            return;
+        if self.fault.is_none() {
+            self.fault = Some(fault);
+            self.halt(shared);
         }
-        self.fault = Some(fault);
+    }
+
+    /// Stops all transfers; connections stay.
+    fn halt(&mut self, shared: &mut Shared) {
+        self.take_requests_back(shared);
+        self.rechoke(shared);
+    }
+
+    fn take_requests_back(&mut self, shared: &mut Shared) {
         let links: Vec<_> = self.peers.keys().copied().collect();
         for link in links {
             self.release_requests(link, true, shared);
+            self.touch(link);
         }
-        self.rechoke(shared);
-        self.flush_all(shared);
     }
 
     /// Asks for the files' final names once everything is stored.

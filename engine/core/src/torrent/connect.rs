@@ -190,22 +190,25 @@ impl Torrent {
     /// Clears up after a connection that is gone.
     pub(super) fn forget_peer(&mut self, link: LinkId, reason: &str, shared: &mut Shared) {
         self.release_requests(link, false, shared);
-        self.unsteer(link);
+        self.unsteer_all(link);
         let Some(peer) = self.peers.remove(&link) else {
             return;
         };
         shared.links.remove(&link);
+        self.touched.remove(&link);
+        self.leave_lines(&peer, shared);
         tracing::debug!(peer = %peer.id, reason, "a connection has ended");
-        if let (Some(content), Some(have)) = (&mut self.content, peer.have()) {
-            for number in have.numbers() {
-                if let Some(piece) = content.metainfo.info().piece(number) {
-                    content.picker.remove_copy(piece, &mut shared.rng);
-                }
-            }
-        }
+        self.forget_inventory(&peer, shared);
         self.leaf_source_is_gone(link, shared);
         self.metadata_source_is_gone(link, shared);
-        if let Some(contact) = self.contacts.get_mut(&peer.id) {
+        let useless = self
+            .content
+            .as_ref()
+            .is_some_and(|content| content.is_useless(&peer));
+        if useless {
+            self.contacts
+                .retain(|id, contact| *id != peer.id || contact.banned);
+        } else if let Some(contact) = self.contacts.get_mut(&peer.id) {
             contact.failures = if peer.is_ready() {
                 0
             } else {
@@ -227,7 +230,18 @@ impl Torrent {
             });
         }
         self.rechoke(shared);
-        self.fill_all(shared);
+        self.touch_all();
+    }
+
+    fn leave_lines(&mut self, peer: &Peer, shared: &mut Shared) {
+        if peer.upload.in_line {
+            self.upload_line.retain(|link| *link != peer.link);
+            shared.upload_line -= 1;
+        }
+        if peer.in_line {
+            self.download_line.retain(|link| *link != peer.link);
+            shared.download_line -= 1;
+        }
     }
 
     /// Returns the link to a peer, if there is one.
@@ -264,7 +278,7 @@ impl Torrent {
             }
             self.drop_peer(link, "replaced by a newer connection", shared);
         }
-        if self.peers.len() >= MAX_NEIGHBOURS || self.half_open(Role::Answerer) >= MAX_ANSWERING {
+        if self.half_open(Role::Answerer) >= MAX_ANSWERING || !self.make_room(shared) {
             return None;
         }
         self.introduce(tracker, &[from], shared);
@@ -290,6 +304,23 @@ impl Torrent {
             ice_servers: trackers.ice_servers(tracker),
         });
         link
+    }
+
+    /// Sends a peer away who is of no use to us nor we to it, if there is no room for another; returns
+    /// whether there is room then.
+    fn make_room(&mut self, shared: &mut Shared) -> bool {
+        if self.peers.len() < MAX_NEIGHBOURS {
+            return true;
+        }
+        let useless = |peer: &&Peer| {
+            let content = self.content.as_ref();
+            content.is_some_and(|content| content.is_useless(peer))
+        };
+        let Some(link) = self.peers.values().find(useless).map(|peer| peer.link) else {
+            return false;
+        };
+        self.drop_peer(link, "both have everything, and others wait", shared);
+        true
     }
 
     fn half_open(&self, role: Role) -> usize {

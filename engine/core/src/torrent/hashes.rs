@@ -38,7 +38,7 @@ impl Torrent {
             }
             Err(fault) => {
                 self.storage_failed(&fault, shared);
-                self.leaves_failed(piece, shared);
+                self.leaves_failed(piece);
             }
         }
     }
@@ -54,7 +54,6 @@ impl Torrent {
                 let leaves = content.leaves.get(piece).map(<[Hash256]>::to_vec);
                 for (link, request) in waiting {
                     self.answer_hashes(link, &request, leaves.as_deref().unwrap_or_default());
-                    self.flush(link, shared);
                 }
             }
         }
@@ -117,13 +116,12 @@ impl Torrent {
         });
     }
 
-    fn leaves_failed(&mut self, piece: PieceIndex, shared: &mut Shared) {
+    fn leaves_failed(&mut self, piece: PieceIndex) {
         let Some(content) = &mut self.content else {
             return;
         };
         for (link, request) in content.leaves.fail(piece) {
             self.tell(link, &Message::HashReject(request));
-            self.flush(link, shared);
         }
     }
 }

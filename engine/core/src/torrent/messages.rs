@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use shoal_protocol::BlockRef;
 use shoal_protocol::wire::extension::{self, ExtensionHandshake, METADATA, MetadataMessage};
 use shoal_protocol::wire::{BlockRequest, Handshake, Message, WireLimits};
-use shoal_protocol::{BlockRef, PieceIndex};
 
 use super::Torrent;
 use crate::bitfield::Bitfield;
 use crate::io::{Event, LinkEvent, LinkId, Output, PeerChange};
-use crate::peer::{Inventory, MAX_QUEUED, Stage};
+use crate::peer::{MAX_QUEUED, Stage};
 use crate::shared::Shared;
 use crate::trackers::Trackers;
 
@@ -21,7 +21,7 @@ pub(super) const METADATA_ID: u8 = 1;
 const GREETING_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Suggestions of a peer that are kept.
-const MAX_SUGGESTED: usize = 64;
+const MAX_SUGGESTED: usize = 256;
 
 impl Torrent {
     /// Something has happened on a link of this torrent.
@@ -38,10 +38,8 @@ impl Torrent {
             LinkEvent::Received(bytes) => self.received(link, bytes, shared),
             LinkEvent::Writable { budget } => {
                 if let Some(peer) = self.peers.get_mut(&link) {
-                    peer.outbox.add_credit(budget);
+                    peer.outbox.add_credit(budget, shared.now);
                 }
-                self.flush(link, shared);
-                self.serve(shared);
             }
             LinkEvent::Route(route) => {
                 if let Some(peer) = self.peers.get_mut(&link) {
@@ -50,23 +48,7 @@ impl Torrent {
             }
             LinkEvent::Closed { reason } => self.forget_peer(link, &reason, shared),
         }
-        self.flush(link, shared);
-    }
-
-    /// Tells every peer that is already there what we have.
-    pub(super) fn greet_all(&mut self, shared: &mut Shared) {
-        let links: Vec<_> = self.peers.keys().copied().collect();
-        for link in links {
-            self.learn_inventory(link, shared);
-            let Some(content) = &self.content else {
-                return;
-            };
-            // A bitfield may only come first; these peers have heard that we have nothing.
-            if let Some(peer) = self.peers.get_mut(&link).filter(|peer| peer.is_ready()) {
-                peer.haves.extend(content.have.numbers());
-                self.haves_due.get_or_insert(shared.now);
-            }
-        }
+        self.touch(link);
     }
 
     /// Sends what waits for a peer, as far as its credit reaches.
@@ -84,17 +66,11 @@ impl Torrent {
         }
     }
 
-    pub(super) fn flush_all(&mut self, shared: &mut Shared) {
-        let links: Vec<_> = self.peers.keys().copied().collect();
-        for link in links {
-            self.flush(link, shared);
-        }
-    }
-
-    /// Queues a message for a peer; [`Self::flush`] sends it.
+    /// Queues a message for a peer; [`Self::settle`] sends it.
     pub(super) fn tell(&mut self, link: LinkId, message: &Message) {
         if let Some(peer) = self.peers.get_mut(&link) {
             peer.outbox.push(message);
+            self.touched.insert(link);
         }
     }
 
@@ -104,7 +80,7 @@ impl Torrent {
             peer.stage = Stage::Greeting;
             peer.deadline = shared.now + GREETING_TIMEOUT;
             peer.last_received = shared.now;
-            peer.outbox.add_credit(budget);
+            peer.outbox.open(budget, shared.now);
             peer.outbox.handshake(&handshake);
         }
     }
@@ -133,8 +109,12 @@ impl Torrent {
                 Err(error) => self.drop_peer(link, &error.to_string(), shared),
             }
         }
-        self.fill(link, shared);
-        self.serve(shared);
+        // A block that trickles in on a slow line is progress.
+        if let Some(peer) = self.peers.get_mut(&link)
+            && peer.decoder.buffered() > 64
+        {
+            peer.download.progress = shared.now;
+        }
     }
 
     fn greeted(&mut self, link: LinkId, handshake: &Handshake, shared: &mut Shared) {
@@ -143,11 +123,12 @@ impl Torrent {
         let Some(peer) = self.peers.get_mut(&link) else {
             return;
         };
-        if handshake.swarm != swarm || handshake.peer != peer.id {
-            self.drop_peer(link, "the peer is not who the tracker said", shared);
+        if handshake.swarm != swarm || handshake.peer == shared.config.peer {
+            self.drop_peer(link, "the peer is in another swarm", shared);
             return;
         }
         peer.stage = Stage::Ready;
+        peer.ready_at = shared.now;
         peer.fast = handshake.fast;
         peer.v2 = handshake.v2;
         if let Some(metainfo) = &self.metainfo {
@@ -155,6 +136,7 @@ impl Torrent {
             peer.decoder.set_limits(limits);
         }
         let have = self.content.as_ref().map(|content| &content.have);
+        peer.told = have.map_or(0, |have| have.count() as usize);
         if let Some(message) = inventory_message(have, peer.fast) {
             peer.outbox.push(&message);
         }
@@ -196,19 +178,17 @@ impl Torrent {
             Message::KeepAlive | Message::Unknown(_) | Message::AllowedFast(_) => {}
             Message::Choke => self.choked_by(link, shared),
             Message::Unchoke => self.with_peer(link, |peer| peer.chokes_us = false),
-            Message::Interested => {
-                self.with_peer(link, |peer| peer.wants = true);
-                self.rechoke(shared);
-            }
-            Message::NotInterested => {
-                self.with_peer(link, |peer| peer.wants = false);
+            // Who wants nothing for now keeps its place, but takes none from others.
+            Message::Interested | Message::NotInterested => {
+                let wants = message == Message::Interested;
+                self.with_peer(link, |peer| peer.wants = wants);
                 self.rechoke(shared);
             }
             Message::Have(piece) => self.peer_has(link, piece, shared)?,
             Message::Bitfield(bits) => self.peer_has_bits(link, Some(bits), shared)?,
             Message::HaveAll => self.peer_has_bits(link, None, shared)?,
             Message::HaveNone => {}
-            Message::Suggest(piece) => self.suggested_by(link, piece),
+            Message::Suggest(piece) => self.suggested_by(link, piece, shared),
             Message::Request(request) => self.asked_for(link, request, shared)?,
             Message::Cancel(request) => self.cancelled_by(link, request),
             Message::Piece { piece, begin, data } => {
@@ -231,101 +211,9 @@ impl Torrent {
         }
     }
 
-    fn peer_has(
-        &mut self,
-        link: LinkId,
-        number: u32,
-        shared: &mut Shared,
-    ) -> Result<(), &'static str> {
-        let Some(peer) = self.peers.get_mut(&link) else {
-            return Ok(());
-        };
-        let Inventory::Known(have) = &mut peer.inventory else {
-            return match peer.inventory.note_early(number) {
-                true => Ok(()),
-                false => Err("more haves than a torrent can have pieces"),
-            };
-        };
-        let Some(content) = &mut self.content else {
-            return Ok(());
-        };
-        let piece = content
-            .metainfo
-            .info()
-            .piece(number)
-            .ok_or("a have beyond the last piece")?;
-        if have.insert(piece) {
-            peer.steered.remove(&number);
-            content.picker.add_copy(piece, &mut shared.rng);
-            self.review_interest(link);
-            self.steer(link, shared);
-        }
-        Ok(())
-    }
-
-    /// `None` for *have all*.
-    fn peer_has_bits(
-        &mut self,
-        link: LinkId,
-        bits: Option<Bytes>,
-        shared: &mut Shared,
-    ) -> Result<(), &'static str> {
-        let Some(peer) = self.peers.get_mut(&link) else {
-            return Ok(());
-        };
-        match &mut peer.inventory {
-            Inventory::Early {
-                all,
-                bits: known,
-                haves,
-            } => {
-                if *all || known.is_some() || !haves.is_empty() {
-                    return Err("a second bitfield");
-                }
-                *all = bits.is_none();
-                *known = bits;
-            }
-            Inventory::Known(have) if have.is_empty() => {
-                peer.inventory = Inventory::Early {
-                    all: bits.is_none(),
-                    bits,
-                    haves: Vec::new(),
-                };
-            }
-            Inventory::Known(_) => return Err("a second bitfield"),
-        }
-        self.learn_inventory(link, shared);
-        Ok(())
-    }
-
-    /// Reads what the peer has said it has, once that can be understood.
-    fn learn_inventory(&mut self, link: LinkId, shared: &mut Shared) {
-        let Some(content) = &mut self.content else {
-            return;
-        };
-        let Some(peer) = self.peers.get_mut(&link).filter(|peer| peer.is_ready()) else {
-            return;
-        };
-        if matches!(peer.inventory, Inventory::Known(_)) {
-            return;
-        }
-        let info = content.metainfo.info();
-        let Some(have) = peer.inventory.resolve(info.piece_count()) else {
-            self.drop_peer(link, "a bitfield that does not fit the torrent", shared);
-            return;
-        };
-        for piece in have.numbers().filter_map(|number| info.piece(number)) {
-            content.picker.add_copy(piece, &mut shared.rng);
-        }
-        peer.decoder
-            .set_limits(WireLimits::of_pieces(info.piece_count()));
-        peer.inventory = Inventory::Known(have);
-        self.review_interest(link);
-        self.steer(link, shared);
-    }
-
-    fn suggested_by(&mut self, link: LinkId, piece: u32) {
+    fn suggested_by(&mut self, link: LinkId, piece: u32, shared: &Shared) {
         if let Some(peer) = self.peers.get_mut(&link) {
+            peer.led = Some(shared.now);
             if peer.suggested.len() >= MAX_SUGGESTED {
                 peer.suggested.pop_front();
             }
@@ -368,11 +256,7 @@ fn inventory_message(have: Option<&Bitfield>, fast: bool) -> Option<Message> {
 }
 
 /// Reads a request as one block of one piece.
-pub(super) fn piece_of(
-    content: &super::Content,
-    request: BlockRequest,
-) -> Option<(PieceIndex, BlockRef)> {
+pub(super) fn block_of(content: &super::Content, request: BlockRequest) -> Option<BlockRef> {
     let info = content.metainfo.info();
-    let piece = info.piece(request.piece)?;
-    Some((piece, info.block(piece, request.begin, request.length)?))
+    info.block(info.piece(request.piece)?, request.begin, request.length)
 }

@@ -215,7 +215,7 @@ impl Torrent {
             // The hash agrees, so this is what the link means: nobody can give a better one.
             Err(error) => self.fail(format!("this torrent cannot be used: {error}"), shared),
         }
-        self.flush_all(shared);
+        self.touch_all();
     }
 
     fn fetch_layers(&mut self, shared: &mut Shared) {
@@ -335,7 +335,7 @@ impl Torrent {
             }
         }
         self.fetch_metadata(shared);
-        self.flush_all(shared);
+        self.touch_all();
     }
 
     fn layers_progressed(&mut self, shared: &mut Shared) {

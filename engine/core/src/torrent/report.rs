@@ -11,8 +11,11 @@ use crate::snapshot::{PeerSnapshot, TorrentSnapshot, TorrentState, TrackerSnapsh
 use crate::time::Timestamp;
 use crate::trackers::Trackers;
 
-/// Without a block for this long a download is stalled.
+/// Without any of a block for this long a download is stalled.
 const STALLED_AFTER: Duration = Duration::from_secs(5);
+
+/// How long a new peer may take to let us have something before that is called a stall.
+const SETTLING: Duration = Duration::from_secs(3);
 
 impl Torrent {
     /// Describes the torrent.
@@ -76,13 +79,13 @@ impl Torrent {
             return (TorrentState::Paused, None);
         }
         let ready = self.peers.values().filter(|peer| peer.is_ready()).count();
-        let Some(content) = &self.content else {
+        if self.content.is_none() {
             return match (&self.metainfo, self.peers.is_empty()) {
                 (Some(_), _) => (TorrentState::Preparing, None),
                 (None, true) => (TorrentState::FindingPeers, self.tracker_trouble()),
                 (None, false) => (TorrentState::Connecting, None),
             };
-        };
+        }
         match self.ending {
             Ending::Finished if self.shared_by_us => (TorrentState::Seeding, None),
             Ending::Finished => (TorrentState::Complete, None),
@@ -91,29 +94,32 @@ impl Torrent {
                 (TorrentState::FindingPeers, self.tracker_trouble())
             }
             Ending::Missing if ready == 0 => (TorrentState::Connecting, None),
-            Ending::Missing => self.progress_state(content, now),
+            Ending::Missing => self.progress_state(now),
         }
     }
 
-    fn progress_state(&self, content: &Content, now: Timestamp) -> (TorrentState, Option<String>) {
-        let peers = self.peers.values().filter(|peer| peer.is_ready());
-        let moving = peers.clone().any(|peer| {
-            peer.download.meter.total() > 0 && now.since(peer.download.progress) < STALLED_AFTER
-                || now.since(peer.download.progress) < STALLED_AFTER
-                    && !peer.download.requests.is_empty()
-        });
-        if moving {
+    fn progress_state(&self, now: Timestamp) -> (TorrentState, Option<String>) {
+        let peers = || self.peers.values().filter(|peer| peer.is_ready());
+        let recent = |at: Timestamp, most| now.since(at) < most;
+        if self.limits.download.is_paused() {
+            let reason = "the download limit is 0".to_owned();
+            return (TorrentState::Stalled, Some(reason));
+        }
+        let moving = |peer: &Peer| {
+            recent(peer.download.progress, STALLED_AFTER)
+                && (!peer.download.is_idle() || peer.download.meter.rate(now) > 0)
+        };
+        if peers().any(moving) {
             return (TorrentState::Downloading, None);
         }
-        let offered = peers.clone().any(|peer| peer.we_want);
-        let reason = if self.limits.download.is_paused() {
-            "the download limit is 0"
-        } else if !offered {
-            "nobody who is here has the missing parts"
-        } else {
+        if peers().all(|peer| recent(peer.ready_at, SETTLING)) {
+            return (TorrentState::Connecting, None);
+        }
+        let reason = if peers().any(|peer| peer.we_want) {
             "those who have the missing parts are not sending"
+        } else {
+            "nobody who is here has the missing parts"
         };
-        let _ = content;
         (TorrentState::Stalled, Some(reason.to_owned()))
     }
 
@@ -170,14 +176,6 @@ impl Content {
         pieces
             .map(|piece| u8::try_from(self.picker.copies(piece)).unwrap_or(u8::MAX))
             .collect()
-    }
-
-    fn active(&self) -> Bitfield {
-        let mut active = Bitfield::new(self.have.len());
-        for piece in self.open.keys() {
-            active.insert(*piece);
-        }
-        active
     }
 }
 

@@ -1,5 +1,14 @@
-//! What to ask of whom: partial pieces first, then what the peer suggests, then the rarest; at the very
-//! end the same block of two peers, whichever is first.
+//! What to ask of whom.
+//!
+//! A peer that suggests pieces (BEP 6) knows what nobody else has: it is asked for what it suggests, and
+//! else only for what others have too, so that it sends each piece once before any twice. Of everybody
+//! else: pieces that are begun, then the rarest, ties at random. At the very end, when all is asked for,
+//! what is late is asked of a second peer, and taken back from whoever is slower.
+//!
+//! No block is asked of two peers before that; what a stuck peer owes is taken back before another is
+//! asked.
+
+use std::time::Duration;
 
 use rand::Rng;
 use shoal_protocol::wire::{BlockRequest, Message};
@@ -7,47 +16,65 @@ use shoal_protocol::{BlockRef, PieceIndex};
 
 use super::{Content, Torrent};
 use crate::assembly::{Leaves, OpenPiece};
+use crate::bitfield::Bitfield;
 use crate::io::LinkId;
-use crate::shared::{MAX_UNSTORED, Shared};
+use crate::peer::Peer;
+use crate::shared::{FREE_REQUESTS, Shared};
+use crate::time::Timestamp;
 
-/// Peers that are asked for one block at the very end.
-const ENDGAME_REQUESTS: u8 = 2;
+/// Pieces that may be begun at a time.
+const MAX_OPEN: usize = 1024;
 
-/// Bytes of begun pieces that may be held in memory for want of their block hashes. Above that only
-/// begun pieces are gone on with.
-const MAX_HELD: usize = 32 << 20;
+/// Blocks of begun pieces at a time, whose hashes are kept: 4 MiB of state.
+const MAX_OPEN_BLOCKS: usize = 1 << 16;
+
+/// How long a peer that has led us is not asked for what only it has, unless it suggests it: it has told
+/// somebody else to take that, from whom we will get it.
+const LED_FOR: Duration = Duration::from_secs(10);
+
+/// How long beyond the usual delay a block may be late before a second peer is asked at the end.
+const LATE: Duration = Duration::from_millis(200);
+
+/// Suggestions of a peer that we have followed and remember.
+const MAX_FOLLOWED: usize = 1024;
+
+/// Cancelled requests of a peer that are remembered.
+const MAX_CANCELLED: usize = 1024;
 
 impl Torrent {
-    /// Keeps every peer's requests topped up.
-    pub(super) fn fill_all(&mut self, shared: &mut Shared) {
-        let mut links: Vec<_> = self.peers.keys().copied().collect();
-        if links.is_empty() {
-            return;
-        }
-        // Another peer first each time, else the same ones would take all of a download limit.
-        let first = shared.rng.random_range(0..links.len());
-        links.rotate_left(first);
-        for link in links {
-            self.fill(link, shared);
+    /// Keeps a peer's requests topped up.
+    pub(super) fn fill(&mut self, link: LinkId, shared: &mut Shared) {
+        while self.may_ask(link, shared) {
+            let waits = self.peers.get(&link).is_some_and(|peer| peer.in_line);
+            let open = self.download.is_open() && shared.download.is_open();
+            if waits || !open || shared.download_line > 0 {
+                return self.join_download_line(link, shared);
+            }
+            if !self.ask_next(link, shared) {
+                return;
+            }
         }
     }
 
-    /// Keeps a peer's requests topped up.
-    pub(super) fn fill(&mut self, link: LinkId, shared: &mut Shared) {
-        if self.is_halted() {
-            return;
+    /// Makes one request to the first in the line for the download limit. Returns whether one was made.
+    pub(crate) fn take_download_turn(&mut self, shared: &mut Shared) -> bool {
+        while self.download.is_open()
+            && shared.download.is_open()
+            && let Some(link) = self.download_line.pop_front()
+        {
+            shared.download_line -= 1;
+            if let Some(peer) = self.peers.get_mut(&link) {
+                peer.in_line = false;
+            }
+            if self.may_ask(link, shared) && self.ask_next(link, shared) {
+                self.touch(link);
+                if self.may_ask(link, shared) {
+                    self.join_download_line(link, shared);
+                }
+                return true;
+            }
         }
-        let mut asked = false;
-        while self.may_ask(link, shared) {
-            let Some(block) = self.pick(link, shared) else {
-                break;
-            };
-            self.ask(link, block, shared);
-            asked = true;
-        }
-        if asked {
-            self.flush(link, shared);
-        }
+        false
     }
 
     /// Takes a peer's requests back. Those that it would still answer are cancelled if `cancel`.
@@ -55,19 +82,8 @@ impl Torrent {
         let Some(peer) = self.peers.get_mut(&link) else {
             return;
         };
-        let requests = std::mem::take(&mut peer.download.requests);
-        let Some(content) = &mut self.content else {
-            return;
-        };
-        for block in requests.into_keys() {
-            let request = content.request(block);
-            if cancel {
-                peer.outbox.push(&Message::Cancel(request));
-                peer.download.note_cancelled(block);
-            }
-            self.download.give_back(request.length);
-            shared.download.give_back(request.length);
-            content.release(block, shared);
+        for block in peer.download.take_all() {
+            self.release(link, block, cancel, shared);
         }
     }
 
@@ -77,61 +93,122 @@ impl Torrent {
             return;
         };
         peer.chokes_us = true;
+        // What it suggested and we have not begun it will suggest to somebody else.
+        peer.suggested.clear();
         if !peer.fast {
             self.release_requests(link, false, shared);
-            self.fill_all(shared);
+            self.touch_all();
         }
     }
 
     /// A request will not be answered.
     pub(super) fn rejected_by(&mut self, link: LinkId, request: BlockRequest, shared: &mut Shared) {
-        let (Some(content), Some(peer)) = (&mut self.content, self.peers.get_mut(&link)) else {
+        let (Some(content), Some(peer)) = (&self.content, self.peers.get_mut(&link)) else {
             return;
         };
-        let Some((_, block)) = super::messages::piece_of(content, request) else {
+        let Some(block) = super::messages::block_of(content, request) else {
             return;
         };
         peer.download.cancelled.remove(&block);
-        if peer.download.requests.remove(&block).is_some() {
-            self.download.give_back(request.length);
-            shared.download.give_back(request.length);
-            content.release(block, shared);
-            self.fill_all(shared);
+        if peer.download.remove(block) {
+            peer.download.note_reject(shared.now);
+            self.release(link, block, false, shared);
+            self.touch_all();
         }
     }
 
-    /// Tells the peer whether it has something for us.
-    pub(super) fn review_interest(&mut self, link: LinkId) {
-        let Some(content) = &self.content else {
-            return;
-        };
+    /// Takes from a stuck peer what others could give.
+    pub(super) fn hand_over(&mut self, link: LinkId, shared: &mut Shared) {
         let Some(peer) = self.peers.get_mut(&link) else {
             return;
         };
-        let wanted = peer
-            .have()
-            .is_some_and(|have| content.have.lacks_some_of(have));
-        if wanted != peer.we_want {
-            peer.we_want = wanted;
-            peer.outbox.push(if wanted {
-                &Message::Interested
-            } else {
-                &Message::NotInterested
-            });
+        peer.download.snubbed = true;
+        peer.download.progress = shared.now;
+        let owed: Vec<_> = peer.download.requests().collect();
+        let gives = |other: &Peer, block: &BlockRef| {
+            let able = other.is_ready() && !other.chokes_us && !other.download.snubbed;
+            able && other.link != link && other.has(block.piece)
+        };
+        for block in owed {
+            if self.peers.values().any(|other| gives(other, &block)) {
+                if let Some(peer) = self.peers.get_mut(&link) {
+                    peer.download.remove(block);
+                }
+                self.release(link, block, true, shared);
+            }
+        }
+        self.touch_all();
+    }
+
+    /// In endgame a block may have been asked for elsewhere too.
+    pub(super) fn cancel_elsewhere(&mut self, block: BlockRef, shared: &mut Shared) {
+        let Some(content) = &self.content else {
+            return;
+        };
+        let request = content.request(block);
+        for peer in self.peers.values_mut() {
+            if peer.download.remove(block) {
+                remember_cancelled(peer, block);
+                peer.outbox.push(&Message::Cancel(request));
+                self.download.give_back(request.length);
+                shared.download.give_back(request.length);
+                shared.note_answered(request.length);
+                self.touched.insert(peer.link);
+            }
+        }
+    }
+
+    fn join_download_line(&mut self, link: LinkId, shared: &mut Shared) {
+        if let Some(peer) = self.peers.get_mut(&link).filter(|peer| !peer.in_line) {
+            peer.in_line = true;
+            self.download_line.push_back(link);
+            shared.download_line += 1;
+        }
+    }
+
+    /// A request that was on a peer's list will not be answered.
+    fn release(&mut self, link: LinkId, block: BlockRef, cancel: bool, shared: &mut Shared) {
+        let Some(content) = &mut self.content else {
+            return;
+        };
+        let request = content.request(block);
+        if cancel && let Some(peer) = self.peers.get_mut(&link) {
+            remember_cancelled(peer, block);
+            peer.outbox.push(&Message::Cancel(request));
+        }
+        self.download.give_back(request.length);
+        shared.download.give_back(request.length);
+        shared.note_answered(request.length);
+        content.release(block, shared);
+        // Whoever led us there has told nobody else.
+        if !content.open.contains_key(&block.piece)
+            && let Some(peer) = self.peers.get_mut(&link)
+            && peer.followed.remove(&request.piece)
+        {
+            peer.suggested.push_front(request.piece);
         }
     }
 
     fn may_ask(&self, link: LinkId, shared: &Shared) -> bool {
-        let ready = self.peers.get(&link).is_some_and(|peer| {
-            peer.is_ready()
-                && !peer.chokes_us
-                && peer.we_want
-                && peer.download.requests.len() < peer.download.window(shared.now)
-        });
-        ready
-            && shared.unstored < MAX_UNSTORED
-            && self.download.is_open()
-            && shared.download.is_open()
+        let Some(peer) = self.peers.get(&link) else {
+            return false;
+        };
+        peer.we_want
+            && !peer.chokes_us
+            && peer.download.has_room(peer.request_queue(), shared.now)
+            && (!shared.is_full() || peer.download.requests().count() < FREE_REQUESTS)
+            && peer.is_ready()
+            && !self.is_halted()
+            && !self.limits.download.is_paused()
+            && !shared.download.rate().is_paused()
+    }
+
+    fn ask_next(&mut self, link: LinkId, shared: &mut Shared) -> bool {
+        let block = self.pick(link, shared);
+        if let Some(block) = block {
+            self.ask(link, block, shared);
+        }
+        block.is_some()
     }
 
     fn ask(&mut self, link: LinkId, block: BlockRef, shared: &mut Shared) {
@@ -141,8 +218,12 @@ impl Torrent {
         let request = content.request(block);
         if let Some(open) = content.open.get_mut(&block.piece) {
             open.add_request(block.block);
-            if let Leaves::Wanted(request) = &open.leaves {
-                let request = *request;
+            if !open.has_free() {
+                content.partial.remove(&block.piece);
+            }
+            if let Leaves::Wanted(request) = open.leaves
+                && !open.leafless.contains(&link)
+            {
                 peer.outbox.push(&Message::HashRequest(request));
                 open.leaves = Leaves::Asked {
                     request,
@@ -155,41 +236,37 @@ impl Torrent {
         peer.outbox.push(&Message::Request(request));
         self.download.take(request.length);
         shared.download.take(request.length);
+        shared.note_requested(request.length);
     }
 
+    /// Chooses the next block to ask of a peer.
     fn pick(&mut self, link: LinkId, shared: &mut Shared) -> Option<BlockRef> {
         let content = self.content.as_mut()?;
         let peer = self.peers.get_mut(&link)?;
-        let have = peer.have()?.clone();
-        let begun = content
-            .open
-            .values()
-            .filter(|open| have.contains(open.piece));
-        let partial = begun.filter_map(|open| open.next_unrequested(link)).next();
-        if partial.is_some() {
-            return partial;
+        if shared.is_clogged() {
+            return content.next_held(link, peer);
         }
-        let held: usize = content.open.values().map(OpenPiece::held_bytes).sum();
-        if held < MAX_HELD
-            && let Some(piece) = content.next_piece(&have, &mut peer.suggested)
-        {
-            content.begin(piece);
-            return content.open.get(&piece)?.next_unrequested(link);
+        if let Some(block) = content.next_of_current(link, peer) {
+            return Some(block);
         }
-        if !content.is_endgame() {
-            return None;
+        let led = peer.led.is_some_and(|led| shared.now.since(led) < LED_FOR);
+        let mut choice = match led {
+            true => content.next_suggested(peer),
+            false => None,
+        };
+        choice = choice.or_else(|| content.next_partial(link, peer, led));
+        if choice.is_none() && content.may_begin() {
+            choice = content.next_suggested(peer);
+            let has = peer.have()?;
+            let wanted = |piece| !led || content.picker.copies(piece) > 1;
+            choice = choice.or_else(|| content.picker.rarest_of(has, wanted));
         }
-        let shared_blocks: Vec<_> = content
-            .open
-            .values()
-            .filter(|open| have.contains(open.piece) && open.only_from.is_none())
-            .flat_map(|open| open.unanswered(ENDGAME_REQUESTS))
-            .filter(|block| !peer.download.requests.contains_key(block))
-            .collect();
-        if shared_blocks.is_empty() {
-            return None;
-        }
-        Some(shared_blocks[shared.rng.random_range(0..shared_blocks.len())])
+        peer.download.current = choice;
+        let Some(piece) = choice else {
+            return content.next_late(self.peers.get(&link)?, &self.peers, shared);
+        };
+        content.begin(piece);
+        content.open.get_mut(&piece)?.next_unrequested(link)
     }
 }
 
@@ -203,8 +280,40 @@ impl Content {
         }
     }
 
-    /// Begins a piece.
-    fn begin(&mut self, piece: PieceIndex) {
+    /// A block of a begun piece is missing and nobody is asked for it. A piece of which nothing is left
+    /// goes back on offer, so that the rarest is chosen afresh.
+    pub(super) fn note_freed(&mut self, piece: PieceIndex, rng: &mut impl Rng) {
+        let Some(open) = self.open.get(&piece) else {
+            return;
+        };
+        if open.is_untouched() && open.leafless.is_empty() && open.only_from.is_none() {
+            self.close(piece);
+            self.picker.offer(piece, rng);
+        } else if open.has_free() {
+            self.partial.insert(piece);
+        }
+    }
+
+    /// Forgets a begun piece.
+    pub(super) fn close(&mut self, piece: PieceIndex) -> Option<OpenPiece> {
+        let open = self.open.remove(&piece)?;
+        self.partial.remove(&piece);
+        self.open_blocks -= open.block_count();
+        Some(open)
+    }
+
+    fn release(&mut self, block: BlockRef, shared: &mut Shared) {
+        if let Some(open) = self.open.get_mut(&block.piece) {
+            open.drop_request(block.block);
+            self.note_freed(block.piece, &mut shared.rng);
+        }
+    }
+
+    /// Begins a piece, unless it is begun.
+    pub(super) fn begin(&mut self, piece: PieceIndex) {
+        if self.open.contains_key(&piece) {
+            return;
+        }
         let info = self.metainfo.info();
         let open = OpenPiece::new(
             piece,
@@ -214,41 +323,108 @@ impl Content {
             info.block_hashes_request(piece),
         );
         self.picker.withdraw(piece);
+        self.partial.insert(piece);
+        self.open_blocks += open.block_count();
         self.open.insert(piece, open);
     }
 
-    /// A request for a block is void. A piece of which nothing is left goes back on offer, so that the
-    /// rarest piece is chosen afresh.
-    pub(super) fn release(&mut self, block: BlockRef, shared: &mut Shared) {
-        let Some(open) = self.open.get_mut(&block.piece) else {
-            return;
-        };
-        open.drop_request(block.block);
-        if open.is_untouched() {
-            self.open.remove(&block.piece);
-            self.picker.offer(block.piece, &mut shared.rng);
-        }
+    fn may_begin(&self) -> bool {
+        self.open.is_empty() || (self.open.len() < MAX_OPEN && self.open_blocks < MAX_OPEN_BLOCKS)
     }
 
-    /// The piece to begin: one that the peer suggests, else the rarest it has.
-    fn next_piece(
-        &self,
-        have: &crate::bitfield::Bitfield,
-        suggested: &mut std::collections::VecDeque<u32>,
-    ) -> Option<PieceIndex> {
-        while let Some(number) = suggested.pop_front() {
+    /// The next block of the piece that the peer is giving us.
+    fn next_of_current(&mut self, link: LinkId, peer: &mut Peer) -> Option<BlockRef> {
+        let piece = peer.download.current?;
+        let next = self
+            .open
+            .get_mut(&piece)
+            .filter(|_| peer.has(piece))
+            .and_then(|open| open.next_unrequested(link));
+        if next.is_none() {
+            peer.download.current = None;
+        }
+        next
+    }
+
+    /// The piece that the peer suggests next.
+    fn next_suggested(&self, peer: &mut Peer) -> Option<PieceIndex> {
+        while let Some(number) = peer.suggested.pop_front() {
             let piece = self.metainfo.info().piece(number);
-            let usable =
-                |piece: &PieceIndex| have.contains(*piece) && self.picker.is_on_offer(*piece);
+            let usable = |piece: &PieceIndex| peer.has(*piece) && self.picker.is_on_offer(*piece);
             if let Some(piece) = piece.filter(usable) {
+                if peer.followed.len() >= MAX_FOLLOWED {
+                    peer.followed.pop_first();
+                }
+                peer.followed.insert(number);
                 return Some(piece);
             }
         }
-        self.picker.rarest_of(have)
+        None
     }
 
-    /// Everything that is missing is asked for.
-    fn is_endgame(&self) -> bool {
-        self.picker.is_empty() && self.open.values().all(OpenPiece::is_all_requested)
+    /// A begun piece that the peer can go on with.
+    fn next_partial(&mut self, link: LinkId, peer: &Peer, led: bool) -> Option<PieceIndex> {
+        let usable =
+            |piece: &&PieceIndex| peer.has(**piece) && (!led || self.picker.copies(**piece) > 1);
+        let found = self.partial.iter().filter(usable).find(|piece| {
+            let only = self.open.get(*piece).and_then(|open| open.only_from);
+            only.is_none_or(|only| only == link)
+        });
+        found.copied()
     }
+
+    /// Memory is full: only a piece that must be held until all of it is here may go on, one at a time,
+    /// for it can leave memory in no other way.
+    fn next_held(&mut self, link: LinkId, peer: &Peer) -> Option<BlockRef> {
+        let held = self.open.values_mut().find(|open| open.is_held())?;
+        if !peer.has(held.piece) {
+            return None;
+        }
+        held.next_unrequested(link)
+    }
+
+    /// At the very end: a block that another peer is late with.
+    fn next_late(
+        &self,
+        peer: &Peer,
+        peers: &std::collections::BTreeMap<LinkId, Peer>,
+        shared: &mut Shared,
+    ) -> Option<BlockRef> {
+        if !self.picker.is_empty() || !self.partial.is_empty() {
+            return None;
+        }
+        let patience = peer.download.usual_delay() + LATE;
+        let is_late = |block: &BlockRef, now: Timestamp| {
+            let asked = peers
+                .values()
+                .find_map(|other| other.download.asked_at(*block));
+            asked.is_some_and(|asked| now.since(asked) > patience)
+        };
+        let late: Vec<_> = self
+            .open
+            .values()
+            .filter(|open| peer.has(open.piece))
+            .flat_map(OpenPiece::asked_once)
+            .filter(|block| !peer.download.is_asked(*block) && is_late(block, shared.now))
+            .take(64)
+            .collect();
+        let most = u32::try_from(late.len()).ok().filter(|most| *most > 0)?;
+        Some(late[shared.rng.random_range(0..most) as usize])
+    }
+
+    /// Pieces that are begun.
+    pub(super) fn active(&self) -> Bitfield {
+        let mut active = Bitfield::new(self.have.len());
+        for piece in self.open.keys() {
+            active.insert(*piece);
+        }
+        active
+    }
+}
+
+fn remember_cancelled(peer: &mut Peer, block: BlockRef) {
+    if peer.download.cancelled.len() >= MAX_CANCELLED {
+        peer.download.cancelled.pop_first();
+    }
+    peer.download.cancelled.insert(block);
 }

@@ -1,63 +1,21 @@
-//! Giving to others: who is served, in turns, within the limits; and steering.
-//!
-//! Slots go to whoever has been served least. While nobody else has a piece, we suggest it to one peer
-//! at a time (BEP 6), so that a slow seeder sends each piece once before it sends any twice, and its
-//! leechers hold different parts. This is super-seeding (BEP 16) without hiding anything: peers that do
-//! not listen lose nothing.
+//! Giving blocks to those who have a slot: read a little ahead, send as far as the link and the limits
+//! reach. Where a limit holds things up, peers stand in line and get a block each in turn.
 
-use std::ops::Bound;
-
-use shoal_protocol::BLOCK_LENGTH;
 use shoal_protocol::wire::{BlockRequest, Message};
 
 use super::Torrent;
-use super::messages::piece_of;
+use super::messages::block_of;
 use crate::io::{LinkId, Output, Span, StorageFault};
-use crate::peer::{MAX_QUEUED, Peer};
+use crate::peer::MAX_QUEUED;
 use crate::shared::{Job, Shared};
-use std::time::Duration;
 
-/// Peers that are served at a time.
-const SLOTS: usize = 8;
+/// Blocks that are being read or wait to be sent for one peer: enough to keep a fast link busy.
+const READ_AHEAD: usize = 16;
 
-/// How long a peer keeps its slot while others wait.
-const TURN: Duration = Duration::from_secs(10);
-
-/// Blocks that are read at once for one peer: enough to keep a fast disk and a fast link busy.
-const MAX_READING: usize = 16;
-
-/// Pieces suggested to one peer that it has not got yet, beyond what it asks for at once.
-const STEERED: usize = 4;
+/// Bytes of a *piece* message that are not the block.
+const HEAD: usize = 13;
 
 impl Torrent {
-    /// Gives slots to those who want something.
-    pub(super) fn rechoke(&mut self, shared: &mut Shared) {
-        let closed = self.is_halted()
-            || self.content.is_none()
-            || self.limits.upload.is_paused()
-            || shared.upload.rate().is_paused();
-        let losing: Vec<_> = self
-            .peers
-            .values()
-            .filter(|peer| !peer.choked && (closed || !peer.wants))
-            .map(|peer| peer.link)
-            .collect();
-        for link in losing {
-            self.choke(link, shared);
-        }
-        if closed {
-            return;
-        }
-        let used = self.peers.values().filter(|peer| !peer.choked).count();
-        for _ in used..SLOTS {
-            let Some(link) = self.next_in_line() else {
-                return;
-            };
-            self.unchoke(link, shared);
-        }
-        self.rotate_slot(shared);
-    }
-
     /// A peer asks for a block.
     pub(super) fn asked_for(
         &mut self,
@@ -68,67 +26,116 @@ impl Torrent {
         let Some(peer) = self.peers.get_mut(&link) else {
             return Ok(());
         };
-        let content = self.content.as_ref();
-        let block = content.and_then(|content| {
-            let (piece, block) = piece_of(content, request)?;
-            Some((block, content.have.contains(piece)))
-        });
-        let Some((block, have)) = block else {
-            return if content.is_some() {
-                Err("a request for no block")
-            } else {
-                Ok(())
-            };
-        };
-        let refused = peer.choked || !have || peer.upload.queue.len() >= MAX_QUEUED;
-        if refused {
-            if peer.fast {
-                peer.outbox.push(&Message::Reject(request));
+        let block = match &self.content {
+            Some(content) => {
+                let block = block_of(content, request).ok_or("a request for no block")?;
+                Some(block).filter(|block| content.have.contains(block.piece))
             }
-        } else {
-            peer.upload.queue.push_back((block, request));
-            self.serve(shared);
+            None => None,
+        };
+        let served = !peer.choked && peer.upload.len() < MAX_QUEUED;
+        match block.filter(|_| served) {
+            Some(block) => {
+                peer.upload.queue.push_back((block, request));
+                self.note_begun(link, block.piece, shared);
+            }
+            None if peer.fast => peer.outbox.push(&Message::Reject(request)),
+            None => {}
         }
         Ok(())
     }
 
     /// A peer takes a request back.
     pub(super) fn cancelled_by(&mut self, link: LinkId, request: BlockRequest) {
-        let Some(peer) = self.peers.get_mut(&link) else {
-            return;
-        };
-        let queued = peer
-            .upload
-            .queue
-            .iter()
-            .position(|(_, queued)| *queued == request);
-        if let Some(at) = queued {
-            peer.upload.queue.remove(at);
-            if peer.fast {
-                peer.outbox.push(&Message::Reject(request));
-            }
+        if let Some(peer) = self.peers.get_mut(&link)
+            && peer.upload.remove(&request)
+            && peer.fast
+        {
+            peer.outbox.push(&Message::Reject(request));
         }
     }
 
-    /// Begins to serve what is asked for, a block a peer in turn, as far as the limits reach.
-    pub(super) fn serve(&mut self, shared: &mut Shared) {
-        if self.is_halted() {
-            return;
+    /// Serves a peer as far as may be.
+    pub(super) fn serve(&mut self, link: LinkId, shared: &mut Shared) {
+        self.read_ahead(link, shared);
+        while self.can_send(link, shared) {
+            let waits = self
+                .peers
+                .get(&link)
+                .is_some_and(|peer| peer.upload.in_line);
+            let open = self.upload.is_open() && shared.upload.is_open();
+            if waits || !open || shared.upload_line > 0 {
+                self.join_upload_line(link, shared);
+                return;
+            }
+            self.send_block(link, shared);
+            self.read_ahead(link, shared);
         }
-        while self.upload.is_open() && shared.upload.is_open() {
-            let Some(link) = self.next_to_serve() else {
-                return;
-            };
-            self.served_last = link;
-            let (Some(content), Some(peer)) = (&self.content, self.peers.get_mut(&link)) else {
-                return;
-            };
-            let Some((block, request)) = peer.upload.queue.pop_front() else {
-                return;
-            };
-            peer.upload.reading += 1;
-            self.upload.take(request.length);
-            shared.upload.take(request.length);
+    }
+
+    /// Sends one block to the first in the line for the upload limit. Returns whether one was sent.
+    pub(crate) fn take_upload_turn(&mut self, shared: &mut Shared) -> bool {
+        while self.upload.is_open()
+            && shared.upload.is_open()
+            && let Some(link) = self.upload_line.pop_front()
+        {
+            shared.upload_line -= 1;
+            if let Some(peer) = self.peers.get_mut(&link) {
+                peer.upload.in_line = false;
+            }
+            if self.can_send(link, shared) {
+                self.send_block(link, shared);
+                self.touch(link);
+                if self.can_send(link, shared) {
+                    self.join_upload_line(link, shared);
+                }
+                return true;
+            }
+        }
+        false
+    }
+
+    /// A block for a peer has been read.
+    pub(crate) fn block_read(
+        &mut self,
+        link: LinkId,
+        request: BlockRequest,
+        result: Result<bytes::Bytes, StorageFault>,
+        shared: &mut Shared,
+    ) {
+        if let Err(fault) = &result {
+            self.storage_failed(fault, shared);
+        }
+        let Some(peer) = self.peers.get_mut(&link) else {
+            return;
+        };
+        let Some(at) = peer
+            .upload
+            .reading
+            .iter()
+            .position(|other| *other == request)
+        else {
+            return;
+        };
+        peer.upload.reading.swap_remove(at);
+        match result {
+            Ok(data) if data.len() == request.length as usize => {
+                peer.upload.ready.push_back((request, data));
+            }
+            _ if peer.fast => peer.outbox.push(&Message::Reject(request)),
+            _ => {}
+        }
+        self.touch(link);
+    }
+
+    fn read_ahead(&mut self, link: LinkId, shared: &mut Shared) {
+        let (Some(content), Some(peer)) = (&self.content, self.peers.get_mut(&link)) else {
+            return;
+        };
+        while peer.upload.reading.len() + peer.upload.ready.len() < READ_AHEAD
+            && let Some((block, request)) = peer.upload.queue.pop_front()
+        {
+            peer.upload.reading.push(request);
             let span = content.metainfo.info().block_span(block);
             let token = shared.job(self.info_hash, Job::Serve { link, request });
             shared.output(Output::Read {
@@ -143,152 +150,43 @@ impl Torrent {
         }
     }
 
-    /// A block for a peer has been read.
-    pub(crate) fn block_read(
-        &mut self,
-        link: LinkId,
-        request: BlockRequest,
-        result: Result<bytes::Bytes, StorageFault>,
-        shared: &mut Shared,
-    ) {
-        let data = match result {
-            Ok(data) => Some(data),
-            Err(fault) => {
-                self.storage_failed(&fault, shared);
-                None
-            }
+    fn can_send(&self, link: LinkId, shared: &Shared) -> bool {
+        let Some(peer) = self.peers.get(&link) else {
+            return false;
         };
-        let Some(peer) = self.peers.get_mut(&link) else {
-            self.upload.give_back(request.length);
-            shared.upload.give_back(request.length);
-            return;
-        };
-        peer.upload.reading = peer.upload.reading.saturating_sub(1);
-        match data.filter(|data| data.len() == request.length as usize) {
-            Some(data) => {
-                let length = u64::from(request.length);
-                peer.upload.meter.add(length, shared.now);
-                peer.upload.turn += length;
-                self.uploaded.add(length, shared.now);
-                peer.outbox.push_block(&Message::Piece {
-                    piece: request.piece,
-                    begin: request.begin,
-                    data,
-                });
-            }
-            None if peer.fast => peer.outbox.push(&Message::Reject(request)),
-            None => {}
-        }
-        self.flush(link, shared);
-        self.serve(shared);
+        let next = peer.upload.ready.front();
+        next.is_some_and(|(_, data)| peer.outbox.room(shared.now) >= data.len() + HEAD)
     }
 
-    /// Suggests pieces to a peer that nobody but us has.
-    pub(super) fn steer(&mut self, link: LinkId, shared: &mut Shared) {
-        let (Some(content), Some(peer)) = (&mut self.content, self.peers.get_mut(&link)) else {
+    fn send_block(&mut self, link: LinkId, shared: &mut Shared) {
+        let Some(peer) = self.peers.get_mut(&link) else {
             return;
         };
-        if peer.choked || !peer.wants || !peer.fast {
+        let Some((request, data)) = peer.upload.ready.pop_front() else {
             return;
-        }
-        let per_piece = (content.metainfo.info().piece_length() / BLOCK_LENGTH) as usize;
-        let most = STEERED + peer.upload.queue.len() / per_piece;
-        while peer.steered.len() < most
-            && let Some(piece) = content.untold.take(&mut shared.rng)
+        };
+        let length = u64::from(request.length);
+        peer.upload.meter.add(length, shared.now);
+        peer.upload.turn += length;
+        self.uploaded.add(length, shared.now);
+        self.upload.take(request.length);
+        shared.upload.take(request.length);
+        peer.outbox.push(&Message::Piece {
+            piece: request.piece,
+            begin: request.begin,
+            data,
+        });
+    }
+
+    fn join_upload_line(&mut self, link: LinkId, shared: &mut Shared) {
+        if let Some(peer) = self
+            .peers
+            .get_mut(&link)
+            .filter(|peer| !peer.upload.in_line)
         {
-            if content.picker.copies(piece) > 0 || !content.have.contains(piece) {
-                continue;
-            }
-            peer.steered.insert(piece.get());
-            peer.outbox.push(&Message::Suggest(piece.get()));
+            peer.upload.in_line = true;
+            self.upload_line.push_back(link);
+            shared.upload_line += 1;
         }
     }
-
-    /// Gives the pieces back that a peer was to take and has not.
-    pub(super) fn unsteer(&mut self, link: LinkId) {
-        let (Some(content), Some(peer)) = (&mut self.content, self.peers.get_mut(&link)) else {
-            return;
-        };
-        for number in std::mem::take(&mut peer.steered) {
-            if let Some(piece) = content.metainfo.info().piece(number) {
-                content.untold.put(piece);
-            }
-        }
-    }
-
-    fn choke(&mut self, link: LinkId, shared: &mut Shared) {
-        self.unsteer(link);
-        let Some(peer) = self.peers.get_mut(&link) else {
-            return;
-        };
-        peer.choked = true;
-        peer.outbox.push(&Message::Choke);
-        for (_, request) in std::mem::take(&mut peer.upload.queue) {
-            if peer.fast {
-                peer.outbox.push(&Message::Reject(request));
-            }
-        }
-        self.flush(link, shared);
-    }
-
-    fn unchoke(&mut self, link: LinkId, shared: &mut Shared) {
-        if let Some(peer) = self.peers.get_mut(&link) {
-            peer.choked = false;
-            peer.unchoked_at = shared.now;
-            peer.upload.turn = 0;
-            // Suggestions go first, so that the first requests follow them.
-            self.steer(link, shared);
-            self.tell(link, &Message::Unchoke);
-            self.flush(link, shared);
-        }
-    }
-
-    /// The waiting peer that has been served least.
-    fn next_in_line(&self) -> Option<LinkId> {
-        let waiting = self
-            .peers
-            .values()
-            .filter(|peer| peer.is_ready() && peer.wants && peer.choked);
-        waiting
-            .min_by_key(|peer| (peer.upload.meter.total(), peer.link))
-            .map(|peer| peer.link)
-    }
-
-    /// Whoever has had most of a full turn makes room for somebody who waits.
-    fn rotate_slot(&mut self, shared: &mut Shared) {
-        let Some(waiting) = self.next_in_line() else {
-            return;
-        };
-        let served = self
-            .peers
-            .values()
-            .filter(|peer| !peer.choked && shared.now.since(peer.unchoked_at) >= TURN);
-        let Some(most) = served
-            .max_by_key(|peer| peer.upload.turn)
-            .map(|peer| peer.link)
-        else {
-            return;
-        };
-        self.choke(most, shared);
-        self.unchoke(waiting, shared);
-    }
-
-    /// The next peer after the last served one that waits for a block and can take it.
-    fn next_to_serve(&self) -> Option<LinkId> {
-        let after = (Bound::Excluded(self.served_last), Bound::Unbounded);
-        let until = (Bound::Unbounded, Bound::Included(self.served_last));
-        let turn = self.peers.range(after).chain(self.peers.range(until));
-        turn.map(|(_, peer)| peer)
-            .find(|peer| can_take(peer))
-            .map(|peer| peer.link)
-    }
-}
-
-fn can_take(peer: &Peer) -> bool {
-    let block = BLOCK_LENGTH as usize + 13;
-    let room = peer.outbox.room();
-    let reading = peer.upload.reading;
-    !peer.upload.queue.is_empty()
-        && reading < MAX_READING
-        && (room >= (reading + 1) * block || (reading == 0 && peer.outbox.is_idle()))
 }

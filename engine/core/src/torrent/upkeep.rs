@@ -9,6 +9,7 @@ use super::connect::MAX_NEIGHBOURS;
 use super::{Announce, Ending, Torrent};
 use crate::assembly::Leaves;
 use crate::io::{LinkId, Output, TrackerId, TrackerRequest};
+use crate::limiter::Bucket;
 use crate::shared::Shared;
 use crate::snapshot::TrackerState;
 use crate::time::Timestamp;
@@ -16,6 +17,12 @@ use crate::trackers::Trackers;
 
 /// A peer that is silent this long is gone: a data channel does not tell that the other side was killed.
 const SILENCE: Duration = Duration::from_secs(25);
+
+/// The same for other clients, which keep alive every minute or two (BEP 3 leaves it open).
+const STRANGERS_SILENCE: Duration = Duration::from_secs(150);
+
+/// How long tokens are gathered at least while a limit holds peers up: not to wake for each block.
+const TURN_PAUSE: Duration = Duration::from_millis(4);
 
 /// How often something is sent, if only a keep-alive.
 const KEEP_ALIVE: Duration = Duration::from_secs(8);
@@ -32,93 +39,43 @@ const WANT: usize = 10;
 impl Torrent {
     /// Does what is due. Called a few times a second.
     pub(crate) fn tick(&mut self, trackers: &Trackers, shared: &mut Shared) {
-        self.upload.refill(shared.now);
-        self.download.refill(shared.now);
         let links: Vec<_> = self.peers.keys().copied().collect();
         for link in links {
             self.check_peer(link, shared);
         }
         self.check_leaves(shared);
         self.check_metadata(shared);
-        self.send_haves(shared);
         self.announce_due(trackers, shared);
         self.connect_more(trackers, shared);
         self.rechoke(shared);
-        self.fill_all(shared);
-        self.serve(shared);
-        self.flush_all(shared);
-    }
-
-    /// Refills the limits, and goes on where they had stopped.
-    pub(crate) fn limits_refilled(&mut self, shared: &mut Shared) {
-        let (up, down) = (self.upload.is_open(), self.download.is_open());
-        self.upload.refill(shared.now);
-        self.download.refill(shared.now);
-        if self.download.is_open() || !down {
-            self.fill_all(shared);
-        }
-        if self.upload.is_open() || !up {
-            self.serve(shared);
-        }
-        self.flush_all(shared);
+        self.touch_all();
     }
 
     /// Returns when something is due before the next tick.
-    pub(crate) fn next_due(&self) -> Option<Timestamp> {
-        if self.content.is_none() {
-            return None;
-        }
-        let waits = |queue: bool, opens: Option<Timestamp>| opens.filter(|_| queue);
-        let asked = self
-            .peers
-            .values()
-            .any(|peer| !peer.upload.queue.is_empty());
-        let wanting = self
-            .peers
-            .values()
-            .any(|peer| peer.we_want && !peer.chokes_us);
-        [
-            self.haves_due,
-            waits(asked, self.upload.opens_at()),
-            waits(wanting, self.download.opens_at()),
-        ]
-        .into_iter()
-        .flatten()
-        .min()
-    }
-
-    /// Returns whether a limit of the session holds something up here.
-    pub(crate) fn waits_for_session(&self) -> (bool, bool) {
-        (
-            self.peers
-                .values()
-                .any(|peer| !peer.upload.queue.is_empty()),
-            self.peers
-                .values()
-                .any(|peer| peer.we_want && !peer.chokes_us),
-        )
-    }
-
-    /// Tells peers of the pieces that have come since last time.
-    pub(crate) fn send_haves(&mut self, shared: &mut Shared) {
-        if self.haves_due.is_none_or(|due| due > shared.now) {
-            return;
-        }
-        self.haves_due = None;
-        let mut told = Vec::new();
-        for peer in self
-            .peers
-            .values_mut()
-            .filter(|peer| !peer.haves.is_empty())
-        {
-            for piece in std::mem::take(&mut peer.haves) {
-                peer.outbox.push(&Message::Have(piece));
+    pub(crate) fn next_due(&self, shared: &Shared) -> Option<Timestamp> {
+        let opens = |own: &Bucket, session: &Bucket| {
+            if own.rate().is_paused() || session.rate().is_paused() {
+                return None;
             }
-            told.push(peer.link);
-        }
-        for link in told {
-            self.flush(link, shared);
-        }
+            let opens = own.opens_at().max(session.opens_at());
+            Some(opens.unwrap_or(shared.now).max(shared.now + TURN_PAUSE))
+        };
+        let upload = match self.upload_line.is_empty() {
+            true => None,
+            false => opens(&self.upload, &shared.upload),
+        };
+        let download = match self.download_line.is_empty() {
+            true => None,
+            false => opens(&self.download, &shared.download),
+        };
+        let due = [self.haves_due, upload, download];
+        due.into_iter().flatten().min()
+    }
+
+    /// Refills the limits.
+    pub(crate) fn refill(&mut self, now: Timestamp) {
+        self.upload.refill(now);
+        self.download.refill(now);
     }
 
     /// The tracker can be spoken to (again): every torrent joins its swarm there.
@@ -212,6 +169,9 @@ impl Torrent {
         for link in links {
             self.drop_peer(link, "we are leaving", shared);
         }
+        if let Some(content) = &self.content {
+            shared.let_go(content.unstored);
+        }
     }
 
     fn announce(&mut self, tracker: TrackerId, event: AnnounceEvent, shared: &mut Shared) {
@@ -264,38 +224,25 @@ impl Torrent {
             }
             return;
         }
-        if now.since(peer.last_received) > SILENCE {
+        let silence = if peer.is_ours() {
+            SILENCE
+        } else {
+            STRANGERS_SILENCE
+        };
+        if now.since(peer.last_received) > silence {
             return self.drop_peer(link, "the peer has fallen silent", shared);
         }
-        if now.since(peer.last_sent) > KEEP_ALIVE {
-            peer.outbox.push(&Message::KeepAlive);
+        if peer.outbox.is_empty() {
+            if now.since(peer.last_sent) >= KEEP_ALIVE {
+                peer.outbox.push(&Message::KeepAlive);
+            }
+        } else if now.since(peer.last_sent) > STRANGERS_SILENCE {
+            return self.drop_peer(link, "the peer takes nothing any more", shared);
         }
         if peer.download.is_stuck(now) {
-            peer.download.snubbed = true;
-            peer.download.progress = now;
             self.hand_over(link, shared);
         }
-        self.steer(link, shared);
-    }
-
-    /// Takes requests from a stuck peer as far as somebody else can answer them.
-    fn hand_over(&mut self, link: LinkId, shared: &mut Shared) {
-        let Some(peer) = self.peers.get(&link) else {
-            return;
-        };
-        let elsewhere = |block: &shoal_protocol::BlockRef| {
-            self.peers.values().any(|other| {
-                other.link != link
-                    && other.is_ready()
-                    && !other.chokes_us
-                    && !other.download.snubbed
-                    && other.has(block.piece)
-            })
-        };
-        if peer.download.requests.keys().any(elsewhere) {
-            self.release_requests(link, true, shared);
-            self.flush(link, shared);
-        }
+        self.unsteer_forgotten(link, shared);
     }
 
     fn check_leaves(&mut self, shared: &mut Shared) {
@@ -313,6 +260,7 @@ impl Torrent {
         for (link, request) in late {
             self.leaves_refused(link, shared, |asked| *asked == request);
         }
+        self.find_leaf_sources(shared);
     }
 }
 

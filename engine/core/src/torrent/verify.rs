@@ -6,14 +6,14 @@ use shoal_protocol::merkle::proof::HashRequest;
 use shoal_protocol::wire::{BlockRequest, Message};
 use shoal_protocol::{BlockRef, Hash256, PieceIndex};
 
-use super::messages::piece_of;
-use super::{Ending, Torrent};
+use super::messages::block_of;
+use super::{Content, Ending, Torrent};
 use crate::assembly::{Leaves, Verdict};
 use crate::io::{Event, LinkId, Output, StorageFault};
 use crate::shared::{Job, Shared};
 
-/// How long *have*s are gathered: with many neighbours they would else be most of the messages.
-const HAVE_DELAY: std::time::Duration = std::time::Duration::from_millis(50);
+/// Blocks that nobody has asked for, after which a peer is sent away: they are an attack on our bandwidth.
+const MAX_UNASKED: u32 = 16;
 
 impl Torrent {
     /// A block has arrived.
@@ -31,48 +31,56 @@ impl Torrent {
             begin,
             length,
         };
+        self.downloaded.add(u64::from(length), shared.now);
         let (Some(content), Some(peer)) = (&mut self.content, self.peers.get_mut(&link)) else {
             return Err("a block of a torrent that has not begun");
         };
-        let (_, block) =
-            piece_of(content, request).ok_or("a block that the torrent does not have")?;
-        let Some(asked) = peer.download.requests.remove(&block) else {
-            // It crossed our cancel on the way; anything else is an attack on our bandwidth.
+        let block = block_of(content, request).ok_or("a block that the torrent does not have")?;
+        let asked = peer.download.deliver(block, u64::from(length), shared.now);
+        if asked {
+            shared.note_answered(length);
+        }
+        if asked && peer.followed.contains(&piece) {
+            peer.led = Some(shared.now);
+        }
+        // What crosses our cancel on its way may still be of use.
+        let expected = asked || peer.download.cancelled.remove(&block);
+        if !expected {
             self.wasted += u64::from(length);
-            let expected = peer.download.cancelled.remove(&block);
-            return if expected {
-                Ok(())
-            } else {
-                Err("a block that nobody asked for")
+            peer.unasked += 1;
+            return match peer.unasked > MAX_UNASKED {
+                true => Err("blocks that nobody has asked for"),
+                false => Ok(()),
             };
-        };
-        peer.download.deliver(asked, u64::from(length), shared.now);
-        self.downloaded.add(u64::from(length), shared.now);
+        }
+        if !asked && content.picker.is_on_offer(block.piece) {
+            content.begin(block.piece);
+        }
         let open = content.open.get_mut(&block.piece);
-        if !open.is_some_and(|open| open.receive(block.block, data.clone(), link)) {
+        let Some(requests) = open.and_then(|open| open.receive(block.block, data.clone(), link))
+        else {
             self.wasted += u64::from(length);
             return Ok(());
-        }
-        self.cancel_elsewhere(block, request, shared);
-        shared.unstored += data.len();
-        let job = Job::Verify {
-            block,
-            bytes: data.len(),
         };
-        let token = shared.job(self.info_hash, job);
+        content.unstored += data.len();
+        shared.hold(data.len());
+        if content
+            .open
+            .get(&block.piece)
+            .is_some_and(|open| !open.has_free())
+        {
+            content.partial.remove(&block.piece);
+        }
+        if requests > u8::from(asked) {
+            self.cancel_elsewhere(block, shared);
+        }
+        let token = shared.job(self.info_hash, Job::Verify { block });
         shared.output(Output::Hash { token, data });
         Ok(())
     }
 
     /// A block's hash is known.
-    pub(crate) fn block_hashed(
-        &mut self,
-        block: BlockRef,
-        bytes: usize,
-        hash: Hash256,
-        shared: &mut Shared,
-    ) {
-        shared.unstored -= bytes;
+    pub(crate) fn block_hashed(&mut self, block: BlockRef, hash: Hash256, shared: &mut Shared) {
         let open = self
             .content
             .as_mut()
@@ -91,24 +99,23 @@ impl Torrent {
         result: Result<(), StorageFault>,
         shared: &mut Shared,
     ) {
-        shared.unstored -= bytes;
         let Some(content) = &mut self.content else {
             return;
         };
+        content.let_go(bytes, shared);
         let Some(open) = content.open.get_mut(&block.piece) else {
             return;
         };
         open.written(block.block, result.is_ok());
         let stored = open.is_stored();
-        if open.is_untouched() {
-            content.release(block, shared);
-        }
         match result {
-            Err(fault) => self.storage_failed(&fault, shared),
+            Err(fault) => {
+                content.note_freed(block.piece, &mut shared.rng);
+                self.storage_failed(&fault, shared);
+            }
             Ok(()) if stored => self.piece_stored(block.piece, shared),
             Ok(()) => {}
         }
-        self.fill_all(shared);
     }
 
     /// The files have, or could not get, their final names.
@@ -143,6 +150,7 @@ impl Torrent {
             return Ok(());
         };
         let info = content.metainfo.info();
+        // Equal files have equal roots, so this may be the answer for a piece of each of them.
         let asked = content.open.values_mut().find(|open| {
             matches!(&open.leaves, Leaves::Asked { request: asked, link: from, .. }
                 if *asked == request && *from == link)
@@ -157,7 +165,8 @@ impl Torrent {
         if !merkle::verify_leaves(&content.metainfo.piece_hash(piece), leaves, height) {
             open.leaves = Leaves::Wanted(request);
             open.leafless.push(link);
-            return Err("block hashes that do not lead to the piece's hash");
+            self.ban_peer(link, "its block hashes do not lead to the piece's", shared);
+            return Ok(());
         }
         let verdict = open.set_leaves(leaves.to_vec());
         self.carry_out(piece, verdict, shared);
@@ -179,10 +188,17 @@ impl Torrent {
 
     /// A peer that was asked for block hashes is gone.
     pub(super) fn leaf_source_is_gone(&mut self, link: LinkId, shared: &mut Shared) {
+        for open in self
+            .content
+            .iter_mut()
+            .flat_map(|content| content.open.values_mut())
+        {
+            open.only_from = open.only_from.filter(|only| *only != link);
+        }
         self.leaves_refused(link, shared, |_| true);
     }
 
-    /// Asks somebody else for the block hashes that `link` does not give, or does without them.
+    /// The block hashes that `link` was asked for are wanted again: it does not give them.
     pub(super) fn leaves_refused(
         &mut self,
         link: LinkId,
@@ -192,39 +208,49 @@ impl Torrent {
         let Some(content) = &mut self.content else {
             return;
         };
-        let mut verdicts = Vec::new();
         for open in content.open.values_mut() {
-            let Leaves::Asked {
+            if let Leaves::Asked {
                 request,
                 link: asked,
                 ..
-            } = &open.leaves
-            else {
+            } = open.leaves
+                && asked == link
+                && which(&request)
+            {
+                open.leafless.push(link);
+                open.leaves = Leaves::Wanted(request);
+            }
+        }
+        self.find_leaf_sources(shared);
+    }
+
+    /// Asks for block hashes that are wanted, or does without them where nobody has them.
+    pub(super) fn find_leaf_sources(&mut self, shared: &mut Shared) {
+        let Some(content) = &mut self.content else {
+            return;
+        };
+        let mut verdicts = Vec::new();
+        for open in content.open.values_mut() {
+            let Leaves::Wanted(request) = open.leaves else {
                 continue;
             };
-            if *asked != link || !which(request) {
-                continue;
-            }
-            let request = *request;
-            open.leafless.push(link);
-            let other = self.peers.values_mut().find(|peer| {
-                peer.is_ready() && peer.has(open.piece) && !open.leafless.contains(&peer.link)
-            });
+            let mut sources = self.peers.values_mut().filter(|peer| peer.has(open.piece));
+            let other = sources.find(|peer| !open.leafless.contains(&peer.link));
             if let Some(peer) = other {
                 peer.outbox.push(&Message::HashRequest(request));
+                self.touched.insert(peer.link);
                 open.leaves = Leaves::Asked {
                     request,
                     link: peer.link,
                     at: shared.now,
                 };
-            } else {
+            } else if self.peers.values().any(|peer| peer.has(open.piece)) {
                 verdicts.push((open.piece, open.give_leaves_up()));
             }
         }
         for (piece, verdict) in verdicts {
             self.carry_out(piece, verdict, shared);
         }
-        self.flush_all(shared);
     }
 
     pub(super) fn storage_failed(&mut self, fault: &StorageFault, shared: &mut Shared) {
@@ -250,7 +276,6 @@ impl Torrent {
         };
         for (block, data) in verdict.write {
             let span = content.metainfo.info().block_span(block);
-            shared.unstored += data.len();
             let job = Job::Store {
                 block,
                 bytes: data.len(),
@@ -264,67 +289,42 @@ impl Torrent {
                 data,
             });
         }
-        self.wasted += u64::from(verdict.lost);
         if verdict.bad.is_empty() && verdict.lost == 0 {
             return;
         }
-        if content
-            .open
-            .get(&piece)
-            .is_some_and(crate::assembly::OpenPiece::is_untouched)
-        {
-            content.open.remove(&piece);
-            content.picker.offer(piece, &mut shared.rng);
-        }
-        for (link, bytes) in verdict.bad {
-            self.wasted += u64::from(bytes);
+        let bad: u32 = verdict.bad.iter().map(|(_, bytes)| bytes).sum();
+        let thrown_away = bad + verdict.lost;
+        self.wasted += u64::from(thrown_away);
+        content.let_go(thrown_away as usize, shared);
+        content.note_freed(piece, &mut shared.rng);
+        for (link, _) in verdict.bad {
             self.ban_peer(link, "it sent a block whose hash is wrong", shared);
         }
-        self.fill_all(shared);
+        self.touch_all();
     }
 
     fn piece_stored(&mut self, piece: PieceIndex, shared: &mut Shared) {
         let Some(content) = &mut self.content else {
             return;
         };
-        if let Some(open) = content.open.remove(&piece)
+        if let Some(open) = content.close(piece)
             && let Leaves::Known(leaves) = open.leaves
         {
             content.leaves.keep(piece, leaves);
         }
-        content.have.insert(piece);
-        content.untold.put(piece);
-        content.have_bytes += u64::from(content.metainfo.info().piece_span(piece).length);
-        // Those that have the piece are told too: a seeder sees by it how its copies spread.
-        for peer in self.peers.values_mut().filter(|peer| peer.is_ready()) {
-            peer.haves.push(piece.get());
-        }
-        self.haves_due.get_or_insert(shared.now + HAVE_DELAY);
+        self.note_stored(piece, shared);
         shared.event(Event::Piece {
             torrent: self.info_hash,
             piece,
         });
-        let links: Vec<_> = self.peers.keys().copied().collect();
-        for link in links {
-            self.review_interest(link);
-        }
         self.finish_if_complete(shared);
     }
+}
 
-    /// In endgame a block may be asked for elsewhere too.
-    fn cancel_elsewhere(&mut self, block: BlockRef, request: BlockRequest, shared: &mut Shared) {
-        let mut cancelled = Vec::new();
-        for peer in self.peers.values_mut() {
-            if peer.download.requests.remove(&block).is_some() {
-                peer.download.note_cancelled(block);
-                peer.outbox.push(&Message::Cancel(request));
-                cancelled.push(peer.link);
-            }
-        }
-        for link in cancelled {
-            self.download.give_back(request.length);
-            shared.download.give_back(request.length);
-            self.flush(link, shared);
-        }
+impl Content {
+    /// So many bytes are written or thrown away.
+    fn let_go(&mut self, bytes: usize, shared: &mut Shared) {
+        self.unstored = self.unstored.saturating_sub(bytes);
+        shared.let_go(bytes);
     }
 }

@@ -1,0 +1,206 @@
+//! The books on who has what: inventories and *have*s in, interest and *have*s out.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use shoal_protocol::wire::{Message, WireLimits};
+use shoal_protocol::{PieceIndex, metainfo::Info};
+
+use super::{Content, Torrent};
+use crate::bitfield::Bitfield;
+use crate::io::LinkId;
+use crate::peer::{Inventory, Peer};
+use crate::shared::Shared;
+
+/// How long *have*s are gathered: with many neighbours they would else be most of the messages.
+const HAVE_DELAY: Duration = Duration::from_millis(50);
+
+impl Torrent {
+    /// A peer has one more piece.
+    pub(super) fn peer_has(
+        &mut self,
+        link: LinkId,
+        number: u32,
+        shared: &mut Shared,
+    ) -> Result<(), &'static str> {
+        let Some(peer) = self.peers.get_mut(&link) else {
+            return Ok(());
+        };
+        let (Inventory::Known(have), Some(content)) = (&mut peer.inventory, &mut self.content)
+        else {
+            return match peer.inventory.note_early(number) {
+                true => Ok(()),
+                false => Err("a have beyond the last piece"),
+            };
+        };
+        let piece = content.metainfo.info().piece(number);
+        let piece = piece.ok_or("a have beyond the last piece")?;
+        if !have.insert(piece) {
+            return Ok(());
+        }
+        peer.steered.remove(&number);
+        content.picker.add_copy(piece, &mut shared.rng);
+        if content.missing.contains(piece) {
+            peer.wanted += 1;
+            review_interest(peer);
+        }
+        Ok(())
+    }
+
+    /// A peer says what it has; `None` for *have all*.
+    pub(super) fn peer_has_bits(
+        &mut self,
+        link: LinkId,
+        sent: Option<Bytes>,
+        shared: &mut Shared,
+    ) -> Result<(), &'static str> {
+        let Some(peer) = self.peers.get_mut(&link) else {
+            return Ok(());
+        };
+        let nothing_known = match &peer.inventory {
+            Inventory::Early { all, sent, bits } => !all && sent.is_none() && bits.is_empty(),
+            Inventory::Known(have) => have.is_empty(),
+        };
+        if !nothing_known {
+            return Err("a second bitfield");
+        }
+        peer.inventory = Inventory::Early {
+            all: sent.is_none(),
+            sent: sent.as_ref().map(Bytes::len),
+            bits: sent.map_or_else(Vec::new, Vec::from),
+        };
+        self.learn_inventory(link, shared);
+        Ok(())
+    }
+
+    /// Reads what a peer has said it has, once that can be understood.
+    pub(super) fn learn_inventory(&mut self, link: LinkId, shared: &mut Shared) {
+        let (Some(content), Some(peer)) = (&mut self.content, self.peers.get_mut(&link)) else {
+            return;
+        };
+        if !peer.is_ready() || matches!(peer.inventory, Inventory::Known(_)) {
+            return;
+        }
+        let info = content.metainfo.info();
+        let Some(have) = peer.inventory.resolve(info.piece_count()) else {
+            return self.drop_peer(link, "a bitfield that does not fit the torrent", shared);
+        };
+        peer.seed = have.is_full() && !have.is_empty();
+        if peer.seed {
+            content.picker.add_seed();
+        } else {
+            for piece in pieces_in(&have, info) {
+                content.picker.add_copy(piece, &mut shared.rng);
+            }
+        }
+        peer.wanted = content.missing.count_shared(&have);
+        peer.decoder
+            .set_limits(WireLimits::of_pieces(info.piece_count()));
+        peer.inventory = Inventory::Known(have);
+        review_interest(peer);
+        self.touch(link);
+    }
+
+    /// The content is there: what peers have said can be understood, and they learn what we have. A
+    /// bitfield may only come first; those who are here have heard that we have nothing.
+    pub(super) fn learn_all(&mut self, shared: &mut Shared) {
+        let links: Vec<_> = self.peers.keys().copied().collect();
+        for link in links {
+            self.learn_inventory(link, shared);
+        }
+        self.haves_due.get_or_insert(shared.now);
+    }
+
+    /// What a peer had is gone with it.
+    pub(super) fn forget_inventory(&mut self, peer: &Peer, shared: &mut Shared) {
+        let (Some(content), Some(have)) = (&mut self.content, peer.have()) else {
+            return;
+        };
+        let metainfo = std::sync::Arc::clone(&content.metainfo);
+        if peer.seed {
+            content.picker.remove_seed();
+        }
+        for piece in pieces_in(have, metainfo.info()) {
+            if !peer.seed {
+                content.picker.remove_copy(piece, &mut shared.rng);
+            }
+            // Ours may be the last copy now.
+            if content.have.contains(piece) && content.picker.copies(piece) == 0 {
+                content.untold.put(piece);
+            }
+        }
+    }
+
+    /// A piece is stored: nobody can give it to us any more, and everybody learns of it. Peers who have
+    /// it learn of it too: a seeder sees by this how far others are and what only it has.
+    pub(super) fn note_stored(&mut self, piece: PieceIndex, shared: &Shared) {
+        let Some(content) = &mut self.content else {
+            return;
+        };
+        content.have.insert(piece);
+        content.missing.remove(piece);
+        content.have_bytes += u64::from(content.metainfo.info().piece_span(piece).length);
+        content.stored.push(piece.get());
+        if content.picker.copies(piece) == 0 {
+            content.untold.put(piece);
+        }
+        for peer in self.peers.values_mut().filter(|peer| peer.has(piece)) {
+            peer.wanted = peer.wanted.saturating_sub(1);
+            if review_interest(peer) {
+                self.touched.insert(peer.link);
+            }
+        }
+        let due = shared.now.max(self.haves_sent + HAVE_DELAY);
+        self.haves_due.get_or_insert(due);
+    }
+
+    /// Tells peers of the pieces that have come since last time.
+    pub(crate) fn send_haves(&mut self, shared: &Shared) {
+        if self.haves_due.is_none_or(|due| due > shared.now) {
+            return;
+        }
+        self.haves_due = None;
+        self.haves_sent = shared.now;
+        let Some(content) = &self.content else {
+            return;
+        };
+        for peer in self.peers.values_mut().filter(|peer| peer.is_ready()) {
+            while !peer.outbox.is_busy()
+                && let Some(number) = content.stored.get(peer.told)
+            {
+                peer.outbox.push(&Message::Have(*number));
+                peer.told += 1;
+                self.touched.insert(peer.link);
+            }
+            if peer.told < content.stored.len() {
+                self.haves_due = Some(shared.now + HAVE_DELAY);
+            }
+        }
+    }
+}
+
+impl Content {
+    /// Returns whether we and this peer have nothing to give each other.
+    pub(super) fn is_useless(&self, peer: &Peer) -> bool {
+        let full = peer.have().is_some_and(Bitfield::is_full);
+        full && self.missing.is_empty()
+    }
+}
+
+/// Tells the peer whether it has something for us; returns whether that is news.
+fn review_interest(peer: &mut Peer) -> bool {
+    let want = peer.wanted > 0;
+    let news = want != peer.we_want;
+    if news {
+        peer.we_want = want;
+        peer.outbox.push(match want {
+            true => &Message::Interested,
+            false => &Message::NotInterested,
+        });
+    }
+    news
+}
+
+fn pieces_in(have: &Bitfield, info: &Info) -> impl Iterator<Item = PieceIndex> {
+    have.numbers().filter_map(|number| info.piece(number))
+}

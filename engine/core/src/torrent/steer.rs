@@ -1,0 +1,134 @@
+//! What those who are served should take: the seeder's side of complementary parts.
+//!
+//! While nobody else has a piece, as far as we see, we suggest it to one peer at a time (BEP 6). So a
+//! slow seeder sends each piece once before it sends any twice, and its leechers hold different parts
+//! that they can exchange. This is super-seeding (BEP 16) without hiding anything, and without waiting
+//! for confirmations: peers that do not listen lose nothing.
+//!
+//! A piece that was suggested in vain, or to a peer that leaves or loses its slot, is suggested to
+//! somebody else.
+
+use std::time::Duration;
+
+use shoal_protocol::wire::Message;
+use shoal_protocol::{BLOCK_LENGTH, PieceIndex};
+
+use super::Torrent;
+use crate::io::LinkId;
+use crate::peer::Steered;
+use crate::shared::Shared;
+
+/// How much of what a peer is sent is suggested to it in advance. Above any round trip: then suggestions
+/// never hold it up, and while the round trip is what does, its rate doubles with each.
+const AHEAD: Duration = Duration::from_secs(1);
+
+/// Blocks that are suggested in advance to a peer of which nothing is known, and pieces in any case.
+const AHEAD_BLOCKS: u64 = 4;
+const AHEAD_PIECES: u64 = 2;
+
+/// Pieces that are suggested in advance at most.
+const MAX_AHEAD: usize = 256;
+
+/// How long a peer may leave a suggestion.
+const FORGOTTEN: Duration = Duration::from_secs(60);
+
+/// A peer that has begun so many other pieces than the ones suggested does not listen.
+const MAX_STRAYS: u32 = 8;
+
+impl Torrent {
+    /// Suggests pieces to a peer that nobody but us has.
+    pub(super) fn steer(&mut self, link: LinkId, shared: &mut Shared) {
+        let (Some(content), Some(peer)) = (&mut self.content, self.peers.get_mut(&link)) else {
+            return;
+        };
+        if peer.choked || !peer.wants || !peer.fast || peer.strays > MAX_STRAYS {
+            return;
+        }
+        let ahead = peer.upload.meter.rate(shared.now) * AHEAD.as_secs();
+        let ahead = ahead + AHEAD_BLOCKS * u64::from(BLOCK_LENGTH);
+        let pieces = ahead / u64::from(content.metainfo.info().piece_length());
+        let most = usize::try_from(pieces.max(AHEAD_PIECES)).unwrap_or(MAX_AHEAD);
+        let fresh = peer.steered.values().filter(|steered| !steered.begun);
+        for _ in fresh.count()..most.min(MAX_AHEAD) {
+            let Some(piece) = content.next_untold(shared) else {
+                return;
+            };
+            let steered = Steered {
+                begun: false,
+                at: shared.now,
+            };
+            peer.steered.insert(piece.get(), steered);
+            peer.outbox.push(&Message::Suggest(piece.get()));
+        }
+    }
+
+    /// A peer asks for a piece: if only we have it, nobody else is to take it.
+    pub(super) fn note_begun(&mut self, link: LinkId, piece: PieceIndex, shared: &Shared) {
+        let (Some(content), Some(peer)) = (&mut self.content, self.peers.get_mut(&link)) else {
+            return;
+        };
+        if let Some(steered) = peer.steered.get_mut(&piece.get()) {
+            steered.begun = true;
+            steered.at = shared.now;
+            return;
+        }
+        if content.picker.copies(piece) > 0 || !content.untold.claim(piece) {
+            return;
+        }
+        let fresh = peer.steered.values().any(|steered| !steered.begun);
+        peer.strays += u32::from(fresh);
+        let steered = Steered {
+            begun: true,
+            at: shared.now,
+        };
+        peer.steered.insert(piece.get(), steered);
+    }
+
+    /// Takes back the suggestions that a peer has not taken up, for it has lost its slot.
+    pub(super) fn unsteer(&mut self, link: LinkId) {
+        self.take_steered(link, |steered| !steered.begun);
+    }
+
+    /// Takes back all that a peer was to take.
+    pub(super) fn unsteer_all(&mut self, link: LinkId) {
+        self.take_steered(link, |_| true);
+    }
+
+    /// Takes back suggestions that a peer has forgotten.
+    pub(super) fn unsteer_forgotten(&mut self, link: LinkId, shared: &Shared) {
+        let now = shared.now;
+        self.take_steered(link, |steered| now.since(steered.at) > FORGOTTEN);
+    }
+
+    fn take_steered(&mut self, link: LinkId, which: impl Fn(&Steered) -> bool) {
+        let (Some(content), Some(peer)) = (&mut self.content, self.peers.get_mut(&link)) else {
+            return;
+        };
+        let info = content.metainfo.info();
+        let untold = &mut content.untold;
+        peer.steered.retain(|number, steered| {
+            let take = which(steered);
+            if let Some(piece) = info.piece(*number).filter(|_| take) {
+                untold.put(piece);
+            }
+            !take
+        });
+    }
+}
+
+impl super::Content {
+    /// Draws a piece that only we have.
+    fn next_untold(&mut self, shared: &mut Shared) -> Option<PieceIndex> {
+        // With another seeder about, we are alone with no piece.
+        if self.picker.has_seeds() {
+            return None;
+        }
+        while let Some(piece) = self.untold.take(&mut shared.rng) {
+            // One that others have comes back when they are gone.
+            if self.picker.copies(piece) == 0 && self.have.contains(piece) {
+                return Some(piece);
+            }
+        }
+        None
+    }
+}

@@ -1,0 +1,119 @@
+//! The simulated tracker: introduces members of a swarm and passes their signals on.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rand::Rng;
+use rand_chacha::ChaCha8Rng;
+use shoal_protocol::tracker::{AnnounceEvent, ClientMessage, ErrorCode, ServerMessage};
+use shoal_protocol::{PeerId, SwarmId};
+
+/// Peers that are named at once.
+const MOST: usize = 10;
+
+pub(crate) struct Tracker {
+    pub(crate) up: bool,
+    pub(crate) interval_s: u32,
+    /// Members and whether they have everything.
+    pub(crate) swarms: BTreeMap<SwarmId, BTreeMap<usize, bool>>,
+    /// Announces and signals that have come.
+    pub(crate) announces: u64,
+    pub(crate) signals: u64,
+}
+
+impl Tracker {
+    pub(crate) fn new() -> Self {
+        Self {
+            up: true,
+            interval_s: 120,
+            swarms: BTreeMap::new(),
+            announces: 0,
+            signals: 0,
+        }
+    }
+
+    pub(crate) fn forget(&mut self, node: usize) {
+        for members in self.swarms.values_mut() {
+            members.remove(&node);
+        }
+    }
+
+    /// Answers a message; returns who gets what.
+    pub(crate) fn handle(
+        &mut self,
+        node: usize,
+        message: ClientMessage,
+        ids: &BTreeMap<PeerId, usize>,
+        online: &BTreeSet<usize>,
+        names: &[PeerId],
+        rng: &mut ChaCha8Rng,
+    ) -> Option<(usize, ServerMessage)> {
+        match message {
+            ClientMessage::Hello { version, .. } => {
+                assert_eq!(version, 1);
+                let welcome = ServerMessage::Welcome {
+                    version: 1,
+                    ice_servers: Vec::new(),
+                    interval_s: self.interval_s,
+                };
+                Some((node, welcome))
+            }
+            ClientMessage::Announce {
+                swarm,
+                event,
+                left,
+                want,
+            } => {
+                self.announces += 1;
+                let members = self.swarms.entry(swarm).or_default();
+                if event == AnnounceEvent::Stopped {
+                    members.remove(&node);
+                    return None;
+                }
+                members.insert(node, left == Some(0));
+                let mut others: Vec<_> = members.keys().filter(|other| **other != node).collect();
+                let most = usize::from(want).min(MOST);
+                while others.len() > most {
+                    others.swap_remove(rng.random_range(0..others.len()));
+                }
+                let seeders = members.values().filter(|seeds| **seeds).count() as u32;
+                let peers = ServerMessage::Peers {
+                    swarm,
+                    peers: others.into_iter().map(|other| names[*other]).collect(),
+                    seeders,
+                    leechers: members.len() as u32 - seeders,
+                };
+                Some((node, peers))
+            }
+            ClientMessage::Signal {
+                swarm,
+                to,
+                offer,
+                signal,
+            } => {
+                self.signals += 1;
+                let members = self.swarms.entry(swarm).or_default();
+                let target = ids
+                    .get(&to)
+                    .filter(|target| members.contains_key(target) && online.contains(target));
+                let Some(target) = target else {
+                    let error = ServerMessage::Error {
+                        code: ErrorCode::NoSuchPeer,
+                        message: "no such peer".to_owned(),
+                        retry_after_s: None,
+                        swarm: Some(swarm),
+                        peer: Some(to),
+                    };
+                    return Some((node, error));
+                };
+                let message = ServerMessage::Signal {
+                    swarm,
+                    from: names[node],
+                    offer,
+                    signal,
+                };
+                Some((*target, message))
+            }
+            ClientMessage::Unknown(_) => None,
+        }
+    }
+}
