@@ -2,6 +2,8 @@
 //!
 //! Every test says its seed when it fails; the same seed gives the same run.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
 mod figures;
 mod limits;
 mod node;

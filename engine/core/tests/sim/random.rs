@@ -54,7 +54,7 @@ fn swarm(seed: u64, peers: usize) {
         let when = Duration::from_millis(world.rng.random_range(500..20_000));
         let torrent = torrent.clone();
         world.later(when, move |world| {
-            misfortune(world, &torrent, first, seeder)
+            misfortune(world, &torrent, first, seeder);
         });
     }
     world.run_for(Duration::from_secs(8));
