@@ -76,16 +76,21 @@ impl Follow {
                 biased;
                 () = &mut interrupted => return Ok(Outcome::Interrupted),
                 // One that lags has missed what scrolls by; the snapshots tell what matters.
-                Ok(event) = self.events.recv() => self.event(teller, event)?,
+                Ok(event) = self.events.recv() => {
+                    self.event(teller, event)?;
+                    continue;
+                }
                 Ok(()) = self.snapshots.changed() => {}
                 _ = tick.tick() => {}
             }
-            let Some(view) = self.view() else {
+            // Shared, not copied: there may be a million pieces in it.
+            let snapshot = Arc::clone(&self.snapshots.borrow_and_update());
+            let Some(view) = self.find(&snapshot) else {
                 continue;
             };
             self.judge(teller, &view.torrent)?;
             teller.snapshot(&view.torrent)?;
-            if reached(&view)? {
+            if reached(view)? {
                 return Ok(Outcome::Reached);
             }
         }
@@ -103,11 +108,8 @@ impl Follow {
 
     /// Returns the torrent as it is now; `None` until the engine shows it.
     pub(crate) fn view(&mut self) -> Option<TorrentView> {
-        let snapshot = self.snapshots.borrow_and_update();
-        let mut views = snapshot.torrents.iter();
-        views
-            .find(|view| view.torrent.info_hash == self.torrent)
-            .cloned()
+        let snapshot = Arc::clone(&self.snapshots.borrow_and_update());
+        self.find(&snapshot).cloned()
     }
 
     /// Leaves the swarm politely and tells the last figures.
@@ -120,6 +122,11 @@ impl Follow {
             teller.last_figures(&view.torrent).await?;
         }
         Ok(())
+    }
+
+    fn find<'s>(&self, snapshot: &'s Snapshot) -> Option<&'s TorrentView> {
+        let mut views = snapshot.torrents.iter();
+        views.find(|view| view.torrent.info_hash == self.torrent)
     }
 
     fn event(&mut self, teller: &mut Teller<'_>, event: Event) -> Result<(), CliError> {
