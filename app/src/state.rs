@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use dioxus::prelude::*;
-use shoal_engine::InfoHash;
-pub(crate) use shoal_engine::{Limits, TorrentState as TransferState, TrackerState};
+pub(crate) use shoal_engine::{
+    InfoHash, Limits, Rate, RateError, TorrentState as TransferState, TrackerState,
+};
 
 use crate::piece_map::{Bits, Pieces};
 

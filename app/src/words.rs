@@ -2,9 +2,7 @@
 //!
 //! Pure functions from the state to text; nothing here knows of elements or of the engine.
 
-use shoal_engine::Rate;
-
-use crate::state::{Torrent, TransferState};
+use crate::state::{Rate, Torrent, TransferState};
 
 /// Writes a size with three digits: `1.53 GB`.
 #[must_use]

@@ -8,8 +8,8 @@
 //!                                         └── storage     (files | memory of the page)
 //! ```
 //! One task, single-threaded on every target, owns everything; handles talk to it over bounded
-//! channels. Decisions live in the core: [`driver`] only translates. What a platform must give stands
-//! in [`transport`], [`signalling`], [`storage`] and [`platform`].
+//! channels. Decisions live in the core: `driver` only translates. What a platform must give stands
+//! in `transport`, `signalling`, `storage` and `platform`.
 
 mod driver;
 mod engine;

@@ -6,9 +6,9 @@
 use std::time::Duration;
 
 use dioxus::prelude::*;
-use shoal_engine::{Rate, RateError};
 
 use crate::platform;
+use crate::state::{Rate, RateError};
 use crate::words;
 
 /// Asks for a rate.

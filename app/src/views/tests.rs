@@ -3,9 +3,10 @@
 mod samples;
 
 use dioxus::prelude::*;
-use shoal_engine::Rate;
 
-use crate::state::{AppState, FileEntry, Limits, Torrent, Tracker, TrackerState, TransferState};
+use crate::state::{
+    AppState, FileEntry, Limits, Rate, Torrent, Tracker, TrackerState, TransferState,
+};
 use crate::views::Transfers;
 
 /// Renders the screen as HTML.

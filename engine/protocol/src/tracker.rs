@@ -48,6 +48,9 @@
 //! - A type of 64 or more is an extension: it decodes to `Unknown` and is ignored.
 //! - Everything else that is not in the schema is an error.
 //!
+//! Written with `ciborium-ll`, the lower half of ciborium: its serde half neither bounds lengths
+//! before it allocates nor refuses what these rules refuse.
+//!
 //! The bytes are frozen in `tests/vectors/tracker.txt`.
 
 mod cbor;

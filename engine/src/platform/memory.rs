@@ -25,7 +25,7 @@ pub(crate) struct Switchboard {
 /// One end of a connection.
 struct End {
     number: u64,
-    ends: Rc<RefCell<BTreeMap<u64, Rc<End>>>>,
+    ends: Rc<RefCell<BTreeMap<u64, Rc<Self>>>>,
     peer: Cell<Option<u64>>,
     queue: RefCell<VecDeque<LinkEvent>>,
     waker: RefCell<Option<Waker>>,

@@ -1,10 +1,9 @@
 //! Hand-made torrents for the component tests.
 
-use shoal_engine::{InfoHash, Rate};
-
 use crate::piece_map::{Bits, Pieces};
 use crate::state::{
-    AppState, FileEntry, Limits, Peer, Torrent, TorrentId, Tracker, TrackerState, TransferState,
+    AppState, FileEntry, InfoHash, Limits, Peer, Rate, Torrent, TorrentId, Tracker, TrackerState,
+    TransferState,
 };
 
 pub(super) const LINK: &str =
