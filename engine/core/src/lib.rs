@@ -1,4 +1,36 @@
-//! The sans-IO session (SKELETON by the lead: the interface that the driver is written against).
+//! The sans-IO BitTorrent session: everything that decides how a swarm behaves, and nothing that touches
+//! a clock, a socket, a disk or a random number generator of its own.
+//!
+//! # The loop
+//! ```text
+//!            Input                                   Output
+//!  driver ─────────► Session::handle ──► poll_output ────────► driver
+//!     ▲                                                           │
+//!     └── link events, tracker messages, read / written / hashed ◄┘      wait until poll_timeout
+//! ```
+//! Hashing, reading, writing and back-pressure are inputs and outputs like any other, so the simulator
+//! in `tests/sim` delays and fails them. The same seed and the same inputs give the same outputs, natively
+//! and in wasm: nothing iterates over a hash table, and time is an argument.
+//!
+//! # The parts
+//! | where | what it decides |
+//! |---|---|
+//! | [`session`] | which torrent or tracker an input concerns |
+//! | `trackers` | connections to trackers: hello, back-off with jitter |
+//! | `torrent` | one swarm: who is connected, what is asked of whom, who is served, what is announced |
+//! | `peer`, `download`, `outbox` | one connection: stage, inventory, request window, send queue within the link's credit |
+//! | `picker`, `steering` | which piece next: rarest first with random ties; what a sole holder suggests (BEP 6, 16) |
+//! | `assembly`, `leaves` | a block's way to storage: nothing is written before it is verified (BEP 52) |
+//! | `limiter`, `rate` | token buckets with carry; measured rates |
+//!
+//! # What holds
+//! - Nothing that a peer or tracker sends panics, allocates without bound or ends more than its own
+//!   connection: a bad peer becomes an [`Output::Disconnect`].
+//! - Nothing unverified is written, announced or shown as done.
+//! - Memory is bounded whatever the size of a file: at most 8 MiB of blocks under verification or being
+//!   written, 32 MiB of blocks held for want of their hashes, 512 KiB of control messages and 256 queued
+//!   requests a peer, 48 neighbours a torrent, 2 MiB of block hashes kept for others.
+//! - A send never exceeds the credit that the link has given.
 
 mod assembly;
 pub mod bitfield;
