@@ -243,10 +243,10 @@ fn what_is_not_in_the_schema_is_refused() {
             "821840818181818181818180",
             "expected less nesting at byte 11",
         ),
-        // An array that promises 2^62 elements.
-        ("9b4000000000000000 1840", "malformed CBOR at byte 11"),
+        // An array that promises 2^62 elements: where reading stops depends on the width of a length.
+        ("9b4000000000000000 1840", "malformed CBOR"),
         // A text that promises 2^62 bytes.
-        ("821840 7b4000000000000000", "malformed CBOR at byte 12"),
+        ("821840 7b4000000000000000", "malformed CBOR"),
         // Ids as arrays of integers.
         (
             "8400019400000000000000000000000000000000000000005000",
@@ -260,7 +260,18 @@ fn what_is_not_in_the_schema_is_refused() {
     for (frame, error) in cases {
         let frame = bytes(&frame.replace(' ', ""));
         let result = ClientMessage::decode(&frame);
-        assert_eq!(result.unwrap_err().to_string(), error, "{}", hex(&frame));
+        let found = result.unwrap_err().to_string();
+        assert!(found.starts_with(error), "{found}: {}", hex(&frame));
+    }
+}
+
+#[test]
+fn every_frame_is_an_array_with_a_type_to_other_readers_too() {
+    for (name, frame) in frozen() {
+        let frame = bytes(&frame);
+        let value: ciborium::Value = ciborium::from_reader(&frame[..]).unwrap();
+        let elements = value.as_array().unwrap();
+        assert!(elements[0].is_integer(), "{name}");
     }
 }
 
