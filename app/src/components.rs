@@ -15,7 +15,7 @@ mod torrent_actions;
 mod torrent_card;
 mod torrent_figures;
 
-pub(crate) use drop_zone::DropZone;
+pub(crate) use drop_zone::{ChoiceKind, ChoiceWords, DropZone};
 pub(crate) use header::Header;
 pub(crate) use open_link::OpenLink;
 pub(crate) use torrent_card::TorrentCard;

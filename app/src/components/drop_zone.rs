@@ -1,12 +1,55 @@
 //! Where files and folders are given to share.
 //!
-//! The buttons are labels of file inputs: the keyboard, assistive tools and tests meet real file
-//! inputs, and no script has to press anything. Dropping works on the whole screen (see the view).
+//! Dropping works on the whole screen (see the view); the buttons are the platform's.
 
 use dioxus::prelude::*;
 
 use crate::components::icon::{Icon, Shape};
-use crate::platform::{self, Source};
+use crate::platform::{self, Choice, Source};
+
+/// What a button asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ChoiceKind {
+    /// One file or several.
+    Files,
+    /// A folder with everything below it.
+    Folder,
+}
+
+impl ChoiceKind {
+    /// Returns the name for tests.
+    pub(crate) const fn testid(self) -> &'static str {
+        match self {
+            Self::Files => "file-input",
+            Self::Folder => "folder-input",
+        }
+    }
+
+    /// Returns the style.
+    pub(crate) const fn class(self) -> &'static str {
+        match self {
+            Self::Files => "button primary",
+            Self::Folder => "button",
+        }
+    }
+}
+
+/// What stands on a button that asks for files.
+#[component]
+pub(crate) fn ChoiceWords(kind: ChoiceKind) -> Element {
+    rsx! {
+        match kind {
+            ChoiceKind::Files => rsx! {
+                Icon { shape: Shape::File }
+                "Choose files"
+            },
+            ChoiceKind::Folder => rsx! {
+                Icon { shape: Shape::Folder }
+                "Choose a folder"
+            },
+        }
+    }
+}
 
 /// Asks for files.
 #[component]
@@ -20,12 +63,6 @@ pub(crate) fn DropZone(
     /// Called with what was chosen.
     on_share: Callback<Vec<Source>>,
 ) -> Element {
-    let choose = move |event: FormEvent| {
-        let sources = platform::chosen(event.files());
-        if !sources.is_empty() {
-            on_share.call(sources);
-        }
-    };
     rsx! {
         section {
             class: "drop-zone",
@@ -42,32 +79,8 @@ pub(crate) fn DropZone(
             }
             p { class: "hint", {platform::SHARE_HINT} }
             div { class: "choices",
-                input {
-                    id: "choose-files",
-                    class: "unseen",
-                    "data-testid": "file-input",
-                    r#type: "file",
-                    name: "files",
-                    multiple: true,
-                    onchange: choose,
-                }
-                label { class: "button primary", r#for: "choose-files",
-                    Icon { shape: Shape::File }
-                    "Choose files"
-                }
-                input {
-                    id: "choose-folder",
-                    class: "unseen",
-                    "data-testid": "folder-input",
-                    r#type: "file",
-                    name: "folder",
-                    directory: true,
-                    onchange: choose,
-                }
-                label { class: "button", r#for: "choose-folder",
-                    Icon { shape: Shape::Folder }
-                    "Choose a folder"
-                }
+                Choice { kind: ChoiceKind::Files, on_share }
+                Choice { kind: ChoiceKind::Folder, on_share }
             }
             if let Some(error) = error {
                 p { class: "error", role: "alert", {error} }

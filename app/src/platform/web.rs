@@ -3,6 +3,7 @@
 //! Closures given to the browser are owned by a value that takes them back when it is dropped.
 
 mod address;
+mod choice;
 mod clipboard;
 mod files;
 mod leaving;
@@ -13,8 +14,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 pub(crate) use address::{StartFacts, use_links_in_address};
+pub(crate) use choice::Choice;
 pub(crate) use clipboard::copy;
-pub(crate) use files::{chosen, dropped};
+pub(crate) use files::dropped;
 pub(crate) use leaving::{on_close, use_leave_warning};
 pub(crate) use pixels::{Pixels, pixel_ratio};
 pub(crate) use place::{Place, destination, show};

@@ -36,8 +36,8 @@ fn an_empty_screen_asks_for_files_or_a_link() {
     let html = html(AppState::default());
     for wanted in [
         r#"data-testid="drop-zone""#,
-        r#"data-testid="file-input" type="file" name="files" multiple=true"#,
-        r#"<label class="button primary" for="choose-files">"#,
+        r#"type="button" data-testid="file-input""#,
+        r#"type="button" data-testid="folder-input""#,
         r#"data-testid="link-input""#,
         r#"type="submit" data-testid="open-link""#,
         "Tracker not needed yet",

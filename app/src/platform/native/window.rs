@@ -1,5 +1,6 @@
 //! The desktop window.
 
+mod choice;
 mod clipboard;
 mod closing;
 mod place;
@@ -8,7 +9,7 @@ use std::future::Future;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use dioxus::html::{FileData, HasFileData};
+use dioxus::html::HasFileData;
 use dioxus::prelude::*;
 use dioxus_desktop::tao::dpi::LogicalSize;
 use dioxus_desktop::tao::event::Event;
@@ -18,6 +19,7 @@ use shoal_engine::SaveMode;
 
 use crate::assets;
 
+pub(crate) use choice::Choice;
 pub(crate) use clipboard::copy;
 pub(crate) use closing::on_close;
 pub(crate) use place::{Place, destination, show};
@@ -76,14 +78,10 @@ pub(crate) fn use_links_in_address(_on_link: Callback<String>) {}
 /// A window closes when it is told to.
 pub(crate) fn use_leave_warning(_busy: bool) {}
 
-/// Takes what was chosen in a file dialog.
-pub(crate) fn chosen(files: Vec<FileData>) -> Vec<Source> {
-    files.into_iter().map(|file| Source(file.path())).collect()
-}
-
 /// Takes what was dropped.
 pub(crate) fn dropped(event: &DragEvent) -> impl Future<Output = Vec<Source>> + use<> {
-    std::future::ready(chosen(event.data().files()))
+    let files = event.data().files().into_iter();
+    std::future::ready(files.map(|file| Source(file.path())).collect())
 }
 
 /// Waits.

@@ -14,7 +14,7 @@ use wasm_bindgen_futures::JsFuture;
 use web_sys::{DataTransfer, FileSystemDirectoryEntry, FileSystemEntry, FileSystemFileEntry};
 
 /// Takes what was chosen in a file input.
-pub(crate) fn chosen(files: Vec<FileData>) -> Vec<Source> {
+pub(super) fn chosen(files: Vec<FileData>) -> Vec<Source> {
     files
         .into_iter()
         .filter_map(|data| data.get_web_file())
