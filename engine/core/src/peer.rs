@@ -73,6 +73,8 @@ pub(crate) struct Peer {
     pub(crate) told: usize,
     /// Pieces it suggests to take next (BEP 6), oldest first.
     pub(crate) suggested: VecDeque<u32>,
+    /// When the last one came.
+    pub(crate) suggested_at: Option<Timestamp>,
     /// Those of them that we have begun.
     pub(crate) followed: BTreeSet<u32>,
     /// When it last led us: by a suggestion, or by a block of a piece that it had suggested.
@@ -179,6 +181,7 @@ impl Peer {
             wanted: 0,
             told: 0,
             suggested: VecDeque::new(),
+            suggested_at: None,
             followed: BTreeSet::new(),
             led: None,
             steered: BTreeMap::new(),

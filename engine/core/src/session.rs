@@ -1,6 +1,6 @@
 //! The session: all torrents of one user behind one [`Session::handle`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use shoal_protocol::tracker::{ErrorCode, PeerKey, ServerMessage};
@@ -160,7 +160,10 @@ impl Session {
             return;
         }
         self.next_tick = now + TICK;
-        for tracker in self.trackers.tick(&mut self.shared) {
+        let mut silent: BTreeSet<_> = self.trackers.tick(&mut self.shared).into_iter().collect();
+        let torrents = self.torrents.values();
+        silent.extend(torrents.flat_map(|torrent| torrent.silent_trackers(now)));
+        for tracker in silent {
             self.shared.output(Output::Tracker {
                 tracker,
                 request: TrackerRequest::Close,

@@ -123,6 +123,8 @@ pub(crate) struct Announce {
     /// When to announce again; `None` while an answer is awaited or the tracker is down.
     pub(crate) due: Option<Timestamp>,
     pub(crate) joined: bool,
+    /// When the announce was sent that is not answered yet.
+    pub(crate) asked: Option<Timestamp>,
     pub(crate) seeders: u32,
     pub(crate) leechers: u32,
 }

@@ -96,6 +96,9 @@ impl Trackers {
         let Some(tracker) = self.all.get_mut(&id) else {
             return;
         };
+        if !matches!(tracker.state, State::Opening { .. }) {
+            return;
+        }
         tracker.state = State::Greeting {
             deadline: shared.now + OPEN_TIMEOUT,
         };
@@ -116,7 +119,9 @@ impl Trackers {
         ice_servers: Vec<IceServer>,
         interval: Duration,
     ) {
-        if let Some(tracker) = self.all.get_mut(&id) {
+        let tracker = self.all.get_mut(&id);
+        let greeting = |tracker: &&mut Tracker| matches!(tracker.state, State::Greeting { .. });
+        if let Some(tracker) = tracker.filter(greeting) {
             tracker.state = State::Ready;
             tracker.failures = 0;
             tracker.ice_servers = ice_servers;

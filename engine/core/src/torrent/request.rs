@@ -28,6 +28,9 @@ const MAX_OPEN: usize = 1024;
 /// Blocks of begun pieces at a time, whose hashes are kept: 4 MiB of state.
 const MAX_OPEN_BLOCKS: usize = 1 << 16;
 
+/// How long after a suggestion a peer is asked for nothing else: more will follow.
+const FOLLOW_FOR: Duration = Duration::from_secs(1);
+
 /// How long a peer that has led us is not asked for what only it has, unless it suggests it: it has told
 /// somebody else to take that, from whom we will get it.
 const LED_FOR: Duration = Duration::from_secs(10);
@@ -249,11 +252,15 @@ impl Torrent {
         if let Some(block) = content.next_of_current(link, peer) {
             return Some(block);
         }
-        let led = peer.led.is_some_and(|led| shared.now.since(led) < LED_FOR);
-        let mut choice = match led {
-            true => content.next_suggested(peer),
-            false => None,
-        };
+        let within = |at: Option<Timestamp>, time| at.is_some_and(|at| shared.now.since(at) < time);
+        let led = within(peer.led, LED_FOR);
+        let mut choice = None;
+        if led && content.may_begin() {
+            choice = content.next_suggested(peer);
+            if choice.is_none() && within(peer.suggested_at, FOLLOW_FOR) {
+                return None;
+            }
+        }
         choice = choice.or_else(|| content.next_partial(link, peer, led));
         if choice.is_none() && content.may_begin() {
             choice = content.next_suggested(peer);

@@ -12,10 +12,11 @@ use shoal_protocol::wire::Message;
 use std::time::Duration;
 
 /// Peers that are served at a time.
-const SLOTS: usize = 8;
+pub(super) const SLOTS: usize = 8;
 
-/// Bytes that make a turn, at least a piece.
+/// A turn has so many bytes, at least a piece, and lasts so long: to change hands costs a round trip.
 const TURN: u64 = 256 << 10;
+const TURN_TIME: Duration = Duration::from_secs(5);
 
 /// A peer that has a slot and asks for nothing gives it up to one who waits.
 const IDLE: Duration = Duration::from_secs(3);
@@ -100,8 +101,10 @@ impl Torrent {
         let content = self.content.as_ref()?;
         let turn = TURN.max(content.metainfo.info().piece_length().into());
         let done = self.peers.values().filter(|peer| {
-            let idle = peer.upload.is_empty() && shared.now.since(peer.unchoked_at) > IDLE;
-            !peer.choked && peer.wants && (peer.upload.turn >= turn || idle)
+            let held = shared.now.since(peer.unchoked_at);
+            let idle = peer.upload.is_empty() && held > IDLE;
+            let served = peer.upload.turn >= turn && held > TURN_TIME;
+            !peer.choked && peer.wants && (served || idle)
         });
         done.max_by_key(|peer| (peer.upload.turn, peer.link))
             .map(|peer| peer.link)

@@ -14,6 +14,7 @@ use shoal_protocol::wire::Message;
 use shoal_protocol::{BLOCK_LENGTH, PieceIndex};
 
 use super::Torrent;
+use super::slots::SLOTS;
 use crate::io::LinkId;
 use crate::peer::Steered;
 use crate::shared::Shared;
@@ -44,7 +45,10 @@ impl Torrent {
         if peer.choked || !peer.wants || !peer.fast || peer.strays > MAX_STRAYS {
             return;
         }
-        let ahead = peer.upload.meter.rate(shared.now) * AHEAD.as_secs();
+        // A peer that has just got its slot will get its share of what we send.
+        let share = self.uploaded.rate(shared.now) / SLOTS as u64;
+        let rate = peer.upload.meter.rate(shared.now).max(share);
+        let ahead = rate * AHEAD.as_secs();
         let ahead = ahead + AHEAD_BLOCKS * u64::from(BLOCK_LENGTH);
         let pieces = ahead / u64::from(content.metainfo.info().piece_length());
         let most = usize::try_from(pieces.max(AHEAD_PIECES)).unwrap_or(MAX_AHEAD);

@@ -33,6 +33,9 @@ const LEAF_TIMEOUT: Duration = Duration::from_secs(10);
 /// How soon to ask a tracker again while we know nobody.
 const LONELY_INTERVAL: Duration = Duration::from_secs(15);
 
+/// How long an answer to an announce may take before the tracker counts as gone.
+const ANNOUNCE_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// Peers that a tracker is asked for at once.
 const WANT: usize = 10;
 
@@ -82,8 +85,19 @@ impl Torrent {
     pub(crate) fn tracker_is_ready(&mut self, tracker: TrackerId, shared: &Shared) {
         if let Some(announce) = self.trackers.get_mut(&tracker) {
             announce.joined = false;
+            announce.asked = None;
             announce.due = Some(shared.now);
         }
+    }
+
+    /// Returns the trackers that have left an announce without an answer.
+    pub(crate) fn silent_trackers(&self, now: Timestamp) -> impl Iterator<Item = TrackerId> {
+        let late = move |asked: Timestamp| now.since(asked) > ANNOUNCE_TIMEOUT;
+        let silent = self
+            .trackers
+            .iter()
+            .filter(move |(_, announce)| announce.asked.is_some_and(late));
+        silent.map(|(id, _)| *id)
     }
 
     /// The tracker is out of reach, or has refused.
@@ -97,6 +111,7 @@ impl Torrent {
             announce.state = TrackerState::Failed {
                 reason: reason.to_owned(),
             };
+            announce.asked = None;
             announce.due = retry;
         }
     }
@@ -113,6 +128,7 @@ impl Torrent {
         let lonely = self.peers.is_empty();
         if let Some(announce) = self.trackers.get_mut(&tracker) {
             announce.state = TrackerState::Working;
+            announce.asked = None;
             announce.seeders = seeders;
             announce.leechers = leechers;
             let interval = if lonely {
@@ -183,8 +199,10 @@ impl Torrent {
             return;
         };
         announce.joined = event != AnnounceEvent::Stopped;
-        // An answer sets the next time; without one, the tracker will be found dead.
-        announce.due = Some(shared.now + Duration::from_secs(60));
+        announce.due = None;
+        if event != AnnounceEvent::Stopped {
+            announce.asked.get_or_insert(shared.now);
+        }
         // A seeder waits to be called, others are introduced to it.
         let want =
             if event == AnnounceEvent::Stopped || (seeding && event == AnnounceEvent::Completed) {
@@ -270,6 +288,7 @@ impl Announce {
             state: TrackerState::Connecting,
             due: None,
             joined: false,
+            asked: None,
             seeders: 0,
             leechers: 0,
         }

@@ -78,6 +78,47 @@ fn a_seeder_sends_about_one_copy() {
     }
 }
 
+/// How a run goes, each half second.
+#[test]
+#[ignore = "for people to look at"]
+fn timeline() {
+    let number = |name: &str, or| {
+        let value = std::env::var(name).ok();
+        value.and_then(|text| text.parse().ok()).unwrap_or(or)
+    };
+    let torrent = Torrent::file(1, number("MIB", 16) * MIB);
+    let mut world = World::new(1);
+    world.seeder(
+        &torrent,
+        Spec::default().up(number("UP", 2048) as u64 * 1024),
+    );
+    let leechers = number("N", 2);
+    for _ in 0..leechers {
+        world.leecher(&torrent, Spec::default());
+    }
+    let mut before = vec![0; leechers + 1];
+    while !world.all_done() {
+        world.run_for(Duration::from_millis(500));
+        let size = torrent.size() as f64;
+        let sent = world.nodes[0].payload_sent as f64 / size;
+        let union = world.union_bytes() as f64 / size;
+        let rates: Vec<_> = (0..=leechers)
+            .map(|node| {
+                let sent = world.nodes[node].payload_sent;
+                let rate = (sent - before[node]) / 512;
+                before[node] = sent;
+                rate
+            })
+            .collect();
+        let have = (1..=leechers).map(|node| world.snapshot(node, &torrent).have_bytes * 100);
+        let have: Vec<_> = have.map(|have| have / torrent.size()).collect();
+        println!(
+            "{:5.1} s: sent {sent:.3} union {union:.3} have % {have:?} KiB/s up {rates:?}",
+            world.seconds()
+        );
+    }
+}
+
 /// The figures of the larger swarms, for people: `cargo test -p shoal-core -- --ignored --nocapture`.
 #[test]
 #[ignore = "for people to look at"]

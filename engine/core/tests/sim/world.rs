@@ -374,6 +374,9 @@ impl World {
                     self.input(node, Input::Timeout);
                 }
             }
+            Happening::Input(node, Input::Tracker { tracker, event })
+                if !self.nodes[node].trackers.contains(&tracker)
+                    && !matches!(event, TrackerEvent::Closed { .. }) => {}
             Happening::Input(node, input) => self.input(node, input),
             Happening::Sent(node, link, length) => self.sent(node, link, length),
             Happening::Arrived(node, link, data) => self.arrived(node, link, data),
