@@ -6,6 +6,7 @@
 mod entry;
 mod requests;
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -83,8 +84,8 @@ struct Alarm {
 enum Done {
     Input(Input),
     Shared(u64, SharedOutcome),
-    Opened(InfoHash, Result<Opened, StorageFault>),
-    Checked(InfoHash, Result<Bitfield, StorageFault>),
+    Opened(InfoHash, Rc<Cell<u64>>, Result<Opened, StorageFault>),
+    Checked(InfoHash, Rc<Cell<u64>>, Result<Bitfield, StorageFault>),
     Nothing,
 }
 
@@ -213,8 +214,8 @@ impl Driver {
         match done {
             Done::Input(input) => self.input(input),
             Done::Shared(id, outcome) => self.shared(id, outcome),
-            Done::Opened(torrent, result) => self.opened(torrent, result),
-            Done::Checked(torrent, result) => self.checked(torrent, result),
+            Done::Opened(torrent, work, result) => self.opened(torrent, work, result),
+            Done::Checked(torrent, work, result) => self.checked(torrent, &work, result),
             Done::Nothing => {}
         }
         self.dirty = true;

@@ -77,6 +77,7 @@ pub async fn check(
             done_bytes,
             total_bytes,
         });
+        true
     })
     .await?;
     let info = metainfo.info();
@@ -174,11 +175,11 @@ impl Share {
     }
 }
 
-/// Finds the pieces that are right. `progress` hears of the bytes looked at.
+/// Finds the pieces that are right. `progress` hears of the bytes looked at and says whether to go on.
 pub(crate) async fn verify(
     metainfo: &Arc<Metainfo>,
     storage: Rc<dyn Storage>,
-    mut progress: impl FnMut(u64),
+    mut progress: impl FnMut(u64) -> bool,
 ) -> Result<Bitfield, StorageFault> {
     let info = metainfo.info();
     let mut good = Bitfield::new(info.piece_count());
@@ -200,7 +201,9 @@ pub(crate) async fn verify(
             good.insert(piece);
         }
         looked_at.set(looked_at.get() + length);
-        progress(looked_at.get());
+        if !progress(looked_at.get()) {
+            break;
+        }
     }
     Ok(good)
 }

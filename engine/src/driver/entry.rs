@@ -27,8 +27,9 @@ pub(super) struct Entry {
 pub(super) enum Stage {
     /// Waits for the person's word or for the metainfo.
     Waiting,
-    /// Is being opened.
-    Opening,
+    /// Is being opened. What was begun for an entry that is gone must not end in its successor: the
+    /// count, which is then used for checking, tells them apart.
+    Opening(Rc<Cell<u64>>),
     /// Bytes looked at are counted here.
     Checking(Rc<Cell<u64>>),
     /// The session has taken over.
@@ -49,6 +50,14 @@ impl Entry {
         }
     }
 
+    /// Returns whether the work that counts here was begun for this entry and is still wanted.
+    pub(super) fn waits_for(&self, work: &Rc<Cell<u64>>) -> bool {
+        match &self.stage {
+            Stage::Opening(own) | Stage::Checking(own) => Rc::ptr_eq(own, work),
+            Stage::Waiting | Stage::Running | Stage::Failed(_) => false,
+        }
+    }
+
     /// Adds what the session does not know to what it shows.
     pub(super) fn view(&self, mut torrent: TorrentSnapshot) -> TorrentView {
         match &self.stage {
@@ -56,7 +65,7 @@ impl Entry {
                 torrent.state = TorrentState::Checking;
                 torrent.have_bytes = done.get();
             }
-            Stage::Opening => torrent.state = TorrentState::Preparing,
+            Stage::Opening(_) => torrent.state = TorrentState::Preparing,
             Stage::Failed(reason) => {
                 torrent.state = TorrentState::Error;
                 torrent.reason = Some(reason.clone());

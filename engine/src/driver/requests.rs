@@ -166,8 +166,14 @@ impl Driver {
     }
 
     /// A download's storage is open, or could not be opened.
-    pub(super) fn opened(&mut self, torrent: InfoHash, result: Result<Opened, StorageFault>) {
-        let Some(entry) = self.entries.get_mut(&torrent) else {
+    pub(super) fn opened(
+        &mut self,
+        torrent: InfoHash,
+        done: Rc<Cell<u64>>,
+        result: Result<Opened, StorageFault>,
+    ) {
+        let entry = self.entries.get_mut(&torrent);
+        let Some(entry) = entry.filter(|entry| entry.waits_for(&done)) else {
             return;
         };
         let Some(metainfo) = entry.metainfo.clone() else {
@@ -184,18 +190,28 @@ impl Driver {
             let have = Bitfield::new(metainfo.info().piece_count());
             return self.command(Command::Start { torrent, have });
         }
-        let done = Rc::new(Cell::new(0));
         entry.stage = Stage::Checking(Rc::clone(&done));
         self.tell_state(torrent, TorrentState::Checking, None);
         self.jobs.push(Box::pin(async move {
-            let result = verify(&metainfo, opened.storage, |bytes| done.set(bytes)).await;
-            Done::Checked(torrent, result)
+            let progress = |bytes| {
+                done.set(bytes);
+                // An entry that is removed lets go of the count: then nobody wants to know any more.
+                Rc::strong_count(&done) > 1
+            };
+            let result = verify(&metainfo, opened.storage, progress).await;
+            Done::Checked(torrent, done, result)
         }));
     }
 
     /// What was there already has been checked.
-    pub(super) fn checked(&mut self, torrent: InfoHash, result: Result<Bitfield, StorageFault>) {
-        let Some(entry) = self.entries.get_mut(&torrent) else {
+    pub(super) fn checked(
+        &mut self,
+        torrent: InfoHash,
+        done: &Rc<Cell<u64>>,
+        result: Result<Bitfield, StorageFault>,
+    ) {
+        let entry = self.entries.get_mut(&torrent);
+        let Some(entry) = entry.filter(|entry| entry.waits_for(done)) else {
             return;
         };
         match result {
@@ -309,11 +325,12 @@ impl Driver {
         ) else {
             return;
         };
-        entry.stage = Stage::Opening;
+        let done = Rc::new(Cell::new(0));
+        entry.stage = Stage::Opening(Rc::clone(&done));
         let platform = Rc::clone(&self.platform);
         self.jobs.push(Box::pin(async move {
             let result = platform.download_storage(metainfo, destination).await;
-            Done::Opened(torrent, result)
+            Done::Opened(torrent, done, result)
         }));
     }
 
