@@ -6,6 +6,7 @@
 
 mod connection;
 mod mailbox;
+mod route;
 mod runtime;
 
 use std::rc::Rc;

@@ -20,6 +20,7 @@ use webrtc::peer_connection::{
 use webrtc::runtime::Runtime;
 
 use super::mailbox::{Mailbox, WINDOW, credit};
+use super::route;
 
 /// Label of the one channel. Only for people who look: any label is taken.
 const CHANNEL: &str = "shoal";
@@ -45,6 +46,7 @@ enum Notice {
     Gathered,
     State(RTCPeerConnectionState),
     Channel(Arc<dyn DataChannel>),
+    ChannelOpen,
     ChannelClosed,
 }
 
@@ -123,7 +125,7 @@ struct Owner {
     /// The remote description is set.
     described: bool,
     early: Vec<RTCIceCandidateInit>,
-    /// The channel's reader and writer.
+    /// The channel's reader and writer, and who finds out the route.
     pumps: Vec<JoinHandle<()>>,
 }
 
@@ -242,6 +244,10 @@ impl Owner {
             Notice::Channel(channel) if self.pumps.is_empty() => self.pump(channel),
             // One channel is all that is spoken on.
             Notice::Channel(_) => {}
+            Notice::ChannelOpen => {
+                let watch = route::watch(Arc::clone(&self.connection), self.events.clone());
+                self.pumps.push(tokio::task::spawn_local(watch));
+            }
             Notice::ChannelClosed => return Err("the peer has closed the connection".to_owned()),
             Notice::State(state) => match state {
                 RTCPeerConnectionState::Failed => {
@@ -287,8 +293,14 @@ async fn read(
     while let Some(event) = channel.poll().await {
         let event = match event {
             DataChannelEvent::OnOpen => {
+                let opened = LinkEvent::Opened { budget: WINDOW };
+                if events.send(opened).await.is_err() {
+                    break;
+                }
                 open.notify_one();
-                LinkEvent::Opened { budget: WINDOW }
+                // The owner may have ended already.
+                let _ = owner.send(Notice::ChannelOpen).await;
+                continue;
             }
             DataChannelEvent::OnMessage(message) => LinkEvent::Received(message.data.freeze()),
             DataChannelEvent::OnClose => break,
