@@ -4,7 +4,7 @@
 //! it is flushed and renamed. So a name without `.part` never stands for something unfinished, and
 //! nothing that was there before is overwritten.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -50,6 +50,8 @@ struct State {
     finished: bool,
     /// Files that are open, the least recently used first.
     open: Vec<(usize, Arc<File>)>,
+    /// Keeps others, in this process and others, from writing to the same files.
+    lock: Option<File>,
 }
 
 impl SharedFiles {
@@ -219,11 +221,45 @@ impl Download {
         for (number, file) in self.files.iter().enumerate() {
             let path = self.path(number);
             if let Some(parent) = path.parent() {
+                self.refuse_links(parent)?;
                 fs::create_dir_all(parent).map_err(|error| fault(parent, "write to", &error))?;
             }
             // Also tells early whether the folder may be written to.
             if file.length == 0 || self.is_single {
                 self.create(&path)?;
+            }
+        }
+        self.take()
+    }
+
+    /// Refuses to share the temporary name: another torrent of the same name would write into this one.
+    fn take(&self) -> Result<(), StorageFault> {
+        let part = File::open(&self.part).map_err(|error| fault(&self.part, "read", &error))?;
+        match part.try_lock() {
+            Ok(()) => self.lock().lock = Some(part),
+            Err(TryLockError::WouldBlock) => {
+                let part = self.part.display();
+                return Err(StorageFault::Other(format!(
+                    "{part} belongs to another download that is under way"
+                )));
+            }
+            // Some network file systems have no locks: that is no reason not to download.
+            Err(TryLockError::Error(error)) => tracing::debug!(%error, "no lock"),
+        }
+        Ok(())
+    }
+
+    /// A link that stands for one of the download's folders would lead out of the chosen one.
+    fn refuse_links(&self, folder: &Path) -> Result<(), StorageFault> {
+        let own = folder
+            .ancestors()
+            .take_while(|path| path.starts_with(&self.part));
+        for path in own {
+            if fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink()) {
+                let path = path.display();
+                return Err(StorageFault::Other(format!(
+                    "{path} is a link; nothing is written through it"
+                )));
             }
         }
         Ok(())
