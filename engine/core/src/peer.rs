@@ -81,7 +81,7 @@ pub(crate) struct Peer {
     pub(crate) led: Option<Timestamp>,
     /// Pieces that only we have and that it is to take: those we have suggested, and those it has begun.
     pub(crate) steered: BTreeMap<u32, Steered>,
-    /// How often it has begun another such piece than the ones we had suggested.
+    /// How much more often it has begun another such piece than one that we had suggested.
     pub(crate) strays: u32,
 }
 

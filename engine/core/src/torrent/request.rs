@@ -183,10 +183,11 @@ impl Torrent {
         shared.download.give_back(request.length);
         shared.note_answered(request.length);
         content.release(block, shared);
-        // Whoever led us there has told nobody else.
+        // Whoever led us there has told nobody else, unless it has taken our slot away.
         if !content.open.contains_key(&block.piece)
             && let Some(peer) = self.peers.get_mut(&link)
             && peer.followed.remove(&request.piece)
+            && !peer.chokes_us
         {
             peer.suggested.push_front(request.piece);
         }

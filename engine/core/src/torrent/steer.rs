@@ -33,7 +33,7 @@ const MAX_AHEAD: usize = 256;
 /// How long a peer may leave a suggestion.
 const FORGOTTEN: Duration = Duration::from_secs(60);
 
-/// A peer that has begun so many other pieces than the ones suggested does not listen.
+/// A peer that has begun so many more other pieces than suggested ones does not listen.
 const MAX_STRAYS: u32 = 8;
 
 impl Torrent {
@@ -72,6 +72,9 @@ impl Torrent {
             return;
         };
         if let Some(steered) = peer.steered.get_mut(&piece.get()) {
+            if !steered.begun {
+                peer.strays = peer.strays.saturating_sub(1);
+            }
             steered.begun = true;
             steered.at = shared.now;
             return;
