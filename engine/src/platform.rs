@@ -16,6 +16,7 @@ mod memory;
 mod name;
 #[cfg(not(target_family = "wasm"))]
 mod native;
+mod route;
 #[cfg(target_family = "wasm")]
 mod web;
 

@@ -81,5 +81,19 @@ pub(crate) async fn until(
             snapshots.changed().await.unwrap();
         }
     };
-    tokio::time::timeout(PATIENCE, found).await.unwrap()
+    match tokio::time::timeout(PATIENCE, found).await {
+        Ok(view) => view,
+        Err(_) => {
+            let snapshot = engine.snapshots().borrow().clone();
+            let states: Vec<_> = snapshot
+                .torrents
+                .iter()
+                .map(|TorrentView { torrent, .. }| {
+                    let routes: Vec<_> = torrent.peers.iter().map(|peer| peer.route).collect();
+                    (&torrent.state, &torrent.reason, torrent.have_bytes, routes)
+                })
+                .collect();
+            panic!("not as wanted after {PATIENCE:?}: {states:?}");
+        }
+    }
 }
