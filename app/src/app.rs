@@ -5,7 +5,7 @@ use dioxus::prelude::*;
 use crate::assets;
 use crate::bridge::use_engine;
 use crate::command::Command;
-use crate::platform::{self, StartFacts};
+use crate::platform;
 use crate::state::{AppState, AppStateStoreExt, Torrent};
 use crate::views::Transfers;
 
@@ -13,7 +13,7 @@ use crate::views::Transfers;
 #[component]
 pub(crate) fn App() -> Element {
     let state = use_store(AppState::default);
-    let facts = use_hook(StartFacts::read);
+    let facts = use_hook(platform::start_facts);
     let on_command = use_engine(state, facts);
     let open_link = use_callback(move |link| on_command.call(Command::Open(link)));
     platform::use_links_in_address(open_link);

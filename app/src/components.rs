@@ -18,4 +18,5 @@ mod torrent_figures;
 pub(crate) use drop_zone::{ChoiceKind, ChoiceWords, DropZone};
 pub(crate) use header::Header;
 pub(crate) use open_link::OpenLink;
+pub(crate) use piece_map::PixelsProps;
 pub(crate) use torrent_card::TorrentCard;

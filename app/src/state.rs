@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use dioxus::prelude::*;
 pub(crate) use shoal_engine::{
-    InfoHash, Limits, Rate, RateError, TorrentState as TransferState, TrackerState,
+    InfoHash, Limits, Rate, RateError, SaveMode, TorrentState as TransferState, TrackerState,
 };
 
 use crate::piece_map::{Bits, Pieces};
@@ -26,6 +26,18 @@ pub(crate) struct AppState {
     pub(crate) open_error: Option<String>,
     /// What went wrong with a command about a torrent, on its card.
     pub(crate) torrent_errors: BTreeMap<TorrentId, String>,
+}
+
+/// What is known from the start: from the page's address, or from the window's environment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct StartFacts {
+    /// What links to us begin with: the page's own address without query and fragment. `None`: the
+    /// tracker's address.
+    pub(crate) app_url: Option<String>,
+    /// The tracker to use for shares and for links that name none.
+    pub(crate) tracker: String,
+    /// How downloads are handed over.
+    pub(crate) save_mode: SaveMode,
 }
 
 /// Names a torrent on the screen.

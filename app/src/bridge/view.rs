@@ -10,8 +10,9 @@ use shoal_engine::{
 use url::Url;
 
 use crate::piece_map::{Bits, Pieces};
-use crate::platform::StartFacts;
-use crate::state::{FileEntry, Limits, Peer, Torrent, TorrentId, Tracker, TransferState};
+use crate::state::{
+    FileEntry, Limits, Peer, StartFacts, Torrent, TorrentId, Tracker, TransferState,
+};
 
 /// What the screens show of a snapshot.
 pub(super) struct View {
@@ -228,7 +229,7 @@ mod tests {
         magnet.add_tracker("ws://127.0.0.1:9010/announce?key=1");
         let facts = StartFacts {
             app_url: None,
-            ..StartFacts::read()
+            ..crate::platform::start_facts()
         };
         let (link, magnet) = links(&magnet, "a name", &facts);
         let link = link.expect("a link");
@@ -241,7 +242,7 @@ mod tests {
     fn without_a_tracker_the_link_is_a_magnet() {
         let facts = StartFacts {
             app_url: None,
-            ..StartFacts::read()
+            ..crate::platform::start_facts()
         };
         let magnet = Magnet::new(InfoHash::new([7; 32]));
         let (link, text) = links(&magnet, "", &facts);

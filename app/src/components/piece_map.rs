@@ -2,7 +2,7 @@
 
 use dioxus::prelude::*;
 
-use crate::piece_map::{Layout, Pieces, draw_own};
+use crate::piece_map::{Image, Layout, Pieces, draw_own};
 use crate::platform::{self, Pixels};
 use crate::words;
 
@@ -62,3 +62,20 @@ pub(crate) fn PieceMap(
 
 /// Until the element has told its size.
 const DEFAULT_WIDTH: f64 = 640.0;
+
+/// What [`crate::platform::Pixels`] shows: an image that is drawn anew whenever it changes.
+#[derive(Clone, PartialEq, Props)]
+pub(crate) struct PixelsProps {
+    /// The element's name for tests.
+    pub(crate) testid: &'static str,
+    /// What it shows, in words.
+    pub(crate) label: String,
+    /// Its height on the screen, a CSS length.
+    pub(crate) height: String,
+    /// The pixels.
+    pub(crate) image: Image,
+    /// Pieces that are shown as present.
+    pub(crate) have: usize,
+    /// All pieces.
+    pub(crate) pieces: usize,
+}

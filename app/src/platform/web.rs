@@ -13,7 +13,7 @@ mod place;
 use std::process::ExitCode;
 use std::time::Duration;
 
-pub(crate) use address::{StartFacts, use_links_in_address};
+pub(crate) use address::{start_facts, use_links_in_address};
 pub(crate) use choice::Choice;
 pub(crate) use clipboard::copy;
 pub(crate) use files::dropped;

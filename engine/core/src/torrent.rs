@@ -27,13 +27,13 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use shoal_protocol::metainfo::Metainfo;
-use shoal_protocol::{InfoHash, PeerId, PieceIndex, SwarmId};
+use shoal_protocol::{BlockRef, InfoHash, PeerId, PieceIndex, SwarmId};
 
 use self::connect::Contact;
 use self::metadata::Fetch;
 use crate::assembly::OpenPiece;
 use crate::bitfield::Bitfield;
-use crate::io::{LinkId, Output, TrackerId};
+use crate::io::{LinkId, Output, Span, TrackerId};
 use crate::leaves::LeafStore;
 use crate::limiter::Bucket;
 use crate::limits::Limits;
@@ -303,6 +303,19 @@ impl Torrent {
                 token,
                 torrent: self.info_hash,
             });
+        }
+    }
+}
+
+impl Content {
+    /// Where a block lies in the torrent's files.
+    fn span(&self, block: BlockRef) -> Span {
+        let span = self.metainfo.info().block_span(block);
+        Span {
+            torrent: self.metainfo.info_hash(),
+            file: span.file,
+            offset: span.offset,
+            length: span.length,
         }
     }
 }

@@ -7,34 +7,22 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use dioxus::prelude::*;
 
+use crate::components::PixelsProps;
 use crate::piece_map::Image;
 
-/// Shows an image that is drawn anew whenever it changes.
+/// Shows an image.
 #[component]
-pub(crate) fn Pixels(
-    /// The element's name for tests.
-    testid: &'static str,
-    /// What it shows, in words.
-    label: String,
-    /// Its height on the screen, a CSS length.
-    height: String,
-    /// The pixels.
-    image: Image,
-    /// Pieces that are shown as present.
-    have: usize,
-    /// All pieces.
-    pieces: usize,
-) -> Element {
+pub(crate) fn Pixels(props: PixelsProps) -> Element {
     rsx! {
         img {
             class: "pixels",
-            "data-testid": testid,
-            "data-have": have,
-            "data-pieces": pieces,
-            alt: label,
-            style: "height: {height}",
+            "data-testid": props.testid,
+            "data-have": props.have,
+            "data-pieces": props.pieces,
+            alt: props.label,
+            style: "height: {props.height}",
             draggable: "false",
-            src: "data:image/bmp;base64,{STANDARD.encode(bmp(&image))}",
+            src: "data:image/bmp;base64,{STANDARD.encode(bmp(&props.image))}",
         }
     }
 }

@@ -9,13 +9,13 @@ use std::future::Future;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use crate::state::{SaveMode, StartFacts};
 use dioxus::html::HasFileData;
 use dioxus::prelude::*;
 use dioxus_desktop::tao::dpi::LogicalSize;
 use dioxus_desktop::tao::event::Event;
 use dioxus_desktop::tao::window::Icon;
 use dioxus_desktop::{Config, WindowBuilder};
-use shoal_engine::SaveMode;
 
 use crate::assets;
 
@@ -32,26 +32,13 @@ pub(crate) const SHARE_HINT: &str = "Everyone with the link downloads from you a
 pub(crate) const TRUST_HINT: &str = "Files go straight from peer to peer, encrypted, and are stored on no server. \
      Those who share or download the same thing can see each other’s internet address.";
 
-/// What is known from the start.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct StartFacts {
-    /// What links to us begin with; `None`: the tracker's address.
-    pub(crate) app_url: Option<String>,
-    /// The tracker to use for shares and for links that name none.
-    pub(crate) tracker: String,
-    /// How downloads are handed over: they are in their place already.
-    pub(crate) save_mode: SaveMode,
-}
-
-impl StartFacts {
-    /// Reads the environment.
-    pub(crate) fn read() -> Self {
-        Self {
-            app_url: None,
-            tracker: std::env::var("SHOAL_TRACKER")
-                .unwrap_or_else(|_| "ws://127.0.0.1:9010/announce".to_owned()),
-            save_mode: SaveMode,
-        }
+/// Reads the environment.
+pub(crate) fn start_facts() -> StartFacts {
+    StartFacts {
+        app_url: None,
+        tracker: std::env::var("SHOAL_TRACKER")
+            .unwrap_or_else(|_| "ws://127.0.0.1:9010/announce".to_owned()),
+        save_mode: SaveMode,
     }
 }
 

@@ -1,45 +1,32 @@
 //! What the page's address asks for.
 
+use crate::state::{SaveMode, StartFacts};
 use dioxus::prelude::*;
-use shoal_engine::SaveMode;
 use wasm_bindgen::JsCast;
 use wasm_bindgen::closure::Closure;
 use web_sys::{UrlSearchParams, Window};
 
-/// What is known from the start.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct StartFacts {
-    /// The page's own address without query and fragment: what links to us begin with.
-    pub(crate) app_url: Option<String>,
-    /// The tracker to use for shares and for links that name none.
-    pub(crate) tracker: String,
-    /// Whether saving is an ordinary download even where a file dialog would be possible.
-    pub(crate) save_mode: SaveMode,
-}
-
-impl StartFacts {
-    /// Reads the address bar.
-    pub(crate) fn read() -> Self {
-        let Some(location) = web_sys::window().map(|window| window.location()) else {
-            return Self::default();
-        };
-        let origin = location.origin().unwrap_or_default();
-        let path = location.pathname().unwrap_or_default();
-        let query = location
-            .search()
-            .and_then(|query| UrlSearchParams::new_with_str(&query))
-            .ok();
-        let parameter = |name| query.as_ref().and_then(|query| query.get(name));
-        Self {
-            // `http:` becomes `ws:`, `https:` becomes `wss:`.
-            tracker: parameter("tracker")
-                .unwrap_or_else(|| format!("{}/announce", origin.replacen("http", "ws", 1))),
-            save_mode: match parameter("save").as_deref() {
-                Some("download") => SaveMode::Download,
-                _ => SaveMode::Picker,
-            },
-            app_url: Some(format!("{origin}{path}")),
-        }
+/// Reads the address bar.
+pub(crate) fn start_facts() -> StartFacts {
+    let Some(location) = web_sys::window().map(|window| window.location()) else {
+        return StartFacts::default();
+    };
+    let origin = location.origin().unwrap_or_default();
+    let path = location.pathname().unwrap_or_default();
+    let query = location
+        .search()
+        .and_then(|query| UrlSearchParams::new_with_str(&query))
+        .ok();
+    let parameter = |name| query.as_ref().and_then(|query| query.get(name));
+    StartFacts {
+        // `http:` becomes `ws:`, `https:` becomes `wss:`.
+        tracker: parameter("tracker")
+            .unwrap_or_else(|| format!("{}/announce", origin.replacen("http", "ws", 1))),
+        save_mode: match parameter("save").as_deref() {
+            Some("download") => SaveMode::Download,
+            _ => SaveMode::Picker,
+        },
+        app_url: Some(format!("{origin}{path}")),
     }
 }
 

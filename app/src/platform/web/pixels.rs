@@ -5,27 +5,15 @@ use dioxus::web::WebEventExt;
 use wasm_bindgen::{Clamped, JsCast};
 use web_sys::{CanvasRenderingContext2d, HtmlCanvasElement, ImageData};
 
+use crate::components::PixelsProps;
 use crate::piece_map::Image;
 
-/// Shows an image that is drawn anew whenever it changes.
+/// Shows an image.
 #[component]
-pub(crate) fn Pixels(
-    /// The element's name for tests.
-    testid: &'static str,
-    /// What it shows, in words.
-    label: String,
-    /// Its height on the screen, a CSS length.
-    height: String,
-    /// The pixels.
-    image: Image,
-    /// Pieces that are shown as present.
-    have: usize,
-    /// All pieces.
-    pieces: usize,
-) -> Element {
+pub(crate) fn Pixels(props: PixelsProps) -> Element {
     let mut canvas = use_signal(|| None::<HtmlCanvasElement>);
-    let (columns, lines) = (image.width, image.height);
-    use_effect(use_reactive(&image, move |image| {
+    let (columns, lines) = (props.image.width, props.image.height);
+    use_effect(use_reactive(&props.image, move |image| {
         if let Some(canvas) = canvas.read().as_ref() {
             // A canvas without a context shows nothing; the label still says it.
             let _ = draw(canvas, &image);
@@ -35,13 +23,13 @@ pub(crate) fn Pixels(
         canvas {
             class: "pixels",
             role: "img",
-            "data-testid": testid,
-            "data-have": have,
-            "data-pieces": pieces,
-            "aria-label": label,
+            "data-testid": props.testid,
+            "data-have": props.have,
+            "data-pieces": props.pieces,
+            "aria-label": props.label,
             width: columns as i64,
             height: lines as i64,
-            style: "height: {height}",
+            style: "height: {props.height}",
             onmounted: move |event| {
                 canvas.set(event.data().try_as_web_event().and_then(|element| element.dyn_into().ok()));
             },

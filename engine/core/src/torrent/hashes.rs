@@ -6,7 +6,7 @@ use shoal_protocol::wire::Message;
 use shoal_protocol::{BlockRef, Hash256, PieceIndex};
 
 use super::Torrent;
-use crate::io::{LinkId, Output, Span, StorageFault};
+use crate::io::{LinkId, Output, StorageFault};
 use crate::leaves::Lookup;
 use crate::shared::{Job, Shared};
 
@@ -100,20 +100,9 @@ impl Torrent {
         let Some(content) = &self.content else {
             return;
         };
-        let span = content
-            .metainfo
-            .info()
-            .block_span(BlockRef { piece, block });
+        let span = content.span(BlockRef { piece, block });
         let token = shared.job(self.info_hash, Job::ReadLeaf { piece });
-        shared.output(Output::Read {
-            token,
-            span: Span {
-                torrent: self.info_hash,
-                file: span.file,
-                offset: span.offset,
-                length: span.length,
-            },
-        });
+        shared.output(Output::Read { token, span });
     }
 
     fn leaves_failed(&mut self, piece: PieceIndex) {

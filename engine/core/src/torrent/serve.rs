@@ -5,7 +5,7 @@ use shoal_protocol::wire::{BlockRequest, Message};
 
 use super::Torrent;
 use super::messages::block_of;
-use crate::io::{LinkId, Output, Span, StorageFault};
+use crate::io::{LinkId, Output, StorageFault};
 use crate::peer::MAX_QUEUED;
 use crate::shared::{Job, Shared};
 
@@ -136,17 +136,9 @@ impl Torrent {
             && let Some((block, request)) = peer.upload.queue.pop_front()
         {
             peer.upload.reading.push(request);
-            let span = content.metainfo.info().block_span(block);
+            let span = content.span(block);
             let token = shared.job(self.info_hash, Job::Serve { link, request });
-            shared.output(Output::Read {
-                token,
-                span: Span {
-                    torrent: self.info_hash,
-                    file: span.file,
-                    offset: span.offset,
-                    length: span.length,
-                },
-            });
+            shared.output(Output::Read { token, span });
         }
     }
 
