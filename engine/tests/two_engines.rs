@@ -5,14 +5,16 @@
 mod support;
 
 use std::fs;
+use std::path::Path;
 
-use shoal_engine::{Route, ShareOptions, Source, TorrentSource, TorrentState};
+use shoal_engine::{Engine, InfoHash, Route, ShareOptions, Source, TorrentSource, TorrentState};
 
 use support::{download, engine, noise, tracker, until};
 
-#[tokio::test]
-async fn a_file_crosses_by_link_and_both_know_the_route() {
-    let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+/// Shares 8 MiB with one engine and downloads them with another into `to`; returns both, the torrent
+/// and its bytes.
+async fn cross(to: &Path) -> (Engine, Engine, InfoHash, Vec<u8>) {
+    let from = tempfile::tempdir().unwrap();
     let data = noise(8 << 20, 7);
     fs::write(from.path().join("data.bin"), &data).unwrap();
     let options = ShareOptions {
@@ -23,17 +25,20 @@ async fn a_file_crosses_by_link_and_both_know_the_route() {
     let source = Source(from.path().join("data.bin"));
     let torrent = seeder.share(vec![source], options).await.unwrap();
     let view = until(&seeder, torrent, |_| true).await;
-
-    download(&leecher, TorrentSource::Magnet(view.magnet), to.path()).await;
+    download(&leecher, TorrentSource::Magnet(view.magnet), to).await;
     let view = until(&leecher, torrent, |view| {
         view.torrent.state == TorrentState::Complete
     })
     .await;
+    let path = to.join("data.bin").display().to_string();
+    assert_eq!(view.location, Some(path));
+    (seeder, leecher, torrent, data)
+}
 
-    assert_eq!(
-        view.location,
-        Some(to.path().join("data.bin").display().to_string())
-    );
+#[tokio::test]
+async fn a_file_crosses_by_link_and_both_know_the_route() {
+    let to = tempfile::tempdir().unwrap();
+    let (seeder, leecher, torrent, data) = cross(to.path()).await;
     assert!(fs::read(to.path().join("data.bin")).unwrap() == data);
     for engine in [&seeder, &leecher] {
         until(engine, torrent, |view| {
@@ -44,6 +49,16 @@ async fn a_file_crosses_by_link_and_both_know_the_route() {
         })
         .await;
     }
+    leecher.shutdown().await;
+    seeder.shutdown().await;
+}
+
+#[tokio::test]
+async fn what_another_torrent_of_this_name_has_left_is_cut_off() {
+    let to = tempfile::tempdir().unwrap();
+    fs::write(to.path().join("data.bin.part"), noise(9 << 20, 8)).unwrap();
+    let (seeder, leecher, _, data) = cross(to.path()).await;
+    assert!(fs::read(to.path().join("data.bin")).unwrap() == data);
     leecher.shutdown().await;
     seeder.shutdown().await;
 }

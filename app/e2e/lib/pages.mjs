@@ -49,6 +49,19 @@ export class ShoalPage {
     return this.id("share-link").inputValue();
   }
 
+  /** Drops files and folders on the page, as a file manager does. */
+  async drop(paths) {
+    const { x, y, width, height } = await this.id("drop-zone").boundingBox();
+    const session = await this.page.context().newCDPSession(this.page);
+    for (const type of ["dragEnter", "dragOver", "drop"]) {
+      await session.send("Input.dispatchDragEvent", {
+        type, x: x + width / 2, y: y + height / 2,
+        data: { items: [], files: paths, dragOperationsMask: 1 },
+      });
+    }
+    await session.detach();
+  }
+
   /** Pastes a link and confirms the download. */
   async paste(link) {
     await this.id("link-input").fill(link);

@@ -1,7 +1,13 @@
 // The programs under test, each a process of its own: the tracker and `shoal`.
-import { spawn } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
+import { readFile } from "node:fs/promises";
+import { connect } from "node:net";
+import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { pipeline } from "node:stream";
+import { createServer } from "node:tls";
+import { promisify } from "node:util";
 
 const bin = process.env.SHOAL_BIN_DIR;
 const web = process.env.SHOAL_WEB_DIR;
@@ -74,6 +80,31 @@ export async function startTracker(test, port = 0) {
   tracker.announce = `${tracker.http.replace(/^http/, "ws")}/announce`;
   tracker.port = Number(new URL(tracker.http).port);
   return tracker;
+}
+
+/**
+ * Puts TLS in front of a tracker, as a reverse proxy does; returns the `wss:` address and the file of
+ * the certificate that clients must trust.
+ */
+export async function startTls(test, tracker, dir) {
+  const [key, certificate] = [join(dir, "tls.key"), join(dir, "tls.crt")];
+  await promisify(execFile)("openssl", [
+    "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+    "-subj", "/CN=Shoal test", "-addext", "subjectAltName=DNS:localhost",
+    "-addext", "basicConstraints=critical,CA:FALSE", "-keyout", key, "-out", certificate,
+  ]);
+  const [keyText, certificateText] = await Promise.all([readFile(key), readFile(certificate)]);
+  const server = createServer({ key: keyText, cert: certificateText }, (socket) => {
+    const inner = connect(tracker.port, "127.0.0.1");
+    // Either end may go away at any time.
+    pipeline(socket, inner, socket, () => {});
+  });
+  // A client that does not trust us hangs up.
+  server.on("tlsClientError", () => {});
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  test.after(() => server.close());
+  return { announce: `wss://localhost:${server.address().port}/announce`, certificate };
 }
 
 /** `shoal … --json`: its lines are events. */

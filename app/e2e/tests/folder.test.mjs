@@ -50,3 +50,22 @@ test("a folder shared by a page arrives on disk with its tree", async (t) => {
   assert.deepEqual(await tree(join(dir, "out", "project")), await tree(root));
   page.unharmed();
 });
+
+test("a folder and a file dropped on a page arrive on disk with their tree", async (t) => {
+  const dir = await scratch(t);
+  const tracker = await startTracker(t);
+  const given = join(dir, "given");
+  for (const [path, size] of [["album/disc 1/song.bin", 70_000], ["album/cover.bin", 1], ["note.txt", 40_000]]) {
+    await randomFile(join(given, path), size);
+  }
+  const page = await ShoalPage.open(t, browser, tracker.http);
+  await page.drop([join(given, "album"), join(given, "note.txt")]);
+  await page.state(["seeding"]);
+  const link = await page.id("share-link").inputValue();
+
+  const get = Shoal.get(t, link, join(dir, "out"));
+  assert.equal((await get.exited).code, 0, get.stderr);
+  const { path } = get.latest("complete");
+  assert.deepEqual(await tree(path), await tree(given));
+  page.unharmed();
+});

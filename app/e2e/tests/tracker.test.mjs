@@ -5,7 +5,7 @@ import { join } from "node:path";
 
 import { MIB, randomFile, scratch, sha256 } from "../lib/files.mjs";
 import { ShoalPage, launchChromium } from "../lib/pages.mjs";
-import { Shoal, startTracker } from "../lib/processes.mjs";
+import { Shoal, startTls, startTracker } from "../lib/processes.mjs";
 
 let browser;
 before(async () => (browser = await launchChromium()));
@@ -47,6 +47,23 @@ test("a page that was there before its tracker joins the swarm when it comes", a
   const link = await page.share([source]);
   await startTracker(t, gone.port);
   const get = Shoal.get(t, link, join(dir, "out"));
+  assert.equal((await get.exited).code, 0, get.stderr);
+  assert.equal(await sha256(join(dir, "out", "random.bin")), await sha256(source));
+});
+
+test("a tracker behind TLS is used where its certificate is trusted, and nowhere else", async (t) => {
+  const dir = await scratch(t);
+  const tls = await startTls(t, await startTracker(t), dir);
+  const source = await randomFile(join(dir, "random.bin"), MIB);
+  const trusting = { env: { SSL_CERT_FILE: tls.certificate } };
+  const seed = new Shoal(t, ["seed", source, "--tracker", tls.announce], trusting);
+  const { magnet } = await seed.event("sharing");
+
+  const wary = new Shoal(t, ["get", magnet, "--out", join(dir, "wary"), "--give-up", "5"]);
+  assert.equal((await wary.exited).code, 1, wary.stderr);
+  assert.match(wary.lines.join("\n"), /UnknownIssuer/);
+
+  const get = new Shoal(t, ["get", magnet, "--out", join(dir, "out")], trusting);
   assert.equal((await get.exited).code, 0, get.stderr);
   assert.equal(await sha256(join(dir, "out", "random.bin")), await sha256(source));
 });

@@ -5,6 +5,7 @@
 //! nothing that was there before is overwritten.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -347,11 +348,22 @@ impl Download {
         if self.lock().finished {
             return Ok(());
         }
-        for file in 0..self.files.len() {
-            let opened = self.opened(file, true)?;
-            opened
-                .sync_all()
-                .map_err(|error| fault(&self.path(file), "write to", &error))?;
+        for (number, file) in self.files.iter().enumerate() {
+            let opened = self.opened(number, false)?;
+            let failed = |error: io::Error| fault(&self.path(number), "write to", &error);
+            match opened.metadata().map_err(failed)?.len() {
+                // Another torrent of this name may have left a longer file under the temporary one.
+                length if length > file.length => opened.set_len(file.length).map_err(failed)?,
+                length if length < file.length => {
+                    let path = self.path(number);
+                    let path = path.display();
+                    return Err(StorageFault::Changed(format!(
+                        "{path} has become shorter while it was being downloaded"
+                    )));
+                }
+                _ => {}
+            }
+            opened.sync_all().map_err(failed)?;
         }
         if fs::symlink_metadata(&self.target).is_ok() {
             let (part, target) = (self.part.display(), self.target.display());
