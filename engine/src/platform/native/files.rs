@@ -357,7 +357,7 @@ impl Download {
                 length if length < file.length => {
                     let path = self.path(number);
                     let path = path.display();
-                    return Err(StorageFault::Changed(format!(
+                    return Err(StorageFault::Other(format!(
                         "{path} has become shorter while it was being downloaded"
                     )));
                 }
