@@ -263,6 +263,28 @@ impl OpenPiece {
         }
     }
 
+    /// Returns whether every block is here and waits to be judged.
+    pub(crate) fn is_all_held(&self) -> bool {
+        let held = |block: &Block| matches!(block, Block::Held { .. });
+        self.blocks.iter().all(held)
+    }
+
+    /// Throws away the blocks that cannot be judged.
+    pub(crate) fn drop_held(&mut self) -> Verdict {
+        let mut lost = 0;
+        for block in 0..self.blocks.len() {
+            if let Block::Held { data, .. } = &self.blocks[block] {
+                lost += byte_count(data);
+                self.blocks[block] = Block::Missing { requests: 0 };
+                self.note_free(u32::try_from(block).unwrap_or(u32::MAX));
+            }
+        }
+        Verdict {
+            lost,
+            ..Verdict::default()
+        }
+    }
+
     fn note_free(&mut self, block: u32) {
         self.free += 1;
         self.first_free = self.first_free.min(block);
@@ -278,7 +300,7 @@ impl OpenPiece {
             return Verdict::default();
         };
         if merkle::verify_leaves(&self.hash, &hashes, self.height) {
-            return self.judge_blocks(&hashes);
+            return self.set_leaves(hashes);
         }
         self.reject_whole()
     }
@@ -319,4 +341,52 @@ impl OpenPiece {
 /// A block's length; blocks are at most 16 KiB.
 fn byte_count(data: &Bytes) -> u32 {
     u32::try_from(data.len()).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use shoal_protocol::merkle::{hash_block, root};
+
+    use super::*;
+
+    /// A piece of four blocks that is checked as a whole, and its blocks.
+    fn held_piece() -> (OpenPiece, Vec<Bytes>) {
+        let blocks: Vec<_> = (0..4).map(|n| Bytes::from(vec![n; 16384])).collect();
+        let leaves: Vec<_> = blocks.iter().map(|data| hash_block(data)).collect();
+        let info = crate::picker::test_info(1);
+        let piece = info.pieces().next().unwrap();
+        let mut open = OpenPiece::new(piece, root(&leaves, 0, 2), 2, 4, None);
+        open.give_leaves_up();
+        (open, blocks)
+    }
+
+    fn take(open: &mut OpenPiece, block: u32, data: &Bytes) -> Verdict {
+        open.receive(block, data.clone(), LinkId(1)).unwrap();
+        open.hashed(block, hash_block(data))
+    }
+
+    #[test]
+    fn a_block_that_could_not_be_written_completes_a_whole_piece_later() {
+        let (mut open, blocks) = held_piece();
+        for (block, data) in (0..).zip(&blocks[..3]) {
+            assert!(take(&mut open, block, data).write.is_empty());
+        }
+        assert_eq!(take(&mut open, 3, &blocks[3]).write.len(), 4);
+        for block in 0..4 {
+            open.written(block, block != 2);
+        }
+        assert_eq!(take(&mut open, 2, &blocks[2]).write.len(), 1);
+        open.written(2, true);
+        assert!(open.is_stored());
+    }
+
+    #[test]
+    fn blocks_that_cannot_be_judged_leave_memory() {
+        let (mut open, blocks) = held_piece();
+        take(&mut open, 0, &blocks[0]);
+        open.receive(1, blocks[1].clone(), LinkId(1)).unwrap();
+        assert_eq!(open.drop_held().lost, 16384);
+        assert_eq!(open.drop_held().lost, 0);
+        assert!(open.has_free() && !open.is_untouched());
+    }
 }

@@ -110,7 +110,7 @@ impl Download {
             self.since = now;
             self.measured = 0;
         }
-        self.cancelled.remove(&block);
+        // A cancelled request for it keeps its place in `cancelled`: it will be answered too.
         self.requests.insert(block, now);
     }
 

@@ -48,6 +48,20 @@ pub(crate) enum Lookup {
     Refuse,
 }
 
+/// How far the making of a piece's hashes is.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Making {
+    /// It was given up.
+    Nothing,
+    /// This block is next.
+    Next(u32),
+    /// All hashes are there: not checked yet, and not kept.
+    Made {
+        hashes: Vec<Hash256>,
+        waiting: Vec<(LinkId, HashRequest)>,
+    },
+}
+
 impl LeafStore {
     pub(crate) fn get(&self, piece: PieceIndex) -> Option<&[Hash256]> {
         self.kept.get(&piece).map(Vec::as_slice)
@@ -95,26 +109,21 @@ impl LeafStore {
         Lookup::Begin
     }
 
-    /// Takes the hash of the next block of a piece in; returns the block to read now, or, when all are
-    /// there, the requests to answer.
-    pub(crate) fn hashed(
-        &mut self,
-        piece: PieceIndex,
-        hash: Hash256,
-    ) -> Result<u32, Vec<(LinkId, HashRequest)>> {
+    /// Takes the hash of the next block of a piece in.
+    pub(crate) fn hashed(&mut self, piece: PieceIndex, hash: Hash256) -> Making {
         let Some(job) = self.jobs.get_mut(&piece) else {
-            return Err(Vec::new());
+            return Making::Nothing;
         };
         job.hashes.push(hash);
         let next = u32::try_from(job.hashes.len()).unwrap_or(u32::MAX);
         if next < job.blocks {
-            return Ok(next);
+            return Making::Next(next);
         }
-        let Some(job) = self.jobs.remove(&piece) else {
-            return Err(Vec::new());
-        };
-        self.keep(piece, job.hashes);
-        Err(job.waiting)
+        let made = self.jobs.remove(&piece);
+        made.map_or(Making::Nothing, |job| Making::Made {
+            hashes: job.hashes,
+            waiting: job.waiting,
+        })
     }
 
     /// Gives a piece up whose data could not be read; returns the requests to reject.

@@ -42,11 +42,15 @@ pub(crate) struct Peer {
     pub(crate) route: Route,
 
     pub(crate) decoder: Decoder,
+    /// Bytes of an incomplete message that have counted as progress.
+    pub(crate) buffered: usize,
     pub(crate) outbox: Outbox,
     pub(crate) last_received: Timestamp,
     pub(crate) last_sent: Timestamp,
 
     pub(crate) fast: bool,
+    /// It speaks the extension protocol (BEP 10).
+    pub(crate) extended: bool,
     pub(crate) v2: bool,
     pub(crate) extensions: ExtensionHandshake,
     pub(crate) inventory: Inventory,
@@ -83,6 +87,8 @@ pub(crate) struct Peer {
     pub(crate) steered: BTreeMap<u32, Steered>,
     /// How much more often it has begun another such piece than one that we had suggested.
     pub(crate) strays: u32,
+    /// It lets suggestions lie and asks for nothing.
+    pub(crate) deaf: bool,
 }
 
 /// What has become of a suggestion.
@@ -130,8 +136,13 @@ pub(crate) struct Upload {
     /// Blocks that are read and wait for the link and the limits.
     pub(crate) ready: VecDeque<(BlockRequest, Bytes)>,
     pub(crate) meter: Meter,
+    /// Reads for it whose requests it has taken back.
+    pub(crate) abandoned: usize,
     /// Bytes sent since it was unchoked.
     pub(crate) turn: u64,
+    /// Turns in a row of which it made nothing, and until when it gets no other's slot for them.
+    pub(crate) idle_turns: u32,
+    pub(crate) rest: Timestamp,
     /// It stands in the line for the upload limit.
     pub(crate) in_line: bool,
 }
@@ -157,10 +168,12 @@ impl Peer {
             ready_at: now,
             route: Route::Unknown,
             decoder: Decoder::new(),
+            buffered: 0,
             outbox: Outbox::default(),
             last_received: now,
             last_sent: now,
             fast: false,
+            extended: false,
             v2: false,
             extensions: ExtensionHandshake::default(),
             inventory: Inventory::Early {
@@ -186,6 +199,7 @@ impl Peer {
             led: None,
             steered: BTreeMap::new(),
             strays: 0,
+            deaf: false,
         }
     }
 
@@ -225,6 +239,12 @@ impl Upload {
         self.queue.len() + self.reading.len() + self.ready.len()
     }
 
+    /// Returns the number of blocks in memory, or on their way there, for it. A read cannot be taken back:
+    /// who asks and cancels again and again gets no more of them.
+    pub(crate) fn reads_ahead(&self) -> usize {
+        self.reading.len() + self.abandoned + self.ready.len()
+    }
+
     /// Returns whether it has nothing to wait for.
     pub(crate) fn is_empty(&self) -> bool {
         self.len() == 0
@@ -234,7 +254,9 @@ impl Upload {
     pub(crate) fn remove(&mut self, request: &BlockRequest) -> bool {
         let before = self.len();
         self.queue.retain(|(_, queued)| queued != request);
+        let reads = self.reading.len();
         self.reading.retain(|reading| reading != request);
+        self.abandoned += reads - self.reading.len();
         self.ready.retain(|(ready, _)| ready != request);
         self.len() < before
     }
@@ -244,6 +266,7 @@ impl Upload {
         let queued = std::mem::take(&mut self.queue).into_iter();
         let ready = std::mem::take(&mut self.ready).into_iter();
         let reading = std::mem::take(&mut self.reading);
+        self.abandoned += reading.len();
         let rest = queued.map(|(_, request)| request);
         reading
             .into_iter()

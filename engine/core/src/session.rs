@@ -142,7 +142,8 @@ impl Session {
     /// Describes a torrent.
     #[must_use]
     pub fn snapshot(&self, now: Timestamp, torrent: InfoHash) -> Option<TorrentSnapshot> {
-        Some(self.torrents.get(&torrent)?.snapshot(now, &self.trackers))
+        let torrent = self.torrents.get(&torrent)?;
+        Some(torrent.snapshot(now, &self.trackers, &self.shared))
     }
 
     /// Returns the limits of the whole session.
@@ -330,6 +331,8 @@ impl Session {
         };
         torrent.leave(&self.trackers, &mut self.shared);
         self.order.retain(|other| *other != id);
+        // Answers that are under way are not for one that may be added under the same name.
+        self.shared.jobs.retain(|_, (torrent, _)| *torrent != id);
         let torrents = &self.torrents;
         let used = |tracker| {
             torrents
@@ -372,7 +375,9 @@ impl Session {
                 ..
             } => {
                 let interval = Duration::from_secs(interval_s.into());
-                self.trackers.welcomed(tracker, ice_servers, interval);
+                if !self.trackers.welcomed(tracker, ice_servers, interval) {
+                    return;
+                }
                 for torrent in self.torrents.values_mut() {
                     torrent.tracker_is_ready(tracker, &self.shared);
                     torrent.announce_due(&self.trackers, &mut self.shared);
@@ -385,11 +390,8 @@ impl Session {
                 leechers,
             } => {
                 let interval = self.trackers.interval(tracker);
-                for torrent in self
-                    .torrents
-                    .values_mut()
-                    .filter(|torrent| torrent.swarm() == swarm)
-                {
+                let there = |torrent: &&mut Torrent| torrent.is_at(tracker, Some(swarm));
+                for torrent in self.torrents.values_mut().filter(there) {
                     torrent.introduce(tracker, &peers, &self.shared);
                     torrent.announced(tracker, seeders, leechers, interval, &self.shared);
                     torrent.connect_more(&self.trackers, &mut self.shared);
@@ -402,10 +404,8 @@ impl Session {
                 offer,
                 signal,
             } => {
-                let torrent = self
-                    .torrents
-                    .values_mut()
-                    .find(|torrent| torrent.swarm() == swarm);
+                let mut torrents = self.torrents.values_mut();
+                let torrent = torrents.find(|torrent| torrent.is_at(tracker, Some(swarm)));
                 if let Some(torrent) = torrent {
                     torrent.handle_signal(
                         tracker,
@@ -439,23 +439,15 @@ impl Session {
         retry: Duration,
         about: (Option<shoal_protocol::SwarmId>, Option<PeerId>),
     ) {
-        let about_swarm = |torrent: &Torrent| about.0.is_none_or(|swarm| torrent.swarm() == swarm);
+        let concerned = |torrent: &&mut Torrent| torrent.is_at(tracker, about.0);
         match (code, about.1) {
             (ErrorCode::NoSuchPeer, Some(peer)) => {
-                for torrent in self
-                    .torrents
-                    .values_mut()
-                    .filter(|torrent| about_swarm(torrent))
-                {
+                for torrent in self.torrents.values_mut().filter(concerned) {
                     torrent.peer_is_unknown(peer, &mut self.shared);
                 }
             }
             (ErrorCode::NotAMember, _) => {
-                for torrent in self
-                    .torrents
-                    .values_mut()
-                    .filter(|torrent| about_swarm(torrent))
-                {
+                for torrent in self.torrents.values_mut().filter(concerned) {
                     torrent.tracker_is_ready(tracker, &self.shared);
                 }
             }

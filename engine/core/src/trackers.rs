@@ -118,15 +118,17 @@ impl Trackers {
         id: TrackerId,
         ice_servers: Vec<IceServer>,
         interval: Duration,
-    ) {
+    ) -> bool {
         let tracker = self.all.get_mut(&id);
         let greeting = |tracker: &&mut Tracker| matches!(tracker.state, State::Greeting { .. });
-        if let Some(tracker) = tracker.filter(greeting) {
-            tracker.state = State::Ready;
-            tracker.failures = 0;
-            tracker.ice_servers = ice_servers;
-            tracker.interval = interval.clamp(Duration::from_secs(10), Duration::from_secs(3600));
-        }
+        let Some(tracker) = tracker.filter(greeting) else {
+            return false;
+        };
+        tracker.state = State::Ready;
+        tracker.failures = 0;
+        tracker.ice_servers = ice_servers;
+        tracker.interval = interval.clamp(Duration::from_secs(10), Duration::from_secs(3600));
+        true
     }
 
     /// The connection is gone, or must be given up: try again later, not before `at_least`.

@@ -32,6 +32,13 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 /// Peers that are remembered though not connected.
 const MAX_CONTACTS: usize = 512;
 
+/// Peers that are remembered for having sent bad data. They can change their ids as they like.
+const MAX_BANS: usize = 256;
+
+/// A peer of ours that has said something within this time is still connected: only who speaks through
+/// the same tracker may replace the connection, for an id belongs to its owner at that tracker only.
+const LIVELY: Duration = Duration::from_secs(10);
+
 /// A peer that a tracker has named.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Contact {
@@ -55,7 +62,7 @@ impl Torrent {
             if let Some(contact) = self.contacts.get_mut(id) {
                 contact.tracker = tracker;
                 contact.retry = contact.retry.min(shared.now + retry_delay(0));
-            } else if self.contacts.len() < MAX_CONTACTS {
+            } else if self.contacts.len() < MAX_CONTACTS || self.forget_worst_contact() {
                 let contact = Contact {
                     failures: 0,
                     retry: shared.now,
@@ -65,6 +72,18 @@ impl Torrent {
                 self.contacts.insert(*id, contact);
             }
         }
+    }
+
+    /// Makes room for a contact: goes without the one that has failed most often. Returns whether there is
+    /// such a one.
+    fn forget_worst_contact(&mut self) -> bool {
+        let failing = self.contacts.iter().filter(|(_, contact)| {
+            let failing = contact.failures > 0;
+            failing && !contact.banned
+        });
+        let worst = failing.max_by_key(|(_, contact)| contact.failures);
+        let worst = worst.map(|(id, _)| *id);
+        worst.is_some_and(|id| self.contacts.remove(&id).is_some())
     }
 
     /// Makes offers to contacts while there is room.
@@ -183,7 +202,13 @@ impl Torrent {
             tracker: peer.tracker,
             banned: true,
         };
-        self.contacts.insert(peer.id, contact);
+        let id = peer.id;
+        let mut banned = self.contacts.iter().filter(|(_, contact)| contact.banned);
+        if let Some((other, _)) = banned.nth(MAX_BANS - 1) {
+            let other = *other;
+            self.contacts.remove(&other);
+        }
+        self.contacts.insert(id, contact);
         self.drop_peer(link, reason, shared);
     }
 
@@ -273,13 +298,18 @@ impl Torrent {
             let ours_stands = peer.stage == Stage::Connecting
                 && peer.role == Role::Offerer
                 && shared.config.peer < from;
-            if ours_stands {
+            let lively = peer.is_ready() && shared.now.since(peer.last_received) < LIVELY;
+            if ours_stands || (lively && peer.tracker != tracker) {
                 return None;
             }
-            self.drop_peer(link, "replaced by a newer connection", shared);
         }
-        if self.half_open(Role::Answerer) >= MAX_ANSWERING || !self.make_room(shared) {
+        if self.half_open(Role::Answerer) >= MAX_ANSWERING {
             return None;
+        }
+        match self.link_of(&from) {
+            Some(link) => self.drop_peer(link, "replaced by a newer connection", shared),
+            None if self.make_room(shared) => {}
+            None => return None,
         }
         self.introduce(tracker, &[from], shared);
         Some(self.attempt(from, offer, Role::Answerer, tracker, trackers, shared))

@@ -1,13 +1,13 @@
 //! Answers for Merkle trees (BEP 52): from the piece layers, or from block hashes that are kept or made
 //! by reading the piece again.
 
-use shoal_protocol::merkle::proof::HashRequest;
+use shoal_protocol::merkle::{self, proof::HashRequest};
 use shoal_protocol::wire::Message;
 use shoal_protocol::{BlockRef, Hash256, PieceIndex};
 
 use super::Torrent;
 use crate::io::{LinkId, Output, StorageFault};
-use crate::leaves::Lookup;
+use crate::leaves::{Lookup, Making};
 use crate::shared::{Job, Shared};
 
 impl Torrent {
@@ -48,14 +48,23 @@ impl Torrent {
         let Some(content) = &mut self.content else {
             return;
         };
-        match content.leaves.hashed(piece, hash) {
-            Ok(next) => self.read_leaf(piece, next, shared),
-            Err(waiting) => {
-                let leaves = content.leaves.get(piece).map(<[Hash256]>::to_vec);
-                for (link, request) in waiting {
-                    self.answer_hashes(link, &request, leaves.as_deref().unwrap_or_default());
-                }
+        let (hashes, waiting) = match content.leaves.hashed(piece, hash) {
+            Making::Nothing => return,
+            Making::Next(block) => return self.read_leaf(piece, block, shared),
+            Making::Made { hashes, waiting } => (hashes, waiting),
+        };
+        let height = content.metainfo.info().piece_height(piece);
+        // Wrong ones would make a liar of us.
+        if !merkle::verify_leaves(&content.metainfo.piece_hash(piece), &hashes, height) {
+            for (link, request) in waiting {
+                self.tell(link, &Message::HashReject(request));
             }
+            let fault = StorageFault::Changed(self.name.clone());
+            return self.storage_failed(&fault, shared);
+        }
+        content.leaves.keep(piece, hashes.clone());
+        for (link, request) in waiting {
+            self.answer_hashes(link, &request, &hashes);
         }
     }
 

@@ -20,6 +20,9 @@ pub(super) const METADATA_ID: u8 = 1;
 /// How long the remote handshake may take.
 const GREETING_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// So much of a message that is not complete yet is progress.
+const TRICKLE: usize = 2 << 10;
+
 /// Suggestions of a peer that are kept.
 const MAX_SUGGESTED: usize = 256;
 
@@ -56,13 +59,12 @@ impl Torrent {
         let Some(peer) = self.peers.get_mut(&link) else {
             return;
         };
-        if peer.outbox.is_clogged() {
-            self.drop_peer(link, "the peer does not read what it asked for", shared);
-            return;
-        }
         while let Some(data) = peer.outbox.next_send() {
             peer.last_sent = shared.now;
             shared.output(Output::Send { link, data });
+        }
+        if peer.outbox.is_clogged() {
+            self.drop_peer(link, "the peer does not read what it asked for", shared);
         }
     }
 
@@ -104,16 +106,27 @@ impl Torrent {
                     if let Err(reason) = self.handle_message(link, message, shared) {
                         self.drop_peer(link, reason, shared);
                     }
+                    // Small questions have large answers, and one chunk has room for many.
+                    if self
+                        .peers
+                        .get(&link)
+                        .is_some_and(|peer| peer.outbox.is_clogged())
+                    {
+                        self.flush(link, shared);
+                    }
                 }
                 Ok(None) => break,
                 Err(error) => self.drop_peer(link, &error.to_string(), shared),
             }
         }
-        // A block that trickles in on a slow line is progress.
-        if let Some(peer) = self.peers.get_mut(&link)
-            && peer.decoder.buffered() > 64
-        {
-            peer.download.progress = shared.now;
+        // Part of a block on a slow line is progress, if it is not a byte now and then.
+        if let Some(peer) = self.peers.get_mut(&link) {
+            let buffered = peer.decoder.buffered();
+            if buffered >= peer.buffered + TRICKLE {
+                peer.download.progress = shared.now;
+                peer.buffered = buffered;
+            }
+            peer.buffered = peer.buffered.min(buffered);
         }
     }
 
@@ -130,6 +143,7 @@ impl Torrent {
         peer.stage = Stage::Ready;
         peer.ready_at = shared.now;
         peer.fast = handshake.fast;
+        peer.extended = handshake.extension;
         peer.v2 = handshake.v2;
         if let Some(metainfo) = &self.metainfo {
             let limits = WireLimits::of_pieces(metainfo.info().piece_count());
@@ -140,23 +154,6 @@ impl Torrent {
         if let Some(message) = inventory_message(have, peer.fast) {
             peer.outbox.push(&message);
         }
-        if handshake.extension {
-            let info = self
-                .metainfo
-                .as_ref()
-                .map(|metainfo| metainfo.info().bytes().len());
-            let hello = ExtensionHandshake {
-                messages: [(METADATA.to_owned(), METADATA_ID)].into(),
-                client: Some(shared.config.client.clone()),
-                port: None,
-                request_queue: u32::try_from(MAX_QUEUED).ok(),
-                metadata_size: info.and_then(|length| u32::try_from(length).ok()),
-            };
-            peer.outbox.push(&Message::Extended {
-                id: extension::HANDSHAKE_ID,
-                payload: hello.encode(),
-            });
-        }
         shared.event(Event::Peer {
             torrent: info_hash,
             peer: peer.id,
@@ -164,7 +161,28 @@ impl Torrent {
             route: peer.route,
             change: PeerChange::Connected,
         });
+        self.greet_extended(link, shared);
         self.learn_inventory(link, shared);
+    }
+
+    /// Says which extensions we speak (BEP 10), and how long the metainfo is once we know. May be said
+    /// again.
+    pub(super) fn greet_extended(&mut self, link: LinkId, shared: &Shared) {
+        let info = self.metainfo.as_ref().map(|metainfo| metainfo.info());
+        let hello = ExtensionHandshake {
+            messages: [(METADATA.to_owned(), METADATA_ID)].into(),
+            client: Some(shared.config.client.clone()),
+            port: None,
+            request_queue: u32::try_from(MAX_QUEUED).ok(),
+            metadata_size: info.and_then(|info| u32::try_from(info.bytes().len()).ok()),
+        };
+        if self.peers.get(&link).is_some_and(|peer| peer.extended) {
+            let message = Message::Extended {
+                id: extension::HANDSHAKE_ID,
+                payload: hello.encode(),
+            };
+            self.tell(link, &message);
+        }
     }
 
     /// Handles one message; an error ends the connection.

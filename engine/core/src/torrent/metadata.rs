@@ -14,6 +14,7 @@ use shoal_protocol::wire::extension::{METADATA, METADATA_PIECE_LENGTH, MetadataM
 
 use super::Torrent;
 use crate::io::{Event, LinkId, Output};
+use crate::peer::Peer;
 use crate::shared::{Job, Shared};
 use crate::time::Timestamp;
 
@@ -26,7 +27,6 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// How far the fetch is.
 #[derive(Debug, Default)]
 pub(super) struct Fetch {
-    /// Length of the info dictionary, as the peer says that we ask.
     info: Option<InfoFetch>,
     /// Once the info dictionary is there.
     layers: Option<LayerFetch>,
@@ -38,6 +38,7 @@ pub(super) struct Fetch {
 #[derive(Debug)]
 struct InfoFetch {
     link: LinkId,
+    /// As the peer says.
     size: u32,
     parts: BTreeMap<u32, Bytes>,
     asked: u32,
@@ -55,7 +56,7 @@ struct LayerFetch {
 impl Torrent {
     /// Asks for what is missing of the metainfo, of whoever can give it.
     pub(super) fn fetch_metadata(&mut self, shared: &mut Shared) {
-        if self.paused || self.fault.is_some() {
+        if self.is_halted() {
             return;
         }
         let Some(fetch) = &mut self.fetch else {
@@ -66,12 +67,8 @@ impl Torrent {
         }
         if fetch.info.is_none() {
             let source = self.peers.values().find_map(|peer| {
-                let size = peer.extensions.metadata_size?;
-                let knows = peer.extensions.id_of(METADATA).is_some();
-                let sane = size > 0 && size as usize <= MAX_INFO_LENGTH;
-                let usable =
-                    peer.is_ready() && knows && sane && !fetch.useless.contains(&peer.link);
-                usable.then_some((peer.link, size))
+                let size = info_size(peer)?;
+                (!fetch.useless.contains(&peer.link)).then_some((peer.link, size))
             });
             let Some((link, size)) = source else {
                 return;
@@ -137,7 +134,8 @@ impl Torrent {
         };
         let part = bytes.and_then(|bytes| {
             let start = piece.checked_mul(METADATA_PIECE_LENGTH)? as usize;
-            let end = (start + METADATA_PIECE_LENGTH as usize).min(bytes.len());
+            let end = start.saturating_add(METADATA_PIECE_LENGTH as usize);
+            let end = end.min(bytes.len());
             let total_size = u32::try_from(bytes.len()).ok()?;
             (start < bytes.len()).then(|| MetadataMessage::Data {
                 piece,
@@ -167,8 +165,9 @@ impl Torrent {
         if data.len() != length as usize {
             return Err("a part of the metainfo with a wrong length");
         }
-        info.parts.insert(piece, data);
-        info.progress = shared.now;
+        if info.parts.insert(piece, data).is_none() {
+            info.progress = shared.now;
+        }
         if info.parts.len() < info.size.div_ceil(METADATA_PIECE_LENGTH) as usize {
             self.ask_info();
             return Ok(());
@@ -228,7 +227,7 @@ impl Torrent {
         let mut room: BTreeMap<LinkId, usize> = self
             .peers
             .values()
-            .filter(|peer| peer.is_ready() && peer.v2 && !fetch.useless.contains(&peer.link))
+            .filter(|peer| gives_layers(peer) && !fetch.useless.contains(&peer.link))
             .map(|peer| (peer.link, WINDOW))
             .collect();
         for (link, _) in layers.asked.values() {
@@ -326,11 +325,12 @@ impl Torrent {
             self.metadata_source_is_gone(link, shared);
         }
         if let Some(fetch) = &mut self.fetch {
-            let ready = self.peers.values().filter(|peer| peer.is_ready());
-            if ready
-                .map(|peer| peer.link)
-                .all(|link| fetch.useless.contains(&link))
-            {
+            let of_layers = fetch.layers.is_some();
+            let mut sources = self.peers.values().filter(|peer| match of_layers {
+                true => gives_layers(peer),
+                false => info_size(peer).is_some(),
+            });
+            if sources.all(|peer| fetch.useless.contains(&peer.link)) {
                 fetch.useless.clear();
             }
         }
@@ -358,9 +358,27 @@ impl Torrent {
             Ok(metainfo) => {
                 let metainfo = Arc::new(metainfo);
                 self.set_metainfo(Arc::clone(&metainfo));
+                // Those who have met us without it may ask us now.
+                let links: Vec<_> = self.peers.keys().copied().collect();
+                for link in links {
+                    self.greet_extended(link, shared);
+                }
                 shared.event(Event::Metadata { metainfo });
             }
             Err(error) => self.fail(format!("this torrent cannot be used: {error}"), shared),
         }
     }
+}
+
+/// The length of the info dictionary, if a peer can be asked for it.
+fn info_size(peer: &Peer) -> Option<u32> {
+    let size = peer.extensions.metadata_size?;
+    let knows = peer.extensions.id_of(METADATA).is_some();
+    let sane = size > 0 && size as usize <= MAX_INFO_LENGTH;
+    (peer.is_ready() && knows && sane).then_some(size)
+}
+
+/// Whether a peer can be asked for piece layers.
+fn gives_layers(peer: &Peer) -> bool {
+    peer.is_ready() && peer.v2
 }

@@ -19,8 +19,13 @@ const SETTLING: Duration = Duration::from_secs(3);
 
 impl Torrent {
     /// Describes the torrent.
-    pub(crate) fn snapshot(&self, now: Timestamp, trackers: &Trackers) -> TorrentSnapshot {
-        let (state, reason) = self.state(now);
+    pub(crate) fn snapshot(
+        &self,
+        now: Timestamp,
+        trackers: &Trackers,
+        shared: &Shared,
+    ) -> TorrentSnapshot {
+        let (state, reason) = self.state(now, shared);
         let total_bytes = self
             .metainfo
             .as_ref()
@@ -59,7 +64,7 @@ impl Torrent {
 
     /// Reports the state if it has changed.
     pub(crate) fn report(&mut self, shared: &mut Shared) {
-        let current = self.state(shared.now);
+        let current = self.state(shared.now, shared);
         if self.reported.as_ref() != Some(&current) {
             let (state, reason) = current.clone();
             self.reported = Some(current);
@@ -71,7 +76,7 @@ impl Torrent {
         }
     }
 
-    fn state(&self, now: Timestamp) -> (TorrentState, Option<String>) {
+    fn state(&self, now: Timestamp, shared: &Shared) -> (TorrentState, Option<String>) {
         if let Some(fault) = &self.fault {
             return (TorrentState::Error, Some(fault.clone()));
         }
@@ -94,14 +99,14 @@ impl Torrent {
                 (TorrentState::FindingPeers, self.tracker_trouble())
             }
             Ending::Missing if ready == 0 => (TorrentState::Connecting, None),
-            Ending::Missing => self.progress_state(now),
+            Ending::Missing => self.progress_state(now, shared),
         }
     }
 
-    fn progress_state(&self, now: Timestamp) -> (TorrentState, Option<String>) {
+    fn progress_state(&self, now: Timestamp, shared: &Shared) -> (TorrentState, Option<String>) {
         let peers = || self.peers.values().filter(|peer| peer.is_ready());
         let recent = |at: Timestamp, most| now.since(at) < most;
-        if self.limits.download.is_paused() {
+        if self.limits.download.is_paused() || shared.download.rate().is_paused() {
             let reason = "the download limit is 0".to_owned();
             return (TorrentState::Stalled, Some(reason));
         }

@@ -98,6 +98,10 @@ impl Torrent {
         peer.chokes_us = true;
         // What it suggested and we have not begun it will suggest to somebody else.
         peer.suggested.clear();
+        self.let_others_give(link);
+        let Some(peer) = self.peers.get(&link) else {
+            return;
+        };
         if !peer.fast {
             self.release_requests(link, false, shared);
             self.touch_all();
@@ -112,9 +116,15 @@ impl Torrent {
         let Some(block) = super::messages::block_of(content, request) else {
             return;
         };
-        peer.download.cancelled.remove(&block);
+        // The answer to a cancelled request; the block may have been asked for anew since.
+        if peer.download.cancelled.remove(&block) {
+            return;
+        }
         if peer.download.remove(block) {
-            peer.download.note_reject(shared.now);
+            // A choke refuses everything, which says nothing about the time after it.
+            if !peer.chokes_us {
+                peer.download.note_reject(shared.now);
+            }
             self.release(link, block, false, shared);
             self.touch_all();
         }
@@ -125,7 +135,8 @@ impl Torrent {
         let Some(peer) = self.peers.get_mut(&link) else {
             return;
         };
-        peer.download.snubbed = true;
+        // The second time in a row it has lost them: it is asked again if nobody else can be.
+        let again = std::mem::replace(&mut peer.download.snubbed, true);
         peer.download.progress = shared.now;
         let owed: Vec<_> = peer.download.requests().collect();
         let gives = |other: &Peer, block: &BlockRef| {
@@ -133,13 +144,14 @@ impl Torrent {
             able && other.link != link && other.has(block.piece)
         };
         for block in owed {
-            if self.peers.values().any(|other| gives(other, &block)) {
+            if again || self.peers.values().any(|other| gives(other, &block)) {
                 if let Some(peer) = self.peers.get_mut(&link) {
                     peer.download.remove(block);
                 }
                 self.release(link, block, true, shared);
             }
         }
+        self.let_others_give(link);
         self.touch_all();
     }
 
@@ -372,8 +384,11 @@ impl Content {
 
     /// A begun piece that the peer can go on with.
     fn next_partial(&mut self, link: LinkId, peer: &Peer, led: bool) -> Option<PieceIndex> {
-        let usable =
-            |piece: &&PieceIndex| peer.has(**piece) && (!led || self.picker.copies(**piece) > 1);
+        // What it has led us to begin is ours to finish.
+        let ours = |piece: PieceIndex| {
+            !led || self.picker.copies(piece) > 1 || peer.followed.contains(&piece.get())
+        };
+        let usable = |piece: &&PieceIndex| peer.has(**piece) && ours(**piece);
         let found = self.partial.iter().filter(usable).find(|piece| {
             let only = self.open.get(*piece).and_then(|open| open.only_from);
             only.is_none_or(|only| only == link)
@@ -384,7 +399,8 @@ impl Content {
     /// Memory is full: only a piece that must be held until all of it is here may go on, one at a time,
     /// for it can leave memory in no other way.
     fn next_held(&mut self, link: LinkId, peer: &Peer) -> Option<BlockRef> {
-        let held = self.open.values_mut().find(|open| open.is_held())?;
+        let mut held = self.open.values_mut();
+        let held = held.find(|open| open.is_held() && open.has_free())?;
         if !peer.has(held.piece) {
             return None;
         }

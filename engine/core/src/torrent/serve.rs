@@ -115,6 +115,7 @@ impl Torrent {
             .iter()
             .position(|other| *other == request)
         else {
+            peer.upload.abandoned = peer.upload.abandoned.saturating_sub(1);
             return;
         };
         peer.upload.reading.swap_remove(at);
@@ -132,7 +133,7 @@ impl Torrent {
         let (Some(content), Some(peer)) = (&self.content, self.peers.get_mut(&link)) else {
             return;
         };
-        while peer.upload.reading.len() + peer.upload.ready.len() < READ_AHEAD
+        while peer.upload.reads_ahead() < READ_AHEAD
             && let Some((block, request)) = peer.upload.queue.pop_front()
         {
             peer.upload.reading.push(request);
@@ -160,6 +161,7 @@ impl Torrent {
         let length = u64::from(request.length);
         peer.upload.meter.add(length, shared.now);
         peer.upload.turn += length;
+        peer.upload.idle_turns = 0;
         self.uploaded.add(length, shared.now);
         self.upload.take(request.length);
         shared.upload.take(request.length);

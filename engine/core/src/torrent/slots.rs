@@ -18,8 +18,17 @@ pub(super) const SLOTS: usize = 8;
 const TURN: u64 = 256 << 10;
 const TURN_TIME: Duration = Duration::from_secs(5);
 
+/// However slowly its holder takes what it has asked for, a turn ends after this.
+const MAX_TURN_TIME: Duration = Duration::from_secs(30);
+
 /// A peer that has a slot and asks for nothing gives it up to one who waits.
 const IDLE: Duration = Duration::from_secs(3);
+
+/// A peer that made nothing of its slot (it is paused, its disk is full, it means ill) gets the next one
+/// after so long, doubled each time in a row but a few; or at once where nobody else wants it. Else the
+/// idle, who have been served least, would hand the slots around among themselves.
+const REST: Duration = Duration::from_secs(15);
+const MAX_RESTS: u32 = 3;
 
 impl Torrent {
     /// Gives slots to those who want something.
@@ -33,11 +42,12 @@ impl Torrent {
         }
         let holds = |peer: &&Peer| !peer.choked && peer.wants;
         let mut used = self.peers.values().filter(holds).count();
-        while let Some(waiting) = self.next_in_line() {
+        while let Some(waiting) = self.next_in_line(used < SLOTS, shared) {
             if used >= SLOTS {
                 let Some(done) = self.had_its_turn(shared) else {
                     return;
                 };
+                self.note_idle_turn(done, shared);
                 self.choke(done);
                 used -= 1;
             }
@@ -85,29 +95,41 @@ impl Torrent {
         }
     }
 
-    /// The waiting peer that has been served least.
-    fn next_in_line(&self) -> Option<LinkId> {
-        let waiting = self
-            .peers
-            .values()
-            .filter(|peer| peer.is_ready() && peer.wants && peer.choked);
+    /// The waiting peer that has been served least; one that rests only if a slot is `free`.
+    fn next_in_line(&self, free: bool, shared: &Shared) -> Option<LinkId> {
+        let rests = |peer: &Peer| peer.upload.rest > shared.now;
+        let waiting = self.peers.values().filter(|peer| {
+            let waits = peer.is_ready() && peer.wants && peer.choked;
+            waits && (free || !rests(peer))
+        });
         waiting
-            .min_by_key(|peer| (peer.upload.meter.total(), peer.link))
+            .min_by_key(|peer| (rests(peer), peer.upload.meter.total(), peer.link))
             .map(|peer| peer.link)
     }
 
-    /// The holder of a slot that has had most of those who have had a full turn.
+    /// A peer that made nothing of its turn waits longer for the next.
+    fn note_idle_turn(&mut self, link: LinkId, shared: &Shared) {
+        if let Some(peer) = self.peers.get_mut(&link)
+            && peer.upload.turn == 0
+        {
+            peer.upload.rest = shared.now + REST * (1 << peer.upload.idle_turns.min(MAX_RESTS));
+            peer.upload.idle_turns = peer.upload.idle_turns.saturating_add(1);
+        }
+    }
+
+    /// The holder of a slot that asks for nothing, else the one that has had most of those who have had a
+    /// full turn.
     fn had_its_turn(&self, shared: &Shared) -> Option<LinkId> {
         let content = self.content.as_ref()?;
         let turn = TURN.max(content.metainfo.info().piece_length().into());
-        let done = self.peers.values().filter(|peer| {
+        let done = self.peers.values().filter_map(|peer| {
             let held = shared.now.since(peer.unchoked_at);
             let idle = peer.upload.is_empty() && held > IDLE;
             let served = peer.upload.turn >= turn && held > TURN_TIME;
-            !peer.choked && peer.wants && (served || idle)
+            let done = !peer.choked && peer.wants && (served || idle || held > MAX_TURN_TIME);
+            done.then_some((idle, peer.upload.turn, peer.link))
         });
-        done.max_by_key(|peer| (peer.upload.turn, peer.link))
-            .map(|peer| peer.link)
+        done.max().map(|(.., link)| link)
     }
 }
 

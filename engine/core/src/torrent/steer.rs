@@ -33,6 +33,9 @@ const MAX_AHEAD: usize = 256;
 /// How long a peer may leave a suggestion.
 const FORGOTTEN: Duration = Duration::from_secs(60);
 
+/// The same while it asks for nothing at all: it may be paused, and others wait for what it was told.
+const IGNORED: Duration = Duration::from_secs(2);
+
 /// A peer that has begun so many more other pieces than suggested ones does not listen.
 const MAX_STRAYS: u32 = 8;
 
@@ -42,7 +45,8 @@ impl Torrent {
         let (Some(content), Some(peer)) = (&mut self.content, self.peers.get_mut(&link)) else {
             return;
         };
-        if peer.choked || !peer.wants || !peer.fast || peer.strays > MAX_STRAYS {
+        let listens = peer.fast && !peer.deaf && peer.strays <= MAX_STRAYS;
+        if peer.choked || !peer.wants || !listens {
             return;
         }
         // A peer that has just got its slot will get its share of what we send.
@@ -71,6 +75,7 @@ impl Torrent {
         let (Some(content), Some(peer)) = (&mut self.content, self.peers.get_mut(&link)) else {
             return;
         };
+        peer.deaf = false;
         if let Some(steered) = peer.steered.get_mut(&piece.get()) {
             if !steered.begun {
                 peer.strays = peer.strays.saturating_sub(1);
@@ -103,8 +108,16 @@ impl Torrent {
 
     /// Takes back suggestions that a peer has forgotten.
     pub(super) fn unsteer_forgotten(&mut self, link: LinkId, shared: &Shared) {
-        let now = shared.now;
-        self.take_steered(link, |steered| now.since(steered.at) > FORGOTTEN);
+        let Some(peer) = self.peers.get_mut(&link) else {
+            return;
+        };
+        let age = |steered: &Steered| shared.now.since(steered.at);
+        let ignored = |steered: &Steered| !steered.begun && age(steered) > IGNORED;
+        let idle = peer.upload.is_empty() && peer.steered.values().any(ignored);
+        peer.deaf |= idle;
+        self.take_steered(link, |steered| {
+            age(steered) > FORGOTTEN || (idle && !steered.begun)
+        });
     }
 
     fn take_steered(&mut self, link: LinkId, which: impl Fn(&Steered) -> bool) {

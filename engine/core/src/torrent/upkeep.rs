@@ -113,6 +113,8 @@ impl Torrent {
             };
             announce.asked = None;
             announce.due = retry;
+            // A tracker that is gone has forgotten us.
+            announce.joined &= retry.is_some();
         }
     }
 

@@ -10,6 +10,7 @@ use super::messages::block_of;
 use super::{Content, Ending, Torrent};
 use crate::assembly::{Leaves, Verdict};
 use crate::io::{Event, LinkId, Output, StorageFault};
+use crate::peer::Peer;
 use crate::shared::{Job, Shared};
 
 /// Blocks that nobody has asked for, after which a peer is sent away: they are an attack on our bandwidth.
@@ -31,14 +32,19 @@ impl Torrent {
             begin,
             length,
         };
-        self.downloaded.add(u64::from(length), shared.now);
         let (Some(content), Some(peer)) = (&mut self.content, self.peers.get_mut(&link)) else {
             return Err("a block of a torrent that has not begun");
         };
         let block = block_of(content, request).ok_or("a block that the torrent does not have")?;
+        self.downloaded.add(u64::from(length), shared.now);
         let asked = peer.download.deliver(block, u64::from(length), shared.now);
         if asked {
             shared.note_answered(length);
+        } else {
+            // What was taken from the limits for it has been given back.
+            self.download.take(length);
+            shared.download.take(length);
+            peer.download.meter.add(u64::from(length), shared.now);
         }
         if asked && peer.followed.contains(&piece) {
             peer.led = Some(shared.now);
@@ -188,14 +194,16 @@ impl Torrent {
 
     /// A peer that was asked for block hashes is gone.
     pub(super) fn leaf_source_is_gone(&mut self, link: LinkId, shared: &mut Shared) {
-        for open in self
-            .content
-            .iter_mut()
-            .flat_map(|content| content.open.values_mut())
-        {
+        self.let_others_give(link);
+        self.leaves_refused(link, shared, |_| true);
+    }
+
+    /// A peer that alone was to give some pieces does not: anybody may.
+    pub(super) fn let_others_give(&mut self, link: LinkId) {
+        let content = self.content.iter_mut();
+        for open in content.flat_map(|content| content.open.values_mut()) {
             open.only_from = open.only_from.filter(|only| *only != link);
         }
-        self.leaves_refused(link, shared, |_| true);
     }
 
     /// The block hashes that `link` was asked for are wanted again: it does not give them.
@@ -224,13 +232,22 @@ impl Torrent {
         self.find_leaf_sources(shared);
     }
 
-    /// Asks for block hashes that are wanted, or does without them where nobody has them.
+    /// Asks for block hashes that are wanted, or does without them where nobody gives them. Blocks that can
+    /// never be judged as things are must not keep the memory that all torrents share.
     pub(super) fn find_leaf_sources(&mut self, shared: &mut Shared) {
         let Some(content) = &mut self.content else {
             return;
         };
+        let halted = self.paused || self.fault.is_some();
         let mut verdicts = Vec::new();
         for open in content.open.values_mut() {
+            if open.is_held() {
+                let has = |peer: &Peer| peer.has(open.piece);
+                if halted || !self.peers.values().any(has) {
+                    verdicts.push((open.piece, open.drop_held()));
+                }
+                continue;
+            }
             let Leaves::Wanted(request) = open.leaves else {
                 continue;
             };
@@ -244,8 +261,10 @@ impl Torrent {
                     link: peer.link,
                     at: shared.now,
                 };
-            } else if self.peers.values().any(|peer| peer.has(open.piece)) {
+            } else if open.is_all_held() || self.peers.values().any(|peer| peer.has(open.piece)) {
                 verdicts.push((open.piece, open.give_leaves_up()));
+            } else {
+                verdicts.push((open.piece, open.drop_held()));
             }
         }
         for (piece, verdict) in verdicts {
@@ -274,8 +293,12 @@ impl Torrent {
         let Some(content) = &mut self.content else {
             return;
         };
+        if let Some(open) = content.open.get_mut(&piece) {
+            let is_here = |link: &LinkId| self.peers.contains_key(link);
+            open.only_from = open.only_from.filter(is_here);
+        }
         for (block, data) in verdict.write {
-            let span = content.metainfo.info().block_span(block);
+            let span = content.span(block);
             let job = Job::Store {
                 block,
                 bytes: data.len(),

@@ -12,6 +12,7 @@ mod random;
 mod storage;
 mod strangers;
 mod strangers_kept_out;
+mod stuck;
 mod tap;
 mod torrent;
 mod tracker;

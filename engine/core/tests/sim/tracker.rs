@@ -18,6 +18,8 @@ pub(crate) struct Tracker {
     /// Announces and signals that have come.
     pub(crate) announces: u64,
     pub(crate) signals: u64,
+    /// Two who never hear of each other: there is no way between them.
+    pub(crate) apart: Option<(usize, usize)>,
 }
 
 impl Tracker {
@@ -28,6 +30,7 @@ impl Tracker {
             swarms: BTreeMap::new(),
             announces: 0,
             signals: 0,
+            apart: None,
         }
     }
 
@@ -70,7 +73,12 @@ impl Tracker {
                     return None;
                 }
                 members.insert(node, left == Some(0));
-                let mut others: Vec<_> = members.keys().filter(|other| **other != node).collect();
+                let apart = self.apart;
+                let meet = |other: &&usize| {
+                    apart != Some((node, **other)) && apart != Some((**other, node))
+                };
+                let others = members.keys().filter(|other| **other != node);
+                let mut others: Vec<_> = others.filter(meet).collect();
                 let most = usize::from(want).min(MOST);
                 while others.len() > most {
                     others.swap_remove(rng.random_range(0..others.len()));
