@@ -69,6 +69,14 @@ pub(crate) fn whole_percent(part: u64, whole: u64) -> u64 {
     (u128::from(part.min(whole)) * 100 / u128::from(whole)) as u64
 }
 
+/// Writes how many copies there are, rounded down: people close a page by what it says here.
+#[must_use]
+pub(crate) fn copies(availability: f32) -> String {
+    // What is a hundredth too little only by the way an f32 is stored is not rounded down.
+    let hundredths = (f64::from(availability) * 100.0 + 1e-4).floor();
+    format!("{:.2}", hundredths / 100.0)
+}
+
 /// Counts things: `1 peer`, `3 peers`.
 #[must_use]
 pub(crate) fn count(number: usize, thing: &str) -> String {
@@ -117,9 +125,15 @@ pub(crate) fn copies_elsewhere(torrent: &Torrent) -> Option<String> {
     }
     let elsewhere = (torrent.availability - 1.0).max(0.0);
     Some(if elsewhere >= 1.0 {
-        format!("Others hold {elsewhere:.1} copies: you can close this.")
+        format!(
+            "Others hold {} copies: you can close this.",
+            copies(elsewhere)
+        )
     } else {
-        format!("Others hold {elsewhere:.2} of a copy between them: keep this open.")
+        format!(
+            "Others hold {} of a copy between them: keep this open.",
+            copies(elsewhere)
+        )
     })
 }
 
@@ -207,6 +221,14 @@ mod tests {
         assert_eq!(percent(1_000, 1_000), "100%");
         assert_eq!(percent(0, 0), "100%");
         assert_eq!(percent(u64::MAX - 1, u64::MAX), "99%");
+    }
+
+    #[test]
+    fn a_copy_of_which_a_piece_is_missing_is_not_a_copy() {
+        assert_eq!(copies(1.0 + 8_191.0 / 8_192.0), "1.99");
+        assert_eq!(copies(2.0), "2.00");
+        assert_eq!(copies(1.29), "1.29");
+        assert_eq!(copies(0.0), "0.00");
     }
 
     #[test]

@@ -41,7 +41,7 @@ pub(crate) fn TorrentFigures(
             }
             Figure { name: "Peers", value: torrent.peers.len().to_string() }
             if !torrent.peers.is_empty() && torrent.total_bytes.is_some() {
-                Figure { name: "Copies", value: format!("{:.2}", torrent.availability) }
+                Figure { name: "Copies", value: words::copies(torrent.availability) }
             }
         }
     }
