@@ -5,9 +5,35 @@ use std::time::Duration;
 
 use shoal_core::Route;
 
+/// Looks a few times at the candidates in use (`ends`, once they are known) and tells what is new; until
+/// a look says all there is, or `tell` says that nobody listens any more.
+pub(super) async fn watch(
+    ends: impl AsyncFn() -> Option<(End, End)>,
+    sleep: impl AsyncFn(Duration),
+    tell: impl AsyncFn(Route) -> bool,
+) {
+    let mut told = Route::Unknown;
+    for pause in LOOKS {
+        sleep(pause).await;
+        let Some((local, remote)) = ends().await else {
+            continue;
+        };
+        let route = classify(local, remote);
+        if route != told {
+            told = route;
+            if !tell(route).await {
+                return;
+            }
+        }
+        if is_final(local, remote) {
+            return;
+        }
+    }
+}
+
 /// Pauses before each look at the candidates: a better path may be found later, and one that was
 /// only seen on the wire may turn out to be signalled.
-pub(super) const LOOKS: [Duration; 4] = [
+const LOOKS: [Duration; 4] = [
     Duration::ZERO,
     Duration::from_millis(500),
     Duration::from_secs(2),
@@ -43,14 +69,14 @@ impl End {
 }
 
 /// Whether another look cannot tell more.
-pub(super) fn is_final(local: End, remote: End) -> bool {
+fn is_final(local: End, remote: End) -> bool {
     ![local.kind, remote.kind].contains(&Kind::PeerReflexive)
 }
 
 /// How the remote end is reached.
 ///
 /// Host candidates alone do not tell: IPv6 addresses are host candidates around the world.
-pub(super) fn classify(local: End, remote: End) -> Route {
+fn classify(local: End, remote: End) -> Route {
     if [local.kind, remote.kind].contains(&Kind::Relayed) {
         return Route::Relay;
     }

@@ -5,7 +5,9 @@
 //! through a bounded channel, and while that is full nothing is read from the network.
 
 mod connection;
+mod ice;
 mod mailbox;
+mod names;
 mod route;
 mod runtime;
 
@@ -20,7 +22,7 @@ use tokio::sync::mpsc;
 use webrtc::runtime::Runtime;
 
 use self::mailbox::Mailbox;
-use self::runtime::BigBuffers;
+use self::runtime::LinkRuntime;
 use crate::transport::{Link, LinkEvents, Transport};
 
 /// Events of a link that may wait for the engine.
@@ -36,7 +38,7 @@ struct NativeLink(Rc<Mailbox>);
 impl WebRtc {
     pub(super) fn new() -> Self {
         Self {
-            runtime: Arc::new(BigBuffers::default()),
+            runtime: Arc::new(LinkRuntime::default()),
         }
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use rtc::ice::mdns::MulticastDnsMode;
 use rtc::peer_connection::configuration::setting_engine::SctpMaxMessageSize;
 use shoal_core::{LinkEvent, Role};
 use shoal_protocol::tracker::{IceServer, Signal};
@@ -14,13 +15,13 @@ use tokio::task::JoinHandle;
 use webrtc::data_channel::{DataChannel, DataChannelEvent, RTCDataChannelInit};
 use webrtc::peer_connection::{
     PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler, RTCConfigurationBuilder,
-    RTCIceCandidateInit, RTCIceGatheringState, RTCIceServer, RTCPeerConnectionIceEvent,
-    RTCPeerConnectionState, RTCSessionDescription, SettingEngineBuilder,
+    RTCIceCandidateInit, RTCIceGatheringState, RTCPeerConnectionIceEvent, RTCPeerConnectionState,
+    RTCSessionDescription, SettingEngineBuilder,
 };
 use webrtc::runtime::Runtime;
 
-use super::mailbox::{Mailbox, WINDOW, credit};
-use super::route;
+use super::mailbox::{FRAME, Mailbox, WINDOW, credit};
+use super::{ice, route};
 
 /// Label of the one channel. Only for people who look: any label is taken.
 const CHANNEL: &str = "shoal";
@@ -48,9 +49,12 @@ enum Notice {
     Channel(Arc<dyn DataChannel>),
     ChannelOpen,
     ChannelClosed,
+    /// What was to be sent was not taken.
+    Refused(String),
 }
 
 /// Passes the stack's calls on. They run on its driver, which must not be held up.
+#[derive(Clone)]
 struct Handler(mpsc::Sender<Notice>);
 
 #[async_trait]
@@ -96,7 +100,7 @@ pub(super) async fn own(
     let reason = match built {
         Ok(connection) => {
             let mut owner = Owner {
-                connection: Arc::from(connection),
+                connection,
                 events: events.clone(),
                 mailbox,
                 handler,
@@ -241,13 +245,19 @@ impl Owner {
                 self.tell(LinkEvent::Signal(signal)).await;
             }
             Notice::Gathered => self.tell(LinkEvent::Signal(Signal::EndOfCandidates)).await,
-            Notice::Channel(channel) if self.pumps.is_empty() => self.pump(channel),
-            // One channel is all that is spoken on.
-            Notice::Channel(_) => {}
-            Notice::ChannelOpen => {
-                let watch = route::watch(Arc::clone(&self.connection), self.events.clone());
-                self.pumps.push(tokio::task::spawn_local(watch));
+            Notice::Channel(channel) if self.pumps.is_empty() => {
+                if !is_stream(&*channel).await {
+                    return Err("the peer's channel may lose or reorder messages".to_owned());
+                }
+                self.pump(channel);
             }
+            // The stack would keep what arrives on it, for ever and without bound.
+            Notice::Channel(_) => return Err("the peer has opened a second channel".to_owned()),
+            Notice::ChannelOpen => {
+                let report = route::report(Arc::clone(&self.connection), self.events.clone());
+                self.pumps.push(tokio::task::spawn_local(report));
+            }
+            Notice::Refused(reason) => return Err(reason),
             Notice::ChannelClosed => return Err("the peer has closed the connection".to_owned()),
             Notice::State(state) => match state {
                 RTCPeerConnectionState::Failed => {
@@ -277,7 +287,14 @@ impl Owner {
             self.handler.clone(),
             Rc::clone(&open),
         );
-        let writer = write(channel, self.events.clone(), Rc::clone(&self.mailbox), open);
+        let writer = write(
+            Arc::clone(&self.connection),
+            channel,
+            self.events.clone(),
+            self.handler.clone(),
+            Rc::clone(&self.mailbox),
+            open,
+        );
         self.pumps.push(tokio::task::spawn_local(reader));
         self.pumps.push(tokio::task::spawn_local(writer));
     }
@@ -316,36 +333,80 @@ async fn read(
 
 /// Sends what the engine leaves, and gives the credit back as the stack takes it.
 async fn write(
+    connection: Arc<dyn PeerConnection>,
     channel: Arc<dyn DataChannel>,
     events: mpsc::Sender<LinkEvent>,
+    owner: mpsc::Sender<Notice>,
     mailbox: Rc<Mailbox>,
     open: Rc<Notify>,
 ) {
     open.notified().await;
+    let frame_length = frame_length(&*connection).await;
     loop {
-        let frame = mailbox.next_frame().await;
+        let frame = mailbox.next_frame(frame_length).await;
         let length = frame.len();
-        // A failed send means a closed channel, which the reader reports.
-        if channel.send(frame).await.is_err() || events.send(credit(length)).await.is_err() {
+        if let Err(error) = channel.send(frame).await {
+            let reason = format!("nothing more can be sent to the peer: {error}");
+            // The owner may have ended already.
+            let _ = owner.send(Notice::Refused(reason)).await;
+            return;
+        }
+        if events.send(credit(length)).await.is_err() {
             return;
         }
     }
 }
 
+/// Bytes in one message of the channel: as many as are good for us and the remote says it takes.
+async fn frame_length(connection: &dyn PeerConnection) -> usize {
+    let Some(sctp) = connection.sctp().await else {
+        return FRAME;
+    };
+    match sctp.max_message_size().await {
+        Ok(most) => FRAME.min(most as usize).max(1),
+        Err(_) => FRAME,
+    }
+}
+
+/// Returns whether the channel loses and reorders nothing.
+async fn is_stream(channel: &dyn DataChannel) -> bool {
+    matches!(channel.ordered().await, Ok(true))
+        && matches!(channel.max_packet_life_time().await, Ok(None))
+        && matches!(channel.max_retransmits().await, Ok(None))
+}
+
+/// Makes a connection. Names of candidates (`….local`) are resolved where the machine can join a
+/// multicast group; without a route to one (a cable between two machines, a container) that cannot be
+/// done, and is no reason not to connect.
 async fn build(
     ice_servers: &[IceServer],
     handler: Handler,
     runtime: Arc<dyn Runtime>,
-) -> webrtc::error::Result<impl PeerConnection + use<>> {
-    let servers = ice_servers.iter().map(|server| RTCIceServer {
-        urls: server.urls.clone(),
-        username: server.username.clone().unwrap_or_default(),
-        credential: server.credential.clone().unwrap_or_default(),
-    });
+) -> webrtc::error::Result<Arc<dyn PeerConnection>> {
+    let full = builder(ice_servers, handler.clone(), Arc::clone(&runtime), None);
+    match full.build().await {
+        Ok(connection) => Ok(Arc::new(connection)),
+        Err(error) => {
+            tracing::debug!(%error, "trying without multicast DNS");
+            let disabled = Some(MulticastDnsMode::Disabled);
+            let connection = builder(ice_servers, handler, runtime, disabled)
+                .build()
+                .await?;
+            Ok(Arc::new(connection))
+        }
+    }
+}
+
+fn builder(
+    ice_servers: &[IceServer],
+    handler: Handler,
+    runtime: Arc<dyn Runtime>,
+    names: Option<MulticastDnsMode>,
+) -> PeerConnectionBuilder<&'static str> {
     let configuration = RTCConfigurationBuilder::new()
-        .with_ice_servers(servers.collect())
+        .with_ice_servers(ice::usable(ice_servers))
         .build();
-    let settings = SettingEngineBuilder::new()
+    let mut settings = SettingEngineBuilder::new()
         .with_sctp_max_message_size(SctpMaxMessageSize::Bounded(MAX_MESSAGE))
         // Else a controlling side waits a second before it uses a path it was not told of.
         .with_prflx_acceptance_min_wait(Some(Duration::ZERO))
@@ -353,17 +414,17 @@ async fn build(
             Some(Duration::from_secs(8)),
             Some(Duration::from_secs(20)),
             Some(Duration::from_secs(2)),
-        )
-        .build();
+        );
+    if let Some(mode) = names {
+        settings = settings.with_multicast_dns_mode(mode);
+    }
     PeerConnectionBuilder::new()
         .with_configuration(configuration)
-        .with_setting_engine(settings)
+        .with_setting_engine(settings.build())
         .with_runtime(runtime)
         .with_handler(Arc::new(handler))
         .with_udp_addrs(addresses())
         .with_data_channel_send_buffer_limit(SEND_BUFFER)
-        .build()
-        .await
 }
 
 /// Where to listen: candidates come only from these. The unspecified addresses give the network's; peers

@@ -11,9 +11,9 @@ use tokio::sync::Notify;
 /// Bytes that may be on their way from the engine to the network: the credit of a fresh link.
 pub(super) const WINDOW: usize = 1 << 20;
 
-/// Bytes in one message of the channel: what every browser takes. Four blocks in one message double
+/// Most bytes in one message of the channel: what every browser takes. Four blocks in one message double
 /// the throughput between two native peers.
-const FRAME: usize = 64 * 1024;
+pub(super) const FRAME: usize = 64 * 1024;
 
 /// Signals that may wait; a remote that sends more is up to no good.
 const MAX_SIGNALS: usize = 128;
@@ -60,27 +60,27 @@ impl Mailbox {
         }
     }
 
-    /// Waits for data; returns as much as one message takes.
-    pub(super) async fn next_frame(&self) -> BytesMut {
+    /// Waits for data; returns as much as one message takes, at most `length` bytes.
+    pub(super) async fn next_frame(&self, length: usize) -> BytesMut {
         loop {
-            if let Some(frame) = self.take_frame() {
+            if let Some(frame) = self.take_frame(length) {
                 return frame;
             }
             self.filled.notified().await;
         }
     }
 
-    fn take_frame(&self) -> Option<BytesMut> {
+    fn take_frame(&self, length: usize) -> Option<BytesMut> {
         let mut data = self.data.borrow_mut();
         let mut frame = BytesMut::from(&data.pop_front()?[..]);
         while let Some(next) = data.front()
-            && frame.len() + next.len() <= FRAME
+            && frame.len() + next.len() <= length
         {
             frame.extend_from_slice(next);
             data.pop_front();
         }
-        if frame.len() > FRAME {
-            data.push_front(frame.split_off(FRAME).freeze());
+        if frame.len() > length {
+            data.push_front(frame.split_off(length).freeze());
         }
         Some(frame)
     }

@@ -2,31 +2,16 @@
 
 use std::sync::Arc;
 
-use shoal_core::{LinkEvent, Route};
+use shoal_core::LinkEvent;
 use tokio::sync::mpsc;
 use webrtc::peer_connection::{PeerConnection, RTCIceCandidate, RTCIceCandidateType};
 
-use crate::platform::route::{End, Kind, LOOKS, classify, is_final};
+use crate::platform::route::{self, End, Kind};
 
-/// Looks a few times and tells what is new.
-pub(super) async fn watch(connection: Arc<dyn PeerConnection>, events: mpsc::Sender<LinkEvent>) {
-    let mut told = Route::Unknown;
-    for pause in LOOKS {
-        tokio::time::sleep(pause).await;
-        let Some((local, remote)) = ends(&*connection).await else {
-            continue;
-        };
-        let route = classify(local, remote);
-        if route != told {
-            told = route;
-            if events.send(LinkEvent::Route(route)).await.is_err() {
-                return;
-            }
-        }
-        if is_final(local, remote) {
-            return;
-        }
-    }
+/// Tells by which pair of candidates the peer is reached.
+pub(super) async fn report(connection: Arc<dyn PeerConnection>, events: mpsc::Sender<LinkEvent>) {
+    let tell = async |route| events.send(LinkEvent::Route(route)).await.is_ok();
+    route::watch(async || ends(&*connection).await, tokio::time::sleep, tell).await;
 }
 
 async fn ends(connection: &dyn PeerConnection) -> Option<(End, End)> {

@@ -1,32 +1,22 @@
 //! Looks at the candidates in use, through the statistics.
 
 use js_sys::{Map, Reflect};
-use shoal_core::{LinkEvent, Route};
+use shoal_core::LinkEvent;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::RtcPeerConnection;
 
-use crate::platform::route::{End, Kind, LOOKS, classify, is_final};
+use crate::platform::route::{self, End, Kind};
 use crate::platform::web::clock;
 use crate::platform::web::inbox::Sender;
 
-/// Looks at the statistics until they say by which pair of candidates the peer is reached.
+/// Tells by which pair of candidates the peer is reached.
 pub(super) async fn report(pc: RtcPeerConnection, events: Sender<LinkEvent>) {
-    let mut told = Route::Unknown;
-    for wait in LOOKS {
-        clock::sleep(wait).await;
-        let Some((local, remote)) = ends(&pc).await else {
-            continue;
-        };
-        let route = classify(local, remote);
-        if route != told {
-            told = route;
-            events.push(LinkEvent::Route(route));
-        }
-        if is_final(local, remote) {
-            return;
-        }
-    }
+    let tell = async |route| {
+        events.push(LinkEvent::Route(route));
+        true
+    };
+    route::watch(async || ends(&pc).await, clock::sleep, tell).await;
 }
 
 async fn ends(pc: &RtcPeerConnection) -> Option<(End, End)> {
