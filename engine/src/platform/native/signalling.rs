@@ -1,21 +1,24 @@
 //! WebSockets to trackers by tungstenite.
 
+use std::cell::{Cell, RefCell};
 use std::io;
+use std::rc::Rc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt, stream};
 use shoal_core::TrackerEvent;
 use shoal_protocol::tracker::{ClientMessage, MAX_MESSAGE, ServerMessage};
 use tokio::net::TcpStream;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
 
 use crate::signalling::{Signalling, Socket, TrackerEvents};
 
-/// Messages that may wait for the tracker.
-const OUTGOING: usize = 256;
+/// Bytes that may wait for the tracker. One that lets more wait is as good as gone.
+const MAX_WAITING: usize = 1 << 20;
 
 /// Events that may wait for the engine.
 const EVENTS: usize = 64;
@@ -31,15 +34,31 @@ type Stream = WebSocketStream<MaybeTlsStream<TcpStream>>;
 /// tungstenite.
 pub(super) struct WebSockets;
 
-struct NativeSocket(mpsc::Sender<ClientMessage>);
+struct NativeSocket(RefCell<Option<Outgoing>>);
+
+/// The way to the task that owns the WebSocket.
+struct Outgoing {
+    frames: mpsc::UnboundedSender<Bytes>,
+    /// Bytes that have not been written yet.
+    waiting: Rc<Cell<usize>>,
+    /// Dropped with the rest; also a task that is held up by the tracker hears of that.
+    _held: watch::Sender<()>,
+}
+
+/// The task's end of [`Outgoing`].
+struct Frames {
+    frames: mpsc::UnboundedReceiver<Bytes>,
+    waiting: Rc<Cell<usize>>,
+    held: watch::Receiver<()>,
+}
 
 impl Signalling for WebSockets {
     fn open(&self, url: &str) -> (Box<dyn Socket>, TrackerEvents) {
-        let (outgoing, messages) = mpsc::channel(OUTGOING);
+        let (outgoing, frames) = outgoing();
         let (events, mut inbox) = mpsc::channel(EVENTS);
         let url = url.to_owned();
         tokio::task::spawn_local(async move {
-            let reason = match run(&url, messages, &events).await {
+            let reason = match run(&url, frames, &events).await {
                 Ok(()) => "closed".to_owned(),
                 Err(reason) => reason,
             };
@@ -47,26 +66,97 @@ impl Signalling for WebSockets {
             let _ = events.send(TrackerEvent::Closed { reason }).await;
         });
         let events = stream::poll_fn(move |context| inbox.poll_recv(context));
-        (Box::new(NativeSocket(outgoing)), events.boxed_local())
+        let socket = NativeSocket(RefCell::new(Some(outgoing)));
+        (Box::new(socket), events.boxed_local())
     }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "bounded in bytes, by MAX_WAITING"
+)]
+fn outgoing() -> (Outgoing, Frames) {
+    let (sender, frames) = mpsc::unbounded_channel();
+    let (guard, held) = watch::channel(());
+    let waiting = Rc::new(Cell::new(0));
+    let outgoing = Outgoing {
+        frames: sender,
+        waiting: Rc::clone(&waiting),
+        _held: guard,
+    };
+    let frames = Frames {
+        frames,
+        waiting,
+        held,
+    };
+    (outgoing, frames)
 }
 
 impl Socket for NativeSocket {
     fn send(&self, message: ClientMessage) {
-        // A tracker that lets so much wait is as good as gone; the ping will find out.
-        if self.0.try_send(message).is_err() {
-            tracing::debug!("a message to a tracker was dropped");
+        let frame = message.encode();
+        let mut outgoing = self.0.borrow_mut();
+        let Some(open) = outgoing.as_ref() else {
+            return;
+        };
+        open.waiting.set(open.waiting.get() + frame.len());
+        // A task that has ended has told why.
+        let _ = open.frames.send(frame);
+        if open.waiting.get() > MAX_WAITING {
+            *outgoing = None;
         }
+    }
+}
+
+impl Frames {
+    async fn next(&mut self) -> Option<Bytes> {
+        let frame = self.frames.recv().await?;
+        self.waiting.set(self.waiting.get() - frame.len());
+        Some(frame)
+    }
+
+    /// Waits until nobody holds the socket any more. To be dropped at any time.
+    fn let_go(&self) -> impl Future<Output = ()> + 'static {
+        let mut held = self.held.clone();
+        async move { while held.changed().await.is_ok() {} }
+    }
+
+    fn is_overfull(&self) -> bool {
+        self.waiting.get() > MAX_WAITING
     }
 }
 
 /// Opens a WebSocket and serves it until either side ends it.
 async fn run(
     url: &str,
-    mut outgoing: mpsc::Receiver<ClientMessage>,
+    mut frames: Frames,
     events: &mpsc::Sender<TrackerEvent>,
 ) -> Result<(), String> {
-    let mut socket = open(url).await?;
+    let let_go = frames.let_go();
+    let socket = tokio::select! {
+        socket = open(url) => socket?,
+        () = let_go => return Ok(()),
+    };
+    let let_go = frames.let_go();
+    let too_slow = async {
+        let_go.await;
+        tokio::time::sleep(CLOSE_TIMEOUT).await;
+    };
+    let ended = tokio::select! {
+        ended = serve(socket, &mut frames, events) => Some(ended),
+        () = too_slow => None,
+    };
+    match ended {
+        Some(ended) if !frames.is_overfull() => ended,
+        _ => Err("the tracker does not read what it is sent".to_owned()),
+    }
+}
+
+async fn serve(
+    mut socket: Stream,
+    frames: &mut Frames,
+    events: &mpsc::Sender<TrackerEvent>,
+) -> Result<(), String> {
     let gone = || "the engine has let go of the tracker".to_owned();
     events
         .send(TrackerEvent::Opened)
@@ -74,8 +164,11 @@ async fn run(
         .map_err(|_| gone())?;
     loop {
         tokio::select! {
-            message = outgoing.recv() => match message {
-                Some(message) => send(&mut socket, &message).await?,
+            frame = frames.next() => match frame {
+                Some(frame) => {
+                    let sent = socket.send(Message::Binary(frame)).await;
+                    sent.map_err(|error| in_words(&error))?;
+                }
                 None => return close(socket).await,
             },
             frame = socket.next() => match frame {
@@ -101,18 +194,13 @@ async fn open(url: &str) -> Result<Stream, String> {
     let config = WebSocketConfig::default()
         .max_message_size(Some(MAX_MESSAGE))
         .max_frame_size(Some(MAX_MESSAGE))
-        .max_write_buffer_size(OUTGOING * MAX_MESSAGE);
+        .max_write_buffer_size(MAX_WAITING + MAX_MESSAGE);
     let opening = connect_async_with_config(url, Some(config), true);
     match tokio::time::timeout(OPEN_TIMEOUT, opening).await {
         Ok(Ok((socket, _))) => Ok(socket),
         Ok(Err(error)) => Err(in_words(&error)),
         Err(_) => Err("the tracker does not answer".to_owned()),
     }
-}
-
-async fn send(socket: &mut Stream, message: &ClientMessage) -> Result<(), String> {
-    let frame = Message::Binary(message.encode());
-    socket.send(frame).await.map_err(|error| in_words(&error))
 }
 
 /// Says goodbye; what was sent before has been written already.
@@ -155,6 +243,9 @@ fn in_words(error: &Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use shoal_protocol::SwarmId;
+    use shoal_protocol::tracker::AnnounceEvent;
+
     use super::*;
 
     async fn closing_reason(url: &str) -> String {
@@ -184,5 +275,46 @@ mod tests {
                 );
             })
             .await;
+    }
+
+    /// A server that accepts connections and never says a word.
+    fn silent_server() -> (std::net::TcpListener, String) {
+        let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("ws://{}/announce", server.local_addr().unwrap());
+        (server, url)
+    }
+
+    #[tokio::test]
+    async fn a_tracker_that_is_still_being_called_can_be_let_go_of() {
+        let (_server, url) = silent_server();
+        tokio::task::LocalSet::new()
+            .run_until(async move {
+                let (socket, mut events) = WebSockets.open(&url);
+                drop(socket);
+                let closed = tokio::time::timeout(OPEN_TIMEOUT / 2, events.next()).await;
+                assert!(matches!(closed, Ok(Some(TrackerEvent::Closed { .. }))));
+            })
+            .await;
+    }
+
+    #[tokio::test]
+    async fn nothing_that_is_sent_is_dropped_without_a_word() {
+        let (outgoing, frames) = outgoing();
+        let announce = ClientMessage::Announce {
+            swarm: SwarmId::new([7; 20]),
+            event: AnnounceEvent::Interval,
+            left: None,
+            want: 0,
+        };
+        let length = announce.encode().len();
+        let socket = NativeSocket(RefCell::new(Some(outgoing)));
+        for _ in 0..MAX_WAITING / length {
+            socket.send(announce.clone());
+        }
+        assert!(socket.0.borrow().is_some());
+        socket.send(announce);
+        assert!(socket.0.borrow().is_none());
+        frames.let_go().await;
+        assert!(frames.is_overfull());
     }
 }
