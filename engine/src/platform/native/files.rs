@@ -9,6 +9,7 @@ use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use shoal_core::StorageFault;
@@ -22,6 +23,10 @@ use crate::storage::{Answer, Storage};
 
 /// Files that are kept open.
 const MAX_OPEN: usize = 64;
+
+/// How long a download waits for another to let go of its temporary name, and how often it looks.
+const LOCK_PATIENCE: Duration = Duration::from_secs(1);
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
 /// The files of a share: the person's own, only read.
 pub(super) struct SharedFiles(Arc<Vec<FoundFile>>);
@@ -37,6 +42,8 @@ struct Download {
     target: PathBuf,
     /// Where they lie until then.
     part: PathBuf,
+    /// Only looked at: nothing is written.
+    is_read_only: bool,
     state: Mutex<State>,
 }
 
@@ -114,7 +121,7 @@ impl DownloadFiles {
     /// complete, is gone on with.
     pub(super) fn open(metainfo: &Metainfo, folder: &Path) -> Result<Self, StorageFault> {
         fs::create_dir_all(folder).map_err(|error| fault(folder, "write to", &error))?;
-        let download = Download::new(metainfo, folder);
+        let download = Download::new(metainfo, folder, false);
         let exists = |path: &Path| fs::symlink_metadata(path).is_ok();
         if exists(&download.part) || !exists(&download.target) {
             download.lay_out()?;
@@ -131,7 +138,7 @@ impl DownloadFiles {
 
     /// Looks at what lies below `folder`, without changing anything.
     pub(super) fn look_at(metainfo: &Metainfo, folder: &Path) -> Self {
-        let download = Download::new(metainfo, folder);
+        let download = Download::new(metainfo, folder, true);
         let finished = fs::symlink_metadata(&download.part).is_err();
         download.lock().finished = finished;
         Self(Arc::new(download))
@@ -190,7 +197,7 @@ impl Storage for DownloadFiles {
 }
 
 impl Download {
-    fn new(metainfo: &Metainfo, folder: &Path) -> Self {
+    fn new(metainfo: &Metainfo, folder: &Path, is_read_only: bool) -> Self {
         let info = metainfo.info();
         let name = safe(info.name());
         let is_single = info.is_single_file();
@@ -213,6 +220,7 @@ impl Download {
             target: folder.join(&name),
             part: folder.join(format!("{name}.part")),
             name,
+            is_read_only,
             state: Mutex::default(),
         }
     }
@@ -236,18 +244,30 @@ impl Download {
     /// Refuses to share the temporary name: another torrent of the same name would write into this one.
     fn take(&self) -> Result<(), StorageFault> {
         let part = File::open(&self.part).map_err(|error| fault(&self.part, "read", &error))?;
-        match part.try_lock() {
-            Ok(()) => self.lock().lock = Some(part),
-            Err(TryLockError::WouldBlock) => {
-                let part = self.part.display();
-                return Err(StorageFault::Other(format!(
-                    "{part} belongs to another download that is under way"
-                )));
+        let deadline = Instant::now() + LOCK_PATIENCE;
+        loop {
+            match part.try_lock() {
+                Ok(()) => {
+                    self.lock().lock = Some(part);
+                    return Ok(());
+                }
+                // Work on the files of a torrent that was just removed may still be under way.
+                Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
+                    std::thread::sleep(LOCK_PAUSE);
+                }
+                Err(TryLockError::WouldBlock) => {
+                    let part = self.part.display();
+                    return Err(StorageFault::Other(format!(
+                        "{part} belongs to another download that is under way"
+                    )));
+                }
+                // Some network file systems have no locks: that is no reason not to download.
+                Err(TryLockError::Error(error)) => {
+                    tracing::debug!(%error, "no lock");
+                    return Ok(());
+                }
             }
-            // Some network file systems have no locks: that is no reason not to download.
-            Err(TryLockError::Error(error)) => tracing::debug!(%error, "no lock"),
         }
-        Ok(())
     }
 
     /// A link that stands for one of the download's folders would lead out of the chosen one.
@@ -303,11 +323,11 @@ impl Download {
     }
 
     fn path(&self, file: usize) -> PathBuf {
-        let root = if self.lock().finished {
-            &self.target
-        } else {
-            &self.part
-        };
+        self.path_when(self.lock().finished, file)
+    }
+
+    fn path_when(&self, finished: bool, file: usize) -> PathBuf {
+        let root = if finished { &self.target } else { &self.part };
         match self.files.get(file) {
             Some(file) if !self.is_single => root.join(&file.path),
             _ => root.clone(),
@@ -315,7 +335,7 @@ impl Download {
     }
 
     fn opened(&self, file: usize, create: bool) -> Result<Arc<File>, StorageFault> {
-        let path = self.path(file);
+        // Held until the file is open: else `finish` could rename it away in between.
         let mut state = self.lock();
         if let Some(at) = state.open.iter().position(|(number, _)| *number == file) {
             let entry = state.open.remove(at);
@@ -323,18 +343,17 @@ impl Download {
             state.open.push(entry);
             return Ok(opened);
         }
+        let path = self.path_when(state.finished, file);
         let opened = if create {
             self.create(&path)?
         } else {
             let mut options = OpenOptions::new();
             options
                 .read(true)
-                .write(!state.finished)
+                .write(!state.finished && !self.is_read_only)
                 .custom_flags(libc::O_NOFOLLOW);
-            let readable = options.open(&path);
-            // For looking at files of others, reading must do.
-            let readable = readable.or_else(|_| File::open(&path));
-            readable.map_err(|error| fault(&path, "read", &error))?
+            let opened = options.open(&path);
+            opened.map_err(|error| fault(&path, "read", &error))?
         };
         let opened = Arc::new(opened);
         if state.open.len() >= MAX_OPEN {
@@ -365,14 +384,7 @@ impl Download {
             }
             opened.sync_all().map_err(failed)?;
         }
-        if fs::symlink_metadata(&self.target).is_ok() {
-            let (part, target) = (self.part.display(), self.target.display());
-            return Err(StorageFault::Other(format!(
-                "{target} has appeared in the meantime; the complete download stays in {part}"
-            )));
-        }
-        fs::rename(&self.part, &self.target)
-            .map_err(|error| fault(&self.target, "write to", &error))?;
+        self.take_final_name()?;
         if let Some(folder) = self
             .target
             .parent()
@@ -382,7 +394,21 @@ impl Download {
             let _ = folder.sync_all();
         }
         tracing::debug!(name = %self.name, "complete");
-        self.lock().finished = true;
+        Ok(())
+    }
+
+    fn take_final_name(&self) -> Result<(), StorageFault> {
+        // Held over both steps: nobody may look below the old name when it is gone.
+        let mut state = self.lock();
+        if fs::symlink_metadata(&self.target).is_ok() {
+            let (part, target) = (self.part.display(), self.target.display());
+            return Err(StorageFault::Other(format!(
+                "{target} has appeared in the meantime; the complete download stays in {part}"
+            )));
+        }
+        fs::rename(&self.part, &self.target)
+            .map_err(|error| fault(&self.target, "write to", &error))?;
+        state.finished = true;
         Ok(())
     }
 
