@@ -25,6 +25,9 @@ use crate::signalling::Signalling;
 use crate::storage::{Listing, Opened, Storage};
 use crate::transport::Transport;
 
+/// Files and sockets that may be open at once, where the system allows as many.
+const MANY_FILES: u64 = 1 << 16;
+
 /// What only this platform can be told: nothing yet.
 #[derive(Clone, Debug, Default)]
 pub struct PlatformOptions {}
@@ -129,6 +132,15 @@ impl Platform {
     }
 }
 
+/// Every peer takes four sockets, every torrent up to 64 files: the usual limit of 1024 in all would end
+/// torrents that have nothing wrong with them.
+fn allow_many_files() {
+    match rlimit::increase_nofile_limit(MANY_FILES) {
+        Ok(granted) => tracing::debug!(granted, "files and sockets at once"),
+        Err(error) => tracing::debug!(%error, "the limit of open files stays as it is"),
+    }
+}
+
 /// Runs the engine's task on a thread of its own.
 pub(crate) async fn spawn<F>(
     options: PlatformOptions,
@@ -137,6 +149,7 @@ pub(crate) async fn spawn<F>(
 where
     F: Future<Output = ()> + 'static,
 {
+    allow_many_files();
     let (ready, started) = oneshot::channel();
     let run = move || {
         let runtime = tokio::runtime::Builder::new_current_thread()
