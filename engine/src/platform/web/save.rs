@@ -62,10 +62,7 @@ pub(super) async fn save(item: Item, mode: SaveMode) -> Result<Outcome, Exceptio
     let Some(picker) = picker else {
         return download(&window, item).await;
     };
-    match save_by(&window, &picker, item).await {
-        Err(exception) if exception.is_refusal() => Ok(Outcome::Declined),
-        outcome => outcome,
-    }
+    save_by(&window, &picker, item).await
 }
 
 fn find_picker(window: &Window, function: &str) -> Option<Function> {
@@ -88,7 +85,11 @@ async fn save_by(window: &Window, picker: &Function, item: Item) -> Result<Outco
         &JsValue::from_str(&value),
     )?;
     let picked: Promise = picker.call1(window, &options)?.unchecked_into();
-    let picked = JsFuture::from(picked).await?;
+    // Only here: a browser that blocks the file later gives the same exceptions.
+    let picked = match JsFuture::from(picked).await.map_err(Exception::from) {
+        Err(exception) if exception.is_refusal() => return Ok(Outcome::Declined),
+        picked => picked?,
+    };
     if item.is_single {
         let file: FileSystemFileHandle = picked.unchecked_into();
         for content in item.files {
