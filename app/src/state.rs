@@ -71,7 +71,7 @@ pub(crate) struct Torrent {
     pub(crate) reason: Option<String>,
     /// Whether the user has yet to say that it shall be downloaded.
     pub(crate) awaits_start: bool,
-    /// Verified bytes; hashed ones while a share is being prepared.
+    /// Verified bytes; hashed ones while a share is being prepared or saved data is being checked.
     pub(crate) have_bytes: u64,
     /// All bytes, when known.
     pub(crate) total_bytes: Option<u64>,
@@ -108,10 +108,12 @@ impl Torrent {
     #[must_use]
     pub(crate) fn is_whole(&self) -> bool {
         matches!(self.state, TransferState::Seeding | TransferState::Complete)
-            || (self.state != TransferState::Preparing
-                && self
-                    .total_bytes
-                    .is_some_and(|total| self.have_bytes >= total))
+            || (!matches!(
+                self.state,
+                TransferState::Preparing | TransferState::Checking
+            ) && self
+                .total_bytes
+                .is_some_and(|total| self.have_bytes >= total))
     }
 
     /// Returns whether closing the page now would take something away from somebody.

@@ -6,16 +6,15 @@
 mod entry;
 mod requests;
 
-use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt;
 use futures_util::future::LocalBoxFuture;
 use futures_util::stream::{FuturesUnordered, LocalBoxStream, SelectAll};
+use futures_util::{StreamExt, stream};
 use shoal_core::{
     Bitfield, Command, Config, Event, Input, Limits, LinkEvent, LinkId, Output, Session,
     StorageFault, Timestamp, TrackerEvent, TrackerId, TrackerRequest,
@@ -23,7 +22,7 @@ use shoal_core::{
 use shoal_protocol::{InfoHash, PeerId};
 use tokio::sync::{broadcast, mpsc, watch};
 
-use self::entry::Entry;
+use self::entry::{Entry, Work};
 pub(crate) use self::requests::Request;
 use self::requests::{Hashing, SharedOutcome};
 use crate::platform::Platform;
@@ -37,6 +36,10 @@ const SNAPSHOT_INTERVAL: Duration = Duration::from_millis(100);
 
 /// How long closing connections may take at the end.
 const FAREWELL: Duration = Duration::from_millis(500);
+
+/// How long what is being written may take at the end. A medium that is slower than this is most likely
+/// gone.
+const LAST_WRITES: Duration = Duration::from_secs(5);
 
 /// The client's name and version, as peers show it.
 const CLIENT: &str = concat!("Shoal ", env!("CARGO_PKG_VERSION"));
@@ -84,8 +87,8 @@ struct Alarm {
 enum Done {
     Input(Input),
     Shared(u64, SharedOutcome),
-    Opened(InfoHash, Rc<Cell<u64>>, Result<Opened, StorageFault>),
-    Checked(InfoHash, Rc<Cell<u64>>, Result<Bitfield, StorageFault>),
+    Opened(InfoHash, Work, Result<Opened, StorageFault>),
+    Checked(InfoHash, Work, Bitfield),
     Nothing,
 }
 
@@ -140,6 +143,8 @@ impl Driver {
     pub(crate) async fn run(mut self, mut inbox: mpsc::Receiver<Request>) {
         loop {
             self.drain();
+            // The session knows nothing of them.
+            self.dirty |= !self.hashing.is_empty();
             self.publish_if_due();
             self.set_alarm();
             let alarm = std::future::poll_fn(|context| match &mut self.alarm {
@@ -215,7 +220,7 @@ impl Driver {
             Done::Input(input) => self.input(input),
             Done::Shared(id, outcome) => self.shared(id, outcome),
             Done::Opened(torrent, work, result) => self.opened(torrent, work, result),
-            Done::Checked(torrent, work, result) => self.checked(torrent, &work, result),
+            Done::Checked(torrent, work, have) => self.checked(torrent, &work, have),
             Done::Nothing => {}
         }
         self.dirty = true;
@@ -236,6 +241,9 @@ impl Driver {
             } => {
                 let (handle, events) = self.transport.connect(role, &ice_servers);
                 self.links.insert(link, handle);
+                // A task that has broken down says nothing more; a second end is not heard.
+                let end = stream::once(async { broken_down() });
+                let events = events.chain(end.map(|reason| LinkEvent::Closed { reason }));
                 self.link_events
                     .push(events.map(move |event| (link, event)).boxed_local());
             }
@@ -308,6 +316,8 @@ impl Driver {
                 self.sockets_opened += 1;
                 let number = self.sockets_opened;
                 self.sockets.insert(tracker, OpenSocket { number, socket });
+                let end = stream::once(async { broken_down() });
+                let events = events.chain(end.map(|reason| TrackerEvent::Closed { reason }));
                 let events = events.map(move |event| (tracker, number, event));
                 self.tracker_events.push(events.boxed_local());
             }
@@ -381,26 +391,38 @@ impl Driver {
         self.publish.send_replace(Arc::new(snapshot));
     }
 
-    /// Says goodbye everywhere. What is being written is finished.
+    /// Says goodbye everywhere and lets what is being written come to its end. A download whose last
+    /// piece that was gets its final name at the next start.
     async fn stop(&mut self) {
         self.command(Command::Shutdown);
         self.drain();
         self.links.clear();
         // Links end their streams when they are closed, sockets when all is sent.
         self.sockets.clear();
-        let mut patience = Box::pin(self.platform.sleep(FAREWELL));
-        while !(self.link_events.is_empty()
-            && self.tracker_events.is_empty()
-            && self.jobs.is_empty())
-        {
+        // Hashing and checking end with the next run.
+        self.hashing.values().for_each(Hashing::cancel);
+        self.entries.clear();
+        let mut farewell = Box::pin(self.platform.sleep(FAREWELL));
+        let mut is_waiting = true;
+        while is_waiting && !(self.link_events.is_empty() && self.tracker_events.is_empty()) {
             tokio::select! {
                 _ = self.link_events.next(), if !self.link_events.is_empty() => {}
                 _ = self.tracker_events.next(), if !self.tracker_events.is_empty() => {}
-                _ = self.jobs.next(), if !self.jobs.is_empty() => {}
+                () = &mut farewell => is_waiting = false,
+            }
+        }
+        let mut patience = Box::pin(self.platform.sleep(LAST_WRITES));
+        while !self.jobs.is_empty() {
+            tokio::select! {
+                _ = self.jobs.next() => {}
                 () = &mut patience => return,
             }
         }
     }
+}
+
+fn broken_down() -> String {
+    "the connection has broken down".to_owned()
 }
 
 fn closed() -> StorageFault {

@@ -51,7 +51,7 @@ impl Engine {
     /// Hashes files and folders and shares them. Progress shows in [`Snapshot::preparing`].
     ///
     /// # Errors
-    /// When something cannot be read, or was cancelled.
+    /// When something cannot be read, was cancelled, or is just being downloaded.
     pub async fn share(
         &self,
         sources: Vec<Source>,
@@ -92,7 +92,8 @@ impl Engine {
     ///
     /// # Errors
     /// When there is no such torrent. What is wrong with the destination shows as the torrent's state
-    /// and as an [`Event::Error`]; starting it again, elsewhere or here, tries again.
+    /// and as an [`Event::Error`]. Files that could not be opened are tried again by starting it again,
+    /// elsewhere or here; after a later fault [`Self::resume`] tries again.
     pub async fn start_download(
         &self,
         torrent: InfoHash,
@@ -146,7 +147,7 @@ impl Engine {
         .await?
     }
 
-    /// Returns what the engine shows, at most ten times a second and only when something has changed.
+    /// Returns what the engine shows, at most ten times a second.
     #[must_use]
     pub fn snapshots(&self) -> watch::Receiver<Arc<Snapshot>> {
         self.snapshots.clone()
@@ -158,7 +159,8 @@ impl Engine {
         self.events.subscribe()
     }
 
-    /// Leaves all swarms and closes all connections; returns when that is done.
+    /// Leaves all swarms, closes all connections and files; returns when that is done, or after a few
+    /// seconds.
     pub async fn shutdown(&self) {
         let _ = self.ask(|reply| Request::Shutdown { reply }).await;
     }

@@ -22,9 +22,9 @@ pub enum EngineError {
     /// No such torrent.
     #[error("there is no such torrent")]
     UnknownTorrent,
-    /// The metainfo has not arrived yet.
-    #[error("the torrent's description has not arrived yet")]
-    NoMetadata,
+    /// The very same is being downloaded: whoever has it already need not.
+    #[error("this is being downloaded: remove the download first, then share it")]
+    Downloading,
     /// The torrent is not complete.
     #[error("the download is not complete yet")]
     Incomplete,

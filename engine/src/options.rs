@@ -38,7 +38,7 @@ pub enum TorrentSource {
 }
 
 /// How to open a torrent. It joins the swarm and gets the metainfo; the download itself begins with
-/// [`crate::Engine::start`].
+/// [`crate::Engine::start_download`].
 #[derive(Clone, Debug, Default)]
 pub struct OpenOptions {
     /// More tracker addresses than the link names.

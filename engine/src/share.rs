@@ -1,11 +1,10 @@
 //! Hashing: files become a torrent, and files are checked against one.
 
-use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use futures_util::{StreamExt, stream};
-use shoal_core::{Bitfield, StorageFault};
+use shoal_core::Bitfield;
 use shoal_protocol::merkle;
 use shoal_protocol::metainfo::{Metainfo, MetainfoBuilder};
 
@@ -62,8 +61,10 @@ pub async fn create(
 
 /// Checks what lies at the destination against a torrent.
 ///
+/// What is not there, or cannot be read, is just not good.
+///
 /// # Errors
-/// When something cannot be read; what is not there at all is just not good.
+/// When the platform cannot look there.
 pub async fn check(
     metainfo: Arc<Metainfo>,
     destination: Destination,
@@ -72,20 +73,18 @@ pub async fn check(
     let platform = Platform::new(&PlatformOptions::default())?;
     let total_bytes = metainfo.info().total_length();
     let storage = platform.check_storage(&metainfo, &destination)?;
-    let pieces = verify(&metainfo, storage, |done_bytes| {
+    let mut good_bytes = 0;
+    let pieces = verify(&metainfo, storage, |now| {
+        good_bytes = now.good_bytes;
         progress(Progress {
-            done_bytes,
+            done_bytes: now.checked_bytes,
             total_bytes,
         });
         true
     })
-    .await?;
-    let info = metainfo.info();
-    let good = info.pieces().filter(|piece| pieces.contains(*piece));
+    .await;
     Ok(CheckReport {
-        good_bytes: good
-            .map(|piece| u64::from(info.piece_span(piece).length))
-            .sum(),
+        good_bytes,
         total_bytes,
         pieces,
     })
@@ -175,37 +174,61 @@ impl Share {
     }
 }
 
-/// Finds the pieces that are right. `progress` hears of the bytes looked at and says whether to go on.
+/// How far [`verify`] is.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Verified {
+    /// Bytes looked at.
+    pub(crate) checked_bytes: u64,
+    /// Bytes of pieces that are right.
+    pub(crate) good_bytes: u64,
+}
+
+/// Finds the pieces that are right; what cannot be read is simply not there. `progress` hears of every
+/// piece and says whether to go on.
 pub(crate) async fn verify(
-    metainfo: &Arc<Metainfo>,
+    metainfo: &Metainfo,
     storage: Rc<dyn Storage>,
-    mut progress: impl FnMut(u64) -> bool,
-) -> Result<Bitfield, StorageFault> {
+    mut progress: impl FnMut(Verified) -> bool,
+) -> Bitfield {
     let info = metainfo.info();
     let mut good = Bitfield::new(info.piece_count());
-    let looked_at = Cell::new(0u64);
-    let mut pieces = stream::iter(info.pieces())
-        .map(|piece| {
-            let span = info.piece_span(piece);
-            let length = u64::from(span.length);
-            let hashes = storage.hash_blocks(span.file.index(), span.offset, length);
-            async move { (piece, length, hashes.await) }
+    // In runs: the length of a piece is a stranger's choice.
+    let runs = info.pieces().flat_map(|piece| {
+        let span = info.piece_span(piece);
+        let end = span.offset + u64::from(span.length);
+        runs(span.file.index(), span.offset, end).map(move |run| (piece, end, run))
+    });
+    let mut hashes = stream::iter(runs)
+        .map(|(piece, end, run)| {
+            let hashes = storage.hash_blocks(run.file, run.offset, run.length);
+            let is_last = run.offset + run.length == end;
+            async move { (piece, is_last, hashes.await) }
         })
         .buffered(RUNS);
-    while let Some((piece, length, hashes)) = pieces.next().await {
-        let hash = metainfo.piece_hash(piece);
-        // What cannot be read is simply not there.
-        if hashes
-            .is_ok_and(|hashes| merkle::verify_leaves(&hash, &hashes, info.piece_height(piece)))
-        {
-            good.insert(piece);
+    let mut now = Verified::default();
+    // The piece's leaves so far; none once one of its runs could not be read.
+    let mut leaves = Some(Vec::new());
+    while let Some((piece, is_last, run)) = hashes.next().await {
+        match (&mut leaves, run) {
+            (Some(leaves), Ok(run)) => leaves.extend(run),
+            _ => leaves = None,
         }
-        looked_at.set(looked_at.get() + length);
-        if !progress(looked_at.get()) {
+        if !is_last {
+            continue;
+        }
+        let leaves = leaves.replace(Vec::new());
+        let length = u64::from(info.piece_span(piece).length);
+        let (hash, height) = (metainfo.piece_hash(piece), info.piece_height(piece));
+        if leaves.is_some_and(|leaves| merkle::verify_leaves(&hash, &leaves, height)) {
+            good.insert(piece);
+            now.good_bytes += length;
+        }
+        now.checked_bytes += length;
+        if !progress(now) {
             break;
         }
     }
-    Ok(good)
+    good
 }
 
 /// A part of a file that is hashed in one go.

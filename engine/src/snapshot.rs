@@ -34,8 +34,10 @@ pub struct Preparing {
 #[derive(Clone, Debug)]
 pub struct TorrentView {
     /// What the session says of it. While data on disk is being checked, `state` is
-    /// [`shoal_core::TorrentState::Checking`] and `have_bytes` counts what is verified.
+    /// [`shoal_core::TorrentState::Checking`] and `have_bytes` counts what has proved right so far.
     pub torrent: TorrentSnapshot,
+    /// Bytes that have been looked at, while data on disk is being checked.
+    pub checked_bytes: Option<u64>,
     /// Its link, trackers included.
     pub magnet: Magnet,
     /// Once it is known.

@@ -74,7 +74,7 @@ impl Viewer {
             state: torrent.state,
             reason: torrent.reason.clone(),
             awaits_start: !view.is_started,
-            have_bytes: torrent.have_bytes,
+            have_bytes: view.checked_bytes.unwrap_or(torrent.have_bytes),
             total_bytes: torrent.total_bytes,
             download_rate: torrent.download_rate,
             upload_rate: torrent.upload_rate,

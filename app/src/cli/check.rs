@@ -88,7 +88,7 @@ impl CheckArgs {
         let outcome = follow
             .until(teller, |view| {
                 metainfo = view.metainfo.clone();
-                patience.check(&view.torrent)?;
+                patience.check(view)?;
                 Ok(metainfo.is_some())
             })
             .await;

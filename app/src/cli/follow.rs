@@ -183,7 +183,7 @@ impl Follow {
 pub(crate) struct Patience {
     limit: Option<Duration>,
     moved: Instant,
-    have: Option<(u64, Option<u64>)>,
+    have: Option<(u64, Option<u64>, Option<u64>)>,
 }
 
 impl Patience {
@@ -200,13 +200,15 @@ impl Patience {
     ///
     /// # Errors
     /// When nothing has for too long.
-    pub(crate) fn check(&mut self, torrent: &TorrentSnapshot) -> Result<(), CliError> {
+    pub(crate) fn check(&mut self, view: &TorrentView) -> Result<(), CliError> {
         let Some(limit) = self.limit else {
             return Ok(());
         };
+        let torrent = &view.torrent;
         let have = Some((
             torrent.have_bytes.max(torrent.downloaded_bytes),
             torrent.total_bytes,
+            view.checked_bytes,
         ));
         if self.have != have {
             self.have = have;

@@ -84,7 +84,7 @@ impl GetArgs {
         let mut patience = Patience::new(self.give_up);
         let complete = |view: &TorrentView| match view.torrent.state {
             TorrentState::Complete | TorrentState::Seeding => Ok(true),
-            _ => patience.check(&view.torrent).map(|()| false),
+            _ => patience.check(view).map(|()| false),
         };
         if follow.until(teller, complete).await? == Outcome::Interrupted {
             return Err(CliError::Interrupted);

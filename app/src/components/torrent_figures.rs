@@ -21,7 +21,11 @@ pub(crate) fn TorrentFigures(
             words::size(total)
         ),
     };
-    let size_name = if whole { "Size" } else { "Have" };
+    let size_name = match torrent.state {
+        TransferState::Checking => "Checked",
+        _ if whole => "Size",
+        _ => "Have",
+    };
     let eta = torrent
         .eta_s
         .filter(|_| torrent.state == TransferState::Downloading)

@@ -9,6 +9,7 @@ use shoal_protocol::magnet::Magnet;
 use shoal_protocol::metainfo::Metainfo;
 
 use crate::platform::Destination;
+use crate::share::Verified;
 use crate::snapshot::TorrentView;
 use crate::storage::Storage;
 
@@ -23,15 +24,18 @@ pub(super) struct Entry {
     pub(super) stage: Stage,
 }
 
+/// Opening and checking of a download's files.
+pub(super) type Work = Rc<Cell<Verified>>;
+
 /// How far a torrent's storage is.
 pub(super) enum Stage {
     /// Waits for the person's word or for the metainfo.
     Waiting,
     /// Is being opened. What was begun for an entry that is gone must not end in its successor: the
-    /// count, which is then used for checking, tells them apart.
-    Opening(Rc<Cell<u64>>),
-    /// Bytes looked at are counted here.
-    Checking(Rc<Cell<u64>>),
+    /// cell, in which checking then counts, tells them apart.
+    Opening(Work),
+    /// How far checking is.
+    Checking(Work),
     /// The session has taken over.
     Running,
     /// Could not be opened.
@@ -51,7 +55,7 @@ impl Entry {
     }
 
     /// Returns whether the work that counts here was begun for this entry and is still wanted.
-    pub(super) fn waits_for(&self, work: &Rc<Cell<u64>>) -> bool {
+    pub(super) fn waits_for(&self, work: &Work) -> bool {
         match &self.stage {
             Stage::Opening(own) | Stage::Checking(own) => Rc::ptr_eq(own, work),
             Stage::Waiting | Stage::Running | Stage::Failed(_) => false,
@@ -60,10 +64,13 @@ impl Entry {
 
     /// Adds what the session does not know to what it shows.
     pub(super) fn view(&self, mut torrent: TorrentSnapshot) -> TorrentView {
+        let mut checked_bytes = None;
         match &self.stage {
-            Stage::Checking(done) => {
+            Stage::Checking(work) => {
+                let now = work.get();
                 torrent.state = TorrentState::Checking;
-                torrent.have_bytes = done.get();
+                torrent.have_bytes = now.good_bytes;
+                checked_bytes = Some(now.checked_bytes);
             }
             Stage::Opening(_) => torrent.state = TorrentState::Preparing,
             Stage::Failed(reason) => {
@@ -74,6 +81,7 @@ impl Entry {
         }
         TorrentView {
             torrent,
+            checked_bytes,
             magnet: self.magnet.clone(),
             metainfo: self.metainfo.clone(),
             is_started: self.destination.is_some() || matches!(self.stage, Stage::Running),

@@ -9,7 +9,7 @@ use shoal_protocol::InfoHash;
 use shoal_protocol::metainfo::Metainfo;
 use tokio::sync::oneshot;
 
-use super::entry::{Entry, Stage};
+use super::entry::{Entry, Stage, Work};
 use super::{Done, Driver};
 use crate::error::EngineError;
 use crate::options::{OpenOptions, ShareOptions, TorrentSource};
@@ -74,6 +74,13 @@ pub(super) struct Hashing {
     reply: oneshot::Sender<Result<InfoHash, EngineError>>,
 }
 
+impl Hashing {
+    /// Lets it end with the next run.
+    pub(super) fn cancel(&self) {
+        self.cancelled.set(true);
+    }
+}
+
 /// How hashing a share ended.
 pub(super) type SharedOutcome = Result<(Metainfo, Rc<dyn Storage>), EngineError>;
 
@@ -88,7 +95,7 @@ impl Driver {
             } => self.share(sources, options, reply),
             Request::CancelShare { id } => {
                 if let Some(hashing) = self.hashing.get(&id) {
-                    hashing.cancelled.set(true);
+                    hashing.cancel();
                 }
             }
             Request::Open {
@@ -108,10 +115,7 @@ impl Driver {
             }
             Request::Pause { torrent } => self.command(Command::Pause { torrent }),
             Request::Resume { torrent } => self.resume(torrent),
-            Request::Remove { torrent } => {
-                self.entries.remove(&torrent);
-                self.command(Command::Remove { torrent });
-            }
+            Request::Remove { torrent } => self.remove(torrent),
             Request::SetTorrentLimits { torrent, limits } => {
                 self.command(Command::SetTorrentLimits { torrent, limits });
             }
@@ -134,26 +138,49 @@ impl Driver {
         let Some(hashing) = self.hashing.remove(&id) else {
             return;
         };
-        let result = outcome.map(|(metainfo, storage)| {
-            let metainfo = Arc::new(metainfo);
+        let result = outcome.and_then(|(metainfo, storage)| {
             let torrent = metainfo.info_hash();
-            if self.entries.contains_key(&torrent) {
-                return torrent;
+            match self.entries.get(&torrent).map(|entry| &entry.stage) {
+                Some(Stage::Running) if self.is_complete(torrent) => return Ok(torrent),
+                Some(Stage::Running) => return Err(EngineError::Downloading),
+                // Nothing of it is on disk that was not there before: the share takes its place.
+                Some(_) => self.remove(torrent),
+                None => {}
             }
-            let mut entry = Entry::new(metainfo.magnet(), Some(Arc::clone(&metainfo)));
-            entry.storage = Some(storage);
-            entry.stage = Stage::Running;
-            self.entries.insert(torrent, entry);
-            self.command(Command::AddMetainfo {
-                have: Some(Bitfield::full(metainfo.info().piece_count())),
-                metainfo,
-                trackers: hashing.options.trackers,
-                limits: hashing.options.limits,
-            });
-            torrent
+            self.add_share(metainfo, storage, hashing.options);
+            Ok(torrent)
         });
         // Whoever asked may have gone.
         let _ = hashing.reply.send(result);
+    }
+
+    fn add_share(&mut self, metainfo: Metainfo, storage: Rc<dyn Storage>, options: ShareOptions) {
+        let metainfo = Arc::new(metainfo);
+        let mut entry = Entry::new(metainfo.magnet(), Some(Arc::clone(&metainfo)));
+        entry.storage = Some(storage);
+        entry.stage = Stage::Running;
+        self.entries.insert(metainfo.info_hash(), entry);
+        self.command(Command::AddMetainfo {
+            have: Some(Bitfield::full(metainfo.info().piece_count())),
+            metainfo,
+            trackers: options.trackers,
+            limits: options.limits,
+        });
+    }
+
+    fn remove(&mut self, torrent: InfoHash) {
+        self.entries.remove(&torrent);
+        self.command(Command::Remove { torrent });
+    }
+
+    fn is_complete(&self, torrent: InfoHash) -> bool {
+        let snapshot = self.session.snapshot(self.now(), torrent);
+        snapshot.is_some_and(|snapshot| {
+            matches!(
+                snapshot.state,
+                TorrentState::Complete | TorrentState::Seeding
+            ) || snapshot.have.is_full() && !snapshot.have.is_empty()
+        })
     }
 
     /// A magnet's metainfo has arrived: if the person has said where to, the download begins.
@@ -169,11 +196,11 @@ impl Driver {
     pub(super) fn opened(
         &mut self,
         torrent: InfoHash,
-        done: Rc<Cell<u64>>,
+        work: Work,
         result: Result<Opened, StorageFault>,
     ) {
         let entry = self.entries.get_mut(&torrent);
-        let Some(entry) = entry.filter(|entry| entry.waits_for(&done)) else {
+        let Some(entry) = entry.filter(|entry| entry.waits_for(&work)) else {
             return;
         };
         let Some(metainfo) = entry.metainfo.clone() else {
@@ -190,36 +217,25 @@ impl Driver {
             let have = Bitfield::new(metainfo.info().piece_count());
             return self.command(Command::Start { torrent, have });
         }
-        entry.stage = Stage::Checking(Rc::clone(&done));
+        entry.stage = Stage::Checking(Rc::clone(&work));
         self.tell_state(torrent, TorrentState::Checking, None);
         self.jobs.push(Box::pin(async move {
-            let progress = |bytes| {
-                done.set(bytes);
-                // An entry that is removed lets go of the count: then nobody wants to know any more.
-                Rc::strong_count(&done) > 1
+            let progress = |now| {
+                work.set(now);
+                // An entry that is removed lets go of its work: then nobody wants to know any more.
+                Rc::strong_count(&work) > 1
             };
-            let result = verify(&metainfo, opened.storage, progress).await;
-            Done::Checked(torrent, done, result)
+            let have = verify(&metainfo, opened.storage, progress).await;
+            Done::Checked(torrent, work, have)
         }));
     }
 
     /// What was there already has been checked.
-    pub(super) fn checked(
-        &mut self,
-        torrent: InfoHash,
-        done: &Rc<Cell<u64>>,
-        result: Result<Bitfield, StorageFault>,
-    ) {
+    pub(super) fn checked(&mut self, torrent: InfoHash, work: &Work, have: Bitfield) {
         let entry = self.entries.get_mut(&torrent);
-        let Some(entry) = entry.filter(|entry| entry.waits_for(done)) else {
-            return;
-        };
-        match result {
-            Ok(have) => {
-                entry.stage = Stage::Running;
-                self.command(Command::Start { torrent, have });
-            }
-            Err(fault) => self.failed(torrent, &fault),
+        if let Some(entry) = entry.filter(|entry| entry.waits_for(work)) {
+            entry.stage = Stage::Running;
+            self.command(Command::Start { torrent, have });
         }
     }
 
@@ -325,12 +341,12 @@ impl Driver {
         ) else {
             return;
         };
-        let done = Rc::new(Cell::new(0));
-        entry.stage = Stage::Opening(Rc::clone(&done));
+        let work = Work::default();
+        entry.stage = Stage::Opening(Rc::clone(&work));
         let platform = Rc::clone(&self.platform);
         self.jobs.push(Box::pin(async move {
             let result = platform.download_storage(metainfo, destination).await;
-            Done::Opened(torrent, done, result)
+            Done::Opened(torrent, work, result)
         }));
     }
 
@@ -341,13 +357,7 @@ impl Driver {
         reply: oneshot::Sender<Result<(), EngineError>>,
     ) {
         let platform = Rc::clone(&self.platform);
-        let now = self.now();
-        let complete = self.session.snapshot(now, torrent).is_some_and(|snapshot| {
-            matches!(
-                snapshot.state,
-                TorrentState::Complete | TorrentState::Seeding
-            ) || snapshot.have.is_full() && !snapshot.have.is_empty()
-        });
+        let complete = self.is_complete(torrent);
         let parts = self
             .entries
             .get(&torrent)
