@@ -77,8 +77,6 @@ pub(crate) struct Peer {
     pub(crate) told: usize,
     /// Pieces it suggests to take next (BEP 6), oldest first.
     pub(crate) suggested: VecDeque<u32>,
-    /// When the last one came.
-    pub(crate) suggested_at: Option<Timestamp>,
     /// Those of them that we have begun.
     pub(crate) followed: BTreeSet<u32>,
     /// When it last led us: by a suggestion, or by a block of a piece that it had suggested.
@@ -96,6 +94,8 @@ pub(crate) struct Peer {
 pub(crate) struct Steered {
     /// It has been asked for.
     pub(crate) begun: bool,
+    /// Bytes of it that have been asked for.
+    pub(crate) asked: u32,
     /// When it was suggested, or last asked for.
     pub(crate) at: Timestamp,
 }
@@ -140,6 +140,10 @@ pub(crate) struct Upload {
     pub(crate) abandoned: usize,
     /// Bytes sent since it was unchoked.
     pub(crate) turn: u64,
+    /// When it last asked for something or was sent something.
+    pub(crate) busy: Timestamp,
+    /// Since when its turn is over, but for the pieces that it has begun.
+    pub(crate) last_pieces: Option<Timestamp>,
     /// Turns in a row of which it made nothing, and until when it gets no other's slot for them.
     pub(crate) idle_turns: u32,
     pub(crate) rest: Timestamp,
@@ -194,13 +198,18 @@ impl Peer {
             wanted: 0,
             told: 0,
             suggested: VecDeque::new(),
-            suggested_at: None,
             followed: BTreeSet::new(),
             led: None,
             steered: BTreeMap::new(),
             strays: 0,
             deaf: false,
         }
+    }
+
+    /// Returns whether it is asked for something that it has suggested.
+    pub(crate) fn is_leading(&self) -> bool {
+        let mut asked = self.download.requests();
+        asked.any(|block| self.followed.contains(&block.piece.get()))
     }
 
     pub(crate) fn is_ready(&self) -> bool {

@@ -38,11 +38,15 @@ impl Torrent {
         if !have.insert(piece) {
             return Ok(());
         }
-        peer.steered.remove(&number);
+        let was_last = peer.steered.remove(&number).is_some() && peer.steered.is_empty();
+        let leaves = was_last && peer.upload.last_pieces.is_some();
         content.picker.add_copy(piece, &mut shared.rng);
         if content.missing.contains(piece) {
             peer.wanted += 1;
             review_interest(peer);
+        }
+        if leaves {
+            self.rechoke(shared);
         }
         Ok(())
     }

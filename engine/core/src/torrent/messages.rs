@@ -232,7 +232,6 @@ impl Torrent {
     fn suggested_by(&mut self, link: LinkId, piece: u32, shared: &Shared) {
         if let Some(peer) = self.peers.get_mut(&link) {
             peer.led = Some(shared.now);
-            peer.suggested_at = Some(shared.now);
             if peer.suggested.len() >= MAX_SUGGESTED {
                 peer.suggested.pop_front();
             }

@@ -28,7 +28,7 @@ const MAX_OPEN: usize = 1024;
 /// Blocks of begun pieces at a time, whose hashes are kept: 4 MiB of state.
 const MAX_OPEN_BLOCKS: usize = 1 << 16;
 
-/// How long after a suggestion a peer is asked for nothing else: more will follow.
+/// How long after a peer has led us it is asked for nothing else: more will follow.
 const FOLLOW_FOR: Duration = Duration::from_secs(1);
 
 /// How long a peer that has led us is not asked for what only it has, unless it suggests it: it has told
@@ -268,9 +268,13 @@ impl Torrent {
         let within = |at: Option<Timestamp>, time| at.is_some_and(|at| shared.now.since(at) < time);
         let led = within(peer.led, LED_FOR);
         let mut choice = None;
-        if led && content.may_begin() {
+        if led {
+            // Before it leads us on: nobody else can give us the rest of what we have let lie.
+            choice = content.next_followed(link, peer);
+        }
+        if led && choice.is_none() && content.may_begin() {
             choice = content.next_suggested(peer);
-            if choice.is_none() && within(peer.suggested_at, FOLLOW_FOR) {
+            if choice.is_none() && (within(peer.led, FOLLOW_FOR) || peer.is_leading()) {
                 return None;
             }
         }
@@ -382,6 +386,19 @@ impl Content {
         None
     }
 
+    /// A begun piece that the peer had suggested.
+    fn next_followed(&self, link: LinkId, peer: &Peer) -> Option<PieceIndex> {
+        let followed = |piece: &&PieceIndex| peer.followed.contains(&piece.get());
+        let mut found = self.partial.iter().filter(followed);
+        found.find(|piece| self.may_go_on(link, **piece)).copied()
+    }
+
+    /// Whether this peer may give us more of a begun piece.
+    fn may_go_on(&self, link: LinkId, piece: PieceIndex) -> bool {
+        let only = self.open.get(&piece).and_then(|open| open.only_from);
+        only.is_none_or(|only| only == link)
+    }
+
     /// A begun piece that the peer can go on with.
     fn next_partial(&mut self, link: LinkId, peer: &Peer, led: bool) -> Option<PieceIndex> {
         // What it has led us to begin is ours to finish.
@@ -389,11 +406,8 @@ impl Content {
             !led || self.picker.copies(piece) > 1 || peer.followed.contains(&piece.get())
         };
         let usable = |piece: &&PieceIndex| peer.has(**piece) && ours(**piece);
-        let found = self.partial.iter().filter(usable).find(|piece| {
-            let only = self.open.get(*piece).and_then(|open| open.only_from);
-            only.is_none_or(|only| only == link)
-        });
-        found.copied()
+        let mut found = self.partial.iter().filter(usable);
+        found.find(|piece| self.may_go_on(link, **piece)).copied()
     }
 
     /// Memory is full: only a piece that must be held until all of it is here may go on, one at a time,

@@ -37,6 +37,7 @@ impl Torrent {
         match block.filter(|_| served) {
             Some(block) => {
                 peer.upload.queue.push_back((block, request));
+                peer.upload.busy = shared.now;
                 self.note_begun(link, block.piece, shared);
             }
             None if peer.fast => peer.outbox.push(&Message::Reject(request)),
@@ -161,6 +162,7 @@ impl Torrent {
         let length = u64::from(request.length);
         peer.upload.meter.add(length, shared.now);
         peer.upload.turn += length;
+        peer.upload.busy = shared.now;
         peer.upload.idle_turns = 0;
         self.uploaded.add(length, shared.now);
         self.upload.take(request.length);

@@ -18,6 +18,10 @@ pub(super) const SLOTS: usize = 8;
 const TURN: u64 = 256 << 10;
 const TURN_TIME: Duration = Duration::from_secs(5);
 
+/// How long a turn goes on after its end for the sake of pieces that only we have: they would lie
+/// half-finished at the loser, and nobody could get them before its next turn.
+const LAST_PIECES: Duration = Duration::from_secs(5);
+
 /// However slowly its holder takes what it has asked for, a turn ends after this.
 const MAX_TURN_TIME: Duration = Duration::from_secs(30);
 
@@ -42,6 +46,7 @@ impl Torrent {
         }
         let holds = |peer: &&Peer| !peer.choked && peer.wants;
         let mut used = self.peers.values().filter(holds).count();
+        self.end_turns(shared);
         while let Some(waiting) = self.next_in_line(used < SLOTS, shared) {
             if used >= SLOTS {
                 let Some(done) = self.had_its_turn(shared) else {
@@ -88,6 +93,7 @@ impl Torrent {
             peer.choked = false;
             peer.unchoked_at = shared.now;
             peer.upload.turn = 0;
+            peer.upload.last_pieces = None;
             // Suggestions go first, so that the first requests follow them.
             self.steer(link, shared);
             self.tell(link, &Message::Unchoke);
@@ -117,19 +123,55 @@ impl Torrent {
         }
     }
 
-    /// The holder of a slot that asks for nothing, else the one that has had most of those who have had a
-    /// full turn.
+    /// Begins no more with those whose turn is over, as many of them as there are others who wait.
+    fn end_turns(&mut self, shared: &Shared) {
+        let rests = |peer: &Peer| peer.upload.rest > shared.now;
+        let waits = |peer: &&Peer| peer.is_ready() && peer.wants && peer.choked && !rests(peer);
+        let waiting = self.peers.values().filter(waits).count();
+        let mut over: Vec<_> = self.turns_over(shared).collect();
+        over.sort_unstable_by(|a, b| b.cmp(a));
+        over.truncate(waiting);
+        for peer in self.peers.values_mut() {
+            let is_over = over.iter().any(|(.., link)| *link == peer.link);
+            if !is_over {
+                peer.upload.last_pieces = None;
+            } else if peer.upload.last_pieces.is_none() {
+                peer.upload.last_pieces = Some(shared.now);
+            }
+        }
+    }
+
+    /// Holders of slots who have had a full turn or ask for nothing: whether idle, how much they had.
+    fn turns_over(&self, shared: &Shared) -> impl Iterator<Item = (bool, u64, LinkId)> {
+        let content = self.content.as_ref();
+        let piece_length =
+            content.map_or(0, |content| content.metainfo.info().piece_length().into());
+        let now = shared.now;
+        self.peers.values().filter_map(move |peer| {
+            let held = now.since(peer.unchoked_at);
+            let quiet = now.since(peer.upload.busy.max(peer.unchoked_at));
+            let idle = peer.upload.is_empty() && quiet > IDLE;
+            let served = peer.upload.turn >= TURN.max(piece_length) && held > TURN_TIME;
+            let over = !peer.choked && peer.wants && (served || idle || held > MAX_TURN_TIME);
+            over.then_some((idle, peer.upload.turn, peer.link))
+        })
+    }
+
+    /// The holder of a slot that asks for nothing, else the one that has had most of those whose turn is
+    /// over and who have finished what only we have.
     fn had_its_turn(&self, shared: &Shared) -> Option<LinkId> {
-        let content = self.content.as_ref()?;
-        let turn = TURN.max(content.metainfo.info().piece_length().into());
-        let done = self.peers.values().filter_map(|peer| {
-            let held = shared.now.since(peer.unchoked_at);
-            let idle = peer.upload.is_empty() && held > IDLE;
-            let served = peer.upload.turn >= turn && held > TURN_TIME;
-            let done = !peer.choked && peer.wants && (served || idle || held > MAX_TURN_TIME);
-            done.then_some((idle, peer.upload.turn, peer.link))
-        });
-        done.max().map(|(.., link)| link)
+        let finished = |link: &LinkId| {
+            let peer = self.peers.get(link);
+            peer.is_some_and(|peer| {
+                let since = peer.upload.last_pieces;
+                let late = since.is_some_and(|since| shared.now.since(since) > LAST_PIECES);
+                late || peer.steered.is_empty()
+            })
+        };
+        self.turns_over(shared)
+            .filter(|(idle, _, link)| *idle || finished(link))
+            .max()
+            .map(|(.., link)| link)
     }
 }
 

@@ -19,13 +19,13 @@ use crate::io::LinkId;
 use crate::peer::Steered;
 use crate::shared::Shared;
 
-/// How much of what a peer is sent is suggested to it in advance. Above any round trip: then suggestions
-/// never hold it up, and while the round trip is what does, its rate doubles with each.
-const AHEAD: Duration = Duration::from_secs(1);
+/// How much of what a peer is sent is suggested to it in advance. Above most round trips: then
+/// suggestions hold it up seldom, and while the round trip is what does, its rate doubles with each. What
+/// one peer has ahead, no other can get.
+const AHEAD: Duration = Duration::from_millis(500);
 
-/// Blocks that are suggested in advance to a peer of which nothing is known, and pieces in any case.
-const AHEAD_BLOCKS: u64 = 4;
-const AHEAD_PIECES: u64 = 2;
+/// Blocks that are suggested in advance to a peer of which nothing is known.
+const AHEAD_BLOCKS: u64 = 6;
 
 /// Pieces that are suggested in advance at most.
 const MAX_AHEAD: usize = 256;
@@ -46,23 +46,26 @@ impl Torrent {
             return;
         };
         let listens = peer.fast && !peer.deaf && peer.strays <= MAX_STRAYS;
-        if peer.choked || !peer.wants || !listens {
+        if peer.choked || !peer.wants || !listens || peer.upload.last_pieces.is_some() {
             return;
         }
         // A peer that has just got its slot will get its share of what we send.
         let share = self.uploaded.rate(shared.now) / SLOTS as u64;
         let rate = peer.upload.meter.rate(shared.now).max(share);
-        let ahead = rate * AHEAD.as_secs();
-        let ahead = ahead + AHEAD_BLOCKS * u64::from(BLOCK_LENGTH);
-        let pieces = ahead / u64::from(content.metainfo.info().piece_length());
-        let most = usize::try_from(pieces.max(AHEAD_PIECES)).unwrap_or(MAX_AHEAD);
-        let fresh = peer.steered.values().filter(|steered| !steered.begun);
-        for _ in fresh.count()..most.min(MAX_AHEAD) {
+        let ahead = u128::from(rate) * AHEAD.as_millis() / 1000;
+        let ahead =
+            u64::try_from(ahead).unwrap_or(u64::MAX) + AHEAD_BLOCKS * u64::from(BLOCK_LENGTH);
+        let length = u64::from(content.metainfo.info().piece_length());
+        let left = |steered: &Steered| length.saturating_sub(steered.asked.into());
+        let mut told: u64 = peer.steered.values().map(left).sum();
+        while told < ahead && peer.steered.len() < MAX_AHEAD {
+            told += length;
             let Some(piece) = content.next_untold(shared) else {
                 return;
             };
             let steered = Steered {
                 begun: false,
+                asked: 0,
                 at: shared.now,
             };
             peer.steered.insert(piece.get(), steered);
@@ -81,6 +84,7 @@ impl Torrent {
                 peer.strays = peer.strays.saturating_sub(1);
             }
             steered.begun = true;
+            steered.asked = steered.asked.saturating_add(BLOCK_LENGTH);
             steered.at = shared.now;
             return;
         }
@@ -91,6 +95,7 @@ impl Torrent {
         peer.strays += u32::from(fresh);
         let steered = Steered {
             begun: true,
+            asked: BLOCK_LENGTH,
             at: shared.now,
         };
         peer.steered.insert(piece.get(), steered);
