@@ -3,20 +3,16 @@
 use std::time::Duration;
 
 use shoal_core::{Command, Limits, Rate, TorrentState};
+use shoal_sim::{Content, KIB, MIB, Spec, World};
 
-use crate::node::Spec;
-use crate::torrent::Torrent;
-use crate::world::World;
-use crate::{KIB, MIB};
-
-fn received(world: &World, node: usize, torrent: &Torrent) -> u64 {
+fn received(world: &World, node: usize, torrent: &Content) -> u64 {
     world.snapshot(node, torrent).downloaded_bytes
 }
 
 #[test]
 fn an_upload_limit_is_kept() {
     for rate in [5_000, 50_000, 1_000_000, 10_000_000] {
-        let torrent = Torrent::file(1, 160 * MIB.min(rate as usize));
+        let torrent = Content::file(1, 160 * MIB.min(rate as usize));
         let mut world = World::new(1);
         let fast = Spec::default().up(100 << 20);
         let seeder = world.seeder(&torrent, fast.clone());
@@ -41,7 +37,7 @@ fn an_upload_limit_is_kept() {
 #[test]
 fn a_download_limit_is_kept() {
     for rate in [20_000, 300_000, 5_000_000] {
-        let torrent = Torrent::file(2, 14 * rate as usize);
+        let torrent = Content::file(2, 14 * rate as usize);
         let mut world = World::new(2);
         let fast = Spec::default().up(100 << 20);
         for _ in 0..3 {
@@ -61,7 +57,7 @@ fn a_download_limit_is_kept() {
 
 #[test]
 fn zero_pauses_and_more_goes_on_at_once() {
-    let torrent = Torrent::file(3, 64 * MIB);
+    let torrent = Content::file(3, 64 * MIB);
     let mut world = World::new(3);
     let seeder = world.seeder(&torrent, Spec::default().up(8 << 20));
     let leecher = world.leecher(&torrent, Spec::default());
@@ -94,7 +90,7 @@ fn zero_pauses_and_more_goes_on_at_once() {
 
 #[test]
 fn a_limit_of_a_torrent_and_of_the_session_both_hold() {
-    let torrents: Vec<_> = (4..6).map(|seed| Torrent::file(seed, 16 * MIB)).collect();
+    let torrents: Vec<_> = (4..6).map(|seed| Content::file(seed, 16 * MIB)).collect();
     let mut world = World::new(4);
     let seeder = world.add(Spec::default().up(20 << 20));
     let leecher = world.add(Spec::default());
@@ -126,7 +122,7 @@ fn a_limit_of_a_torrent_and_of_the_session_both_hold() {
 
 #[test]
 fn torrents_share_a_limit_fairly() {
-    let torrents: Vec<_> = (4..7).map(|seed| Torrent::file(seed, 16 * MIB)).collect();
+    let torrents: Vec<_> = (4..7).map(|seed| Content::file(seed, 16 * MIB)).collect();
     let mut world = World::new(5);
     let seeder = world.add(Spec::default().up(20 << 20));
     for torrent in &torrents {
@@ -148,7 +144,7 @@ fn torrents_share_a_limit_fairly() {
 
 #[test]
 fn peers_share_a_limit_fairly() {
-    let torrent = Torrent::file(6, 32 * MIB);
+    let torrent = Content::file(6, 32 * MIB);
     let mut world = World::new(6);
     // No leecher has an uplink worth the name, so all they get is the seeder's.
     let seeder = world.seeder(&torrent, Spec::default().up(20 << 20));
@@ -172,7 +168,7 @@ fn peers_share_a_limit_fairly() {
 
 #[test]
 fn a_paused_seeder_still_gives_the_metainfo() {
-    let torrent = Torrent::file(7, 4 * MIB);
+    let torrent = Content::file(7, 4 * MIB);
     let mut world = World::new(7);
     let seeder = world.seeder(&torrent, Spec::default());
     world.limit_upload(seeder, 0);

@@ -6,19 +6,10 @@
 
 mod figures;
 mod limits;
-mod node;
 mod people;
 mod random;
 mod storage;
-mod strangers;
 mod strangers_kept_out;
 mod stuck;
-mod tap;
-mod torrent;
-mod tracker;
 mod trackers;
 mod transfer;
-mod world;
-
-const MIB: usize = 1 << 20;
-const KIB: usize = 1 << 10;

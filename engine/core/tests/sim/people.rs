@@ -3,17 +3,13 @@
 use std::time::Duration;
 
 use shoal_core::{Command, TorrentState};
-
-use crate::MIB;
-use crate::node::Spec;
-use crate::torrent::Torrent;
-use crate::world::World;
+use shoal_sim::{Content, MIB, Spec, World};
 
 #[test]
 fn leechers_of_a_slow_seeder_finish_from_each_other_once_they_have_one_copy() {
     for leechers in [2, 3, 9] {
         for seed in 0..3 {
-            let torrent = Torrent::file(seed, 4 * MIB);
+            let torrent = Content::file(seed, 4 * MIB);
             let mut world = World::new(seed);
             let seeder = world.seeder(&torrent, Spec::default());
             world.limit_upload(seeder, 200_000);
@@ -24,7 +20,7 @@ fn leechers_of_a_slow_seeder_finish_from_each_other_once_they_have_one_copy() {
             world.run_until(Duration::from_secs(60), "a copy is out", |world| {
                 world.union_bytes() == size
             });
-            let copies = world.sent_at_union.unwrap() as f64 / size as f64;
+            let copies = world.sent_at_union().unwrap() as f64 / size as f64;
             println!("{leechers} leechers, seed {seed}: {copies:.3} copies");
             assert!(copies < 1.08, "seed {seed}: {copies} copies");
             world.limit_upload(seeder, 0);
@@ -37,7 +33,7 @@ fn leechers_of_a_slow_seeder_finish_from_each_other_once_they_have_one_copy() {
 
 #[test]
 fn half_way_two_leechers_hold_different_halves() {
-    let torrent = Torrent::file(4, 8 * MIB);
+    let torrent = Content::file(4, 8 * MIB);
     let mut world = World::new(4);
     let seeder = world.seeder(&torrent, Spec::default());
     world.limit_upload(seeder, 200_000);
@@ -60,7 +56,7 @@ fn half_way_two_leechers_hold_different_halves() {
 
 #[test]
 fn a_seeder_that_vanishes_at_the_union_is_not_missed() {
-    let torrent = Torrent::file(5, 4 * MIB);
+    let torrent = Content::file(5, 4 * MIB);
     let mut world = World::new(5);
     let seeder = world.seeder(&torrent, Spec::default().up(512 << 10));
     for _ in 0..4 {
@@ -76,7 +72,7 @@ fn a_seeder_that_vanishes_at_the_union_is_not_missed() {
 
 #[test]
 fn peers_that_vanish_silently_are_noticed_and_their_requests_asked_elsewhere() {
-    let torrent = Torrent::file(6, 16 * MIB);
+    let torrent = Content::file(6, 16 * MIB);
     let mut world = World::new(6);
     let seeders = [(); 3].map(|()| world.seeder(&torrent, Spec::default().up(1 << 20)));
     let leecher = world.leecher(&torrent, Spec::default());
@@ -92,7 +88,7 @@ fn peers_that_vanish_silently_are_noticed_and_their_requests_asked_elsewhere() {
 
 #[test]
 fn a_broken_connection_is_made_again() {
-    let torrent = Torrent::file(7, 8 * MIB);
+    let torrent = Content::file(7, 8 * MIB);
     let mut world = World::new(7);
     let seeder = world.seeder(&torrent, Spec::default().up(1 << 20));
     let leecher = world.leecher(&torrent, Spec::default());
@@ -105,7 +101,7 @@ fn a_broken_connection_is_made_again() {
 
 #[test]
 fn pausing_stops_and_resuming_goes_on() {
-    let torrent = Torrent::file(8, 16 * MIB);
+    let torrent = Content::file(8, 16 * MIB);
     let id = torrent.metainfo.info_hash();
     let mut world = World::new(8);
     let seeder = world.seeder(&torrent, Spec::default());
@@ -130,7 +126,7 @@ fn pausing_stops_and_resuming_goes_on() {
 
 #[test]
 fn a_removed_torrent_leaves_the_swarm_and_can_be_added_again() {
-    let torrent = Torrent::file(9, 4 * MIB);
+    let torrent = Content::file(9, 4 * MIB);
     let id = torrent.metainfo.info_hash();
     let mut world = World::new(9);
     let seeder = world.seeder(&torrent, Spec::default());
@@ -146,7 +142,7 @@ fn a_removed_torrent_leaves_the_swarm_and_can_be_added_again() {
 
 #[test]
 fn everybody_who_finishes_leaves_and_the_rest_still_finish() {
-    let torrent = Torrent::file(10, 8 * MIB);
+    let torrent = Content::file(10, 8 * MIB);
     let mut world = World::new(10);
     world.seeder(&torrent, Spec::default().up(1 << 20));
     for n in 0..6 {

@@ -5,18 +5,13 @@ use std::time::Duration;
 
 use rand::Rng;
 use shoal_core::{Command, Rate, TorrentState};
-
-use crate::KIB;
-use crate::node::Spec;
-use crate::strangers::{Forger, Miser, Naysayer};
-use crate::torrent::Torrent;
-use crate::world::World;
+use shoal_sim::{Content, Forger, KIB, Miser, Naysayer, Spec, World};
 
 fn swarm(seed: u64, peers: usize) {
     let mut world = World::new(seed);
     let size = world.rng.random_range(1..2500) * KIB + world.rng.random_range(0..KIB);
     let piece_length = 16 << 10 << world.rng.random_range(0..4);
-    let torrent = Torrent::with_piece_length(seed, &[size, size / 3, 0], Some(piece_length));
+    let torrent = Content::with_piece_length(seed, &[size, size / 3, 0], Some(piece_length));
     world.jitter = Duration::from_millis(world.rng.random_range(0..20));
     world.loss = f64::from(world.rng.random_range(0..3)) * 0.01;
     if world.rng.random_bool(0.3) {
@@ -62,7 +57,7 @@ fn swarm(seed: u64, peers: usize) {
 }
 
 /// Something goes wrong with somebody. The first seeder stays, else nobody could finish.
-fn misfortune(world: &mut World, torrent: &Torrent, first: usize, seeder: usize) {
+fn misfortune(world: &mut World, torrent: &Content, first: usize, seeder: usize) {
     let id = torrent.metainfo.info_hash();
     let node = world.rng.random_range(first..world.nodes.len());
     if !world.nodes[node].alive {

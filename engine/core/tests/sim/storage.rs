@@ -3,15 +3,11 @@
 use std::time::Duration;
 
 use shoal_core::{Command, Event, TorrentState};
-
-use crate::MIB;
-use crate::node::Spec;
-use crate::torrent::Torrent;
-use crate::world::World;
+use shoal_sim::{Content, MIB, Spec, World};
 
 #[test]
 fn a_full_disk_stops_with_a_reason_and_resuming_goes_on() {
-    let torrent = Torrent::file(1, 8 * MIB);
+    let torrent = Content::file(1, 8 * MIB);
     let mut world = World::new(1);
     let seeder = world.seeder(&torrent, Spec::default());
     let small = Spec {
@@ -57,7 +53,7 @@ fn a_full_disk_stops_with_a_reason_and_resuming_goes_on() {
 
 #[test]
 fn a_slow_disk_slows_the_download_and_fills_no_memory() {
-    let torrent = Torrent::file(2, 24 * MIB);
+    let torrent = Content::file(2, 24 * MIB);
     let mut world = World::new(2);
     for _ in 0..4 {
         world.seeder(&torrent, Spec::default().up(20 << 20));
@@ -79,7 +75,7 @@ fn a_slow_disk_slows_the_download_and_fills_no_memory() {
 
 #[test]
 fn data_that_cannot_be_read_is_not_served() {
-    let torrent = Torrent::file(3, 4 * MIB);
+    let torrent = Content::file(3, 4 * MIB);
     let mut world = World::new(3);
     let bad = world.seeder(&torrent, Spec::default());
     let _good = world.seeder(&torrent, Spec::default());

@@ -5,12 +5,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use shoal_core::{Bitfield, Event, PeerChange};
 use shoal_protocol::wire::{BlockRequest, Message};
-
-use crate::MIB;
-use crate::node::Spec;
-use crate::strangers::{Forger, Glutton, Miser, Naysayer, Shouter, Stranger};
-use crate::torrent::Torrent;
-use crate::world::World;
+use shoal_sim::{Content, Forger, Glutton, MIB, Miser, Naysayer, Shouter, Spec, Stranger, World};
 
 fn disconnects(world: &World, node: usize) -> usize {
     let events = world.nodes[node].events.iter();
@@ -28,7 +23,7 @@ fn disconnects(world: &World, node: usize) -> usize {
 
 /// One honest seeder, one leecher and a stranger; returns the world when the leecher is done.
 fn beside(seed: u64, stranger: impl Stranger + 'static, most: Duration) -> (World, usize) {
-    let torrent = Torrent::file(seed, 4 * MIB);
+    let torrent = Content::file(seed, 4 * MIB);
     let mut world = World::new(seed);
     world.stranger(&torrent, Spec::default(), stranger);
     world.seeder(&torrent, Spec::default().up(1 << 20));
@@ -48,7 +43,7 @@ fn a_peer_that_forges_blocks_is_banned_and_the_file_is_right() {
         world.run_for(Duration::from_secs(200));
         assert_eq!(disconnects(&world, leecher), 1, "banned once and for all");
         let torrent = world.nodes[leecher].stores.values().next().unwrap();
-        let torrent = torrent.torrent.clone();
+        let torrent = torrent.content.clone();
         assert!(world.snapshot(leecher, &torrent).wasted_bytes > 0);
     }
 }
@@ -56,7 +51,7 @@ fn a_peer_that_forges_blocks_is_banned_and_the_file_is_right() {
 #[test]
 fn a_seeder_whose_disk_rots_is_banned_and_the_file_is_right() {
     for seed in 0..5 {
-        let torrent = Torrent::with_piece_length(seed, &[8 * MIB], Some(128 << 10));
+        let torrent = Content::with_piece_length(seed, &[8 * MIB], Some(128 << 10));
         let mut world = World::new(seed);
         let rotten = Spec {
             corrupts: Some(20),
@@ -144,7 +139,7 @@ fn garbage_ends_that_connection_only() {
             .values()
             .next()
             .unwrap()
-            .torrent
+            .content
             .clone();
         let peers = world.snapshot(leecher, &torrent).peers.len();
         assert_eq!(peers, 1, "case {seed}");
@@ -153,7 +148,7 @@ fn garbage_ends_that_connection_only() {
 
 #[test]
 fn a_request_flood_is_bounded() {
-    let torrent = Torrent::file(3, 4 * MIB);
+    let torrent = Content::file(3, 4 * MIB);
     let mut world = World::new(3);
     let requests: Vec<_> = (0..64)
         .flat_map(|_| torrent.metainfo.info().pieces())
@@ -185,7 +180,7 @@ fn a_request_flood_is_bounded() {
 
 #[test]
 fn an_old_client_without_the_fast_extension_is_served() {
-    let torrent = Torrent::file(4, MIB);
+    let torrent = Content::file(4, MIB);
     let mut world = World::new(4);
     let info = torrent.metainfo.info();
     let blocks = info.pieces().flat_map(|piece| info.blocks(piece));

@@ -3,15 +3,11 @@
 use std::time::Duration;
 
 use shoal_core::{Command, Event, PeerChange, TorrentState};
-
-use crate::MIB;
-use crate::node::Spec;
-use crate::torrent::Torrent;
-use crate::world::World;
+use shoal_sim::{Content, MIB, Spec, World};
 
 #[test]
 fn peers_that_ask_for_nothing_take_nobodys_slots() {
-    let torrent = Torrent::file(1, 16 * MIB);
+    let torrent = Content::file(1, 16 * MIB);
     let id = torrent.metainfo.info_hash();
     let mut world = World::new(1);
     let seeder = world.seeder(&torrent, Spec::default());
@@ -36,7 +32,7 @@ fn peers_that_ask_for_nothing_take_nobodys_slots() {
 
 #[test]
 fn who_has_met_us_without_the_metainfo_gets_it_from_us() {
-    let torrent = Torrent::file(2, 2 * MIB);
+    let torrent = Content::file(2, 2 * MIB);
     let mut world = World::new(2);
     let near = world.leecher(&torrent, Spec::default());
     let far = world.leecher(&torrent, Spec::default());
@@ -52,7 +48,7 @@ fn who_has_met_us_without_the_metainfo_gets_it_from_us() {
 #[test]
 fn a_pause_of_less_than_a_round_trip_loses_no_peer() {
     for seed in 0..5 {
-        let torrent = Torrent::file(seed, 16 * MIB);
+        let torrent = Content::file(seed, 16 * MIB);
         let id = torrent.metainfo.info_hash();
         let mut world = World::new(seed);
         world.seeder(&torrent, Spec::default().up(8 << 20));
@@ -80,7 +76,7 @@ fn a_pause_of_less_than_a_round_trip_loses_no_peer() {
 
 #[test]
 fn a_short_pause_of_the_seeder_is_over_at_once() {
-    let torrent = Torrent::file(3, 24 * MIB);
+    let torrent = Content::file(3, 24 * MIB);
     let mut world = World::new(3);
     let seeder = world.seeder(&torrent, Spec::default());
     let leecher = world.leecher(&torrent, Spec::default());
@@ -97,7 +93,7 @@ fn a_short_pause_of_the_seeder_is_over_at_once() {
 #[test]
 fn answers_for_a_removed_torrent_do_not_reach_its_successor() {
     for seed in 0..10 {
-        let torrent = Torrent::file(seed, 4 * MIB);
+        let torrent = Content::file(seed, 4 * MIB);
         let id = torrent.metainfo.info_hash();
         let mut world = World::new(seed);
         world.seeder(&torrent, Spec::default());

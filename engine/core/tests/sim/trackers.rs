@@ -3,15 +3,11 @@
 use std::time::Duration;
 
 use shoal_core::{Event, TorrentState, TrackerState};
-
-use crate::MIB;
-use crate::node::Spec;
-use crate::torrent::Torrent;
-use crate::world::World;
+use shoal_sim::{Content, MIB, Spec, World};
 
 #[test]
 fn a_tracker_that_is_down_at_first_is_found_when_it_is_up() {
-    let torrent = Torrent::file(1, 2 * MIB);
+    let torrent = Content::file(1, 2 * MIB);
     let mut world = World::new(1);
     world.tracker.up = false;
     let _seeder = world.seeder(&torrent, Spec::default());
@@ -42,7 +38,7 @@ fn a_tracker_that_is_down_at_first_is_found_when_it_is_up() {
 
 #[test]
 fn a_tracker_restart_stops_no_transfer_and_newcomers_find_the_swarm() {
-    let torrent = Torrent::file(2, 24 * MIB);
+    let torrent = Content::file(2, 24 * MIB);
     let mut world = World::new(2);
     world.seeder(&torrent, Spec::default());
     world.leecher(&torrent, Spec::default());
@@ -64,7 +60,7 @@ fn a_tracker_restart_stops_no_transfer_and_newcomers_find_the_swarm() {
 
 #[test]
 fn a_leecher_alone_is_found_by_the_seeder_that_comes_later() {
-    let torrent = Torrent::file(3, MIB);
+    let torrent = Content::file(3, MIB);
     let mut world = World::new(3);
     world.leecher(&torrent, Spec::default());
     world.run_for(Duration::from_secs(100));
@@ -77,7 +73,7 @@ fn a_leecher_alone_is_found_by_the_seeder_that_comes_later() {
 fn two_who_call_each_other_at_once_end_with_one_connection() {
     // Both are told of each other in the same moment.
     for seed in 0..20 {
-        let torrent = Torrent::file(4, MIB);
+        let torrent = Content::file(4, MIB);
         let mut world = World::new(seed);
         world.tracker.up = false;
         let a = world.seeder(&torrent, Spec::default());
@@ -98,14 +94,14 @@ fn two_who_call_each_other_at_once_end_with_one_connection() {
         world.run_for(Duration::from_secs(40));
         for node in [a, b] {
             assert_eq!(world.snapshot(node, &torrent).peers.len(), 1, "seed {seed}");
-            assert_eq!(world.nodes[node].endpoints.len(), 1, "seed {seed}");
+            assert_eq!(world.nodes[node].connections(), 1, "seed {seed}");
         }
     }
 }
 
 #[test]
 fn a_big_swarm_keeps_within_the_bound_on_neighbours() {
-    let torrent = Torrent::file(5, MIB);
+    let torrent = Content::file(5, MIB);
     let mut world = World::new(5);
     world.tracker.interval_s = 10;
     world.seeder(&torrent, Spec::default());
@@ -120,7 +116,7 @@ fn a_big_swarm_keeps_within_the_bound_on_neighbours() {
     world.run_for(Duration::from_secs(60));
     assert!(world.all_done());
     for node in &world.nodes {
-        assert!(node.endpoints.len() <= 48, "{}", node.endpoints.len());
-        assert!(node.endpoints.len() >= 3);
+        assert!(node.connections() <= 48, "{}", node.connections());
+        assert!(node.connections() >= 3);
     }
 }

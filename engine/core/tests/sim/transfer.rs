@@ -3,15 +3,11 @@
 use std::time::Duration;
 
 use shoal_core::{Bitfield, Event, TorrentState};
-
-use crate::node::Spec;
-use crate::torrent::Torrent;
-use crate::world::World;
-use crate::{KIB, MIB};
+use shoal_sim::{Content, KIB, MIB, Spec, World};
 
 #[test]
 fn a_leecher_gets_everything_from_a_seeder_by_magnet() {
-    let torrent = Torrent::file(1, 3 * MIB);
+    let torrent = Content::file(1, 3 * MIB);
     let mut world = World::new(1);
     let seeder = world.seeder(&torrent, Spec::default());
     let leecher = world.leecher(&torrent, Spec::default());
@@ -49,7 +45,7 @@ fn awkward_sizes_arrive() {
     ];
     for (seed, sizes) in (0..).zip(sizes) {
         let piece_length = (seed % 2 == 0).then_some(64 << 10);
-        let torrent = Torrent::with_piece_length(seed, sizes, piece_length);
+        let torrent = Content::with_piece_length(seed, sizes, piece_length);
         let mut world = World::new(seed);
         world.seeder(&torrent, Spec::default());
         world.leecher(&torrent, Spec::default());
@@ -61,7 +57,7 @@ fn awkward_sizes_arrive() {
 #[test]
 fn equal_files_are_told_apart() {
     // Equal files have equal roots: hash requests name a root, not a file.
-    let torrent = Torrent::twins(5, 700 * KIB);
+    let torrent = Content::twins(5, 700 * KIB);
     let mut world = World::new(5);
     world.seeder(&torrent, Spec::default());
     world.leecher(&torrent, Spec::default());
@@ -70,7 +66,7 @@ fn equal_files_are_told_apart() {
 
 #[test]
 fn ten_leechers_finish() {
-    let torrent = Torrent::file(2, 8 * MIB);
+    let torrent = Content::file(2, 8 * MIB);
     let mut world = World::new(2);
     world.seeder(&torrent, Spec::default());
     for _ in 0..10 {
@@ -81,7 +77,7 @@ fn ten_leechers_finish() {
 
 #[test]
 fn a_late_joiner_is_served_by_all() {
-    let torrent = Torrent::file(3, 8 * MIB);
+    let torrent = Content::file(3, 8 * MIB);
     let mut world = World::new(3);
     world.seeder(&torrent, Spec::default().up(1 << 20));
     world.leecher(&torrent, Spec::default().up(1 << 20));
@@ -102,7 +98,7 @@ fn a_late_joiner_is_served_by_all() {
 
 #[test]
 fn what_is_there_is_not_downloaded_again() {
-    let torrent = Torrent::file(4, 4 * MIB);
+    let torrent = Content::file(4, 4 * MIB);
     let mut world = World::new(4);
     let info = torrent.metainfo.info();
     world.seeder(&torrent, Spec::default());
@@ -120,7 +116,7 @@ fn what_is_there_is_not_downloaded_again() {
 
 #[test]
 fn two_halves_make_a_whole_without_a_seeder() {
-    let torrent = Torrent::file(6, 4 * MIB);
+    let torrent = Content::file(6, 4 * MIB);
     let mut world = World::new(6);
     let info = torrent.metainfo.info();
     for first in 0..2 {
@@ -139,7 +135,7 @@ fn two_halves_make_a_whole_without_a_seeder() {
 #[test]
 fn a_link_alone_leads_to_nested_files_and_their_layers() {
     let sizes: Vec<_> = (0..40).map(|n| n * 37 * KIB + n % 3).collect();
-    let torrent = Torrent::with_piece_length(7, &sizes, Some(32 << 10));
+    let torrent = Content::with_piece_length(7, &sizes, Some(32 << 10));
     let mut world = World::new(7);
     world.seeder(&torrent, Spec::default().up(16 << 20));
     let leecher = world.leecher(&torrent, Spec::default());
@@ -152,7 +148,7 @@ fn a_link_alone_leads_to_nested_files_and_their_layers() {
 #[test]
 fn the_same_seed_gives_the_same_run() {
     let run = |seed| {
-        let torrent = Torrent::file(8, 2 * MIB);
+        let torrent = Content::file(8, 2 * MIB);
         let mut world = World::new(seed);
         world.jitter = Duration::from_millis(10);
         world.loss = 0.01;
@@ -169,7 +165,7 @@ fn the_same_seed_gives_the_same_run() {
 
 #[test]
 fn several_torrents_cross_at_once() {
-    let torrents: Vec<_> = (10..13).map(|seed| Torrent::file(seed, 2 * MIB)).collect();
+    let torrents: Vec<_> = (10..13).map(|seed| Content::file(seed, 2 * MIB)).collect();
     let mut world = World::new(10);
     let seeder = world.add(Spec::default());
     let leecher = world.add(Spec::default());

@@ -5,7 +5,7 @@ use shoal_protocol::wire::{Handshake, Message};
 use shoal_protocol::{PeerId, SwarmId};
 
 /// A scripted peer. It is in the swarm as a seeder and answers every offer.
-pub(crate) trait Stranger {
+pub trait Stranger {
     /// What it sends when the channel opens.
     fn open(&mut self, swarm: SwarmId, peer: PeerId, out: &mut BytesMut);
 
@@ -14,7 +14,7 @@ pub(crate) trait Stranger {
 }
 
 /// Sends the beginning of a well-behaved seeder's stream.
-pub(crate) fn greet(swarm: SwarmId, peer: PeerId, messages: &[Message], out: &mut BytesMut) {
+fn greet(swarm: SwarmId, peer: PeerId, messages: &[Message], out: &mut BytesMut) {
     Handshake::new(swarm, peer).encode(out);
     for message in messages {
         message.encode(out);
@@ -22,7 +22,7 @@ pub(crate) fn greet(swarm: SwarmId, peer: PeerId, messages: &[Message], out: &mu
 }
 
 /// Claims to have everything, unchokes everybody, and delivers nothing.
-pub(crate) struct Miser;
+pub struct Miser;
 
 impl Stranger for Miser {
     fn open(&mut self, swarm: SwarmId, peer: PeerId, out: &mut BytesMut) {
@@ -38,7 +38,7 @@ impl Stranger for Miser {
 }
 
 /// Rejects whatever is asked of it.
-pub(crate) struct Naysayer;
+pub struct Naysayer;
 
 impl Stranger for Naysayer {
     fn open(&mut self, swarm: SwarmId, peer: PeerId, out: &mut BytesMut) {
@@ -55,7 +55,7 @@ impl Stranger for Naysayer {
 }
 
 /// Answers every request with garbage.
-pub(crate) struct Forger;
+pub struct Forger;
 
 impl Stranger for Forger {
     fn open(&mut self, swarm: SwarmId, peer: PeerId, out: &mut BytesMut) {
@@ -77,9 +77,11 @@ impl Stranger for Forger {
 }
 
 /// Sends the same bytes to everybody, whatever they say.
-pub(crate) struct Shouter {
-    pub(crate) greets: bool,
-    pub(crate) then: Vec<u8>,
+pub struct Shouter {
+    /// It begins with a proper handshake.
+    pub greets: bool,
+    /// What follows.
+    pub then: Vec<u8>,
 }
 
 impl Stranger for Shouter {
@@ -94,9 +96,11 @@ impl Stranger for Shouter {
 }
 
 /// Asks for everything without end, and for more whenever anything comes back.
-pub(crate) struct Glutton {
-    pub(crate) requests: Vec<Message>,
-    pub(crate) reads: bool,
+pub struct Glutton {
+    /// What it asks for.
+    pub requests: Vec<Message>,
+    /// It takes in what it gets.
+    pub reads: bool,
 }
 
 impl Stranger for Glutton {

@@ -1,6 +1,6 @@
 //! The simulated tracker: introduces members of a swarm and passes their signals on.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
@@ -10,16 +10,20 @@ use shoal_protocol::{PeerId, SwarmId};
 /// Peers that are named at once.
 const MOST: usize = 10;
 
-pub(crate) struct Tracker {
-    pub(crate) up: bool,
-    pub(crate) interval_s: u32,
+/// A tracker.
+pub struct Tracker {
+    /// It can be reached.
+    pub up: bool,
+    /// Seconds between announces, as it tells.
+    pub interval_s: u32,
     /// Members and whether they have everything.
-    pub(crate) swarms: BTreeMap<SwarmId, BTreeMap<usize, bool>>,
-    /// Announces and signals that have come.
-    pub(crate) announces: u64,
-    pub(crate) signals: u64,
+    pub swarms: BTreeMap<SwarmId, BTreeMap<usize, bool>>,
+    /// Announces that have come.
+    pub announces: u64,
+    /// Signals that have come.
+    pub signals: u64,
     /// Two who never hear of each other: there is no way between them.
-    pub(crate) apart: Option<(usize, usize)>,
+    pub apart: Option<(usize, usize)>,
 }
 
 impl Tracker {
@@ -46,8 +50,8 @@ impl Tracker {
         node: usize,
         message: ClientMessage,
         ids: &BTreeMap<PeerId, usize>,
-        online: &BTreeSet<usize>,
-        names: &[PeerId],
+        online: impl Fn(usize) -> bool,
+        name: impl Fn(usize) -> PeerId,
         rng: &mut ChaCha8Rng,
     ) -> Option<(usize, ServerMessage)> {
         match message {
@@ -79,14 +83,16 @@ impl Tracker {
                 };
                 let others = members.keys().filter(|other| **other != node);
                 let mut others: Vec<_> = others.filter(meet).collect();
-                let most = usize::from(want).min(MOST);
-                while others.len() > most {
-                    others.swap_remove(rng.random_range(0..others.len()));
+                let most = usize::from(want).min(MOST).min(others.len());
+                for place in 0..most {
+                    let other = rng.random_range(place..others.len());
+                    others.swap(place, other);
                 }
+                others.truncate(most);
                 let seeders = members.values().filter(|seeds| **seeds).count() as u32;
                 let peers = ServerMessage::Peers {
                     swarm,
-                    peers: others.into_iter().map(|other| names[*other]).collect(),
+                    peers: others.into_iter().map(|other| name(*other)).collect(),
                     seeders,
                     leechers: members.len() as u32 - seeders,
                 };
@@ -102,7 +108,7 @@ impl Tracker {
                 let members = self.swarms.entry(swarm).or_default();
                 let target = ids
                     .get(&to)
-                    .filter(|target| members.contains_key(target) && online.contains(target));
+                    .filter(|target| members.contains_key(target) && online(**target));
                 let Some(target) = target else {
                     let error = ServerMessage::Error {
                         code: ErrorCode::NoSuchPeer,
@@ -115,7 +121,7 @@ impl Tracker {
                 };
                 let message = ServerMessage::Signal {
                     swarm,
-                    from: names[node],
+                    from: name(node),
                     offer,
                     signal,
                 };

@@ -1,0 +1,93 @@
+//! Runs one swarm on virtual time and prints what it came to.
+//!
+//! ```sh
+//! cargo run --release -p shoal-sim --example swarm-lab -- --leechers 100 --seeder-up 256k
+//! ```
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use shoal_core::Rate;
+use shoal_sim::{Report, Scenario};
+
+/// Runs one swarm on virtual time and prints what it came to
+#[derive(Debug, Parser)]
+struct Flags {
+    /// How many want the file; may be repeated
+    #[arg(short = 'n', long, default_values_t = [2, 10])]
+    leechers: Vec<usize>,
+    /// Size of the file in MiB
+    #[arg(long, default_value_t = 64)]
+    mib: usize,
+    /// Length of a piece in KiB
+    #[arg(long, default_value_t = 64)]
+    piece_kib: u32,
+    /// The seeder's uplink in bytes a second
+    #[arg(long, default_value = "1Mi")]
+    seeder_up: Rate,
+    /// The leechers' uplinks, in turns
+    #[arg(long, value_delimiter = ',', default_value = "1Mi")]
+    ups: Vec<Rate>,
+    /// One-way delay in milliseconds
+    #[arg(long, default_value_t = 50)]
+    delay: u64,
+    /// The seeder leaves when the leechers together have everything
+    #[arg(long)]
+    seeder_leaves: bool,
+    /// Share of the leechers that are switched off on the way
+    #[arg(long, default_value_t = 0.0)]
+    vanishing: f64,
+    /// What every random choice follows from; may be repeated
+    #[arg(long, default_values_t = [1])]
+    seed: Vec<u64>,
+}
+
+fn main() -> ExitCode {
+    let flags = Flags::parse();
+    let rate = |rate: &Rate| rate.get().filter(|rate| *rate > 0);
+    let ups: Option<Vec<_>> = flags.ups.iter().map(rate).collect();
+    let (Some(seeder_up), Some(ups)) = (rate(&flags.seeder_up), ups) else {
+        eprintln!("swarm-lab: an uplink has bytes a second, more than 0");
+        return ExitCode::from(2);
+    };
+    println!(
+        "    N  seed  seconds  ratio  copies  distinct  wasted  control  log               took"
+    );
+    for leechers in flags.leechers {
+        for seed in &flags.seed {
+            let scenario = Scenario {
+                seed: *seed,
+                leechers,
+                size: flags.mib << 20,
+                piece_length: flags.piece_kib << 10,
+                seeder_up,
+                ups: ups.clone(),
+                delay: Duration::from_millis(flags.delay),
+                seeder_leaves: flags.seeder_leaves,
+                vanishing: flags.vanishing,
+            };
+            let began = Instant::now();
+            let mut world = scenario.world();
+            world.audits = leechers <= 100;
+            tell(&scenario, &scenario.run_in(world), began.elapsed());
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+fn tell(scenario: &Scenario, report: &Report, took: Duration) {
+    println!(
+        "{:5} {:5} {:8.1} {:6.3}  {:6.3}    {:6.3}  {:6.4}   {:6.4}  {:016x}  {:.1} s",
+        scenario.leechers,
+        scenario.seed,
+        report.seconds,
+        report.ratio,
+        report.copies,
+        report.distinct,
+        report.wasted,
+        report.control,
+        report.log,
+        took.as_secs_f64(),
+    );
+}

@@ -1,0 +1,47 @@
+//! One side of a connection.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use bytes::Bytes;
+use shoal_core::{LinkId, Timestamp};
+use shoal_protocol::wire::{BlockRequest, Decoder};
+
+use crate::tap::Tap;
+
+/// This side of a connection.
+pub(crate) struct Endpoint {
+    /// The other side, as soon as it is known.
+    pub(crate) remote: Option<(usize, LinkId)>,
+    pub(crate) opened: bool,
+    /// What waits for the uplink.
+    pub(crate) backlog: VecDeque<Bytes>,
+    /// Bytes of the backlog.
+    pub(crate) waiting: usize,
+    /// Bytes that were passed on and that the session has not been told of.
+    pub(crate) passed: usize,
+    /// When the last bytes arrive over there: what follows cannot overtake them.
+    pub(crate) last_arrival: Timestamp,
+    pub(crate) tap: Tap,
+    /// Requests that are out, as the sender sees it: it has not taken them back.
+    pub(crate) asked: BTreeSet<BlockRequest>,
+    /// For strangers.
+    pub(crate) decoder: Decoder,
+    pub(crate) greeted: bool,
+}
+
+impl Endpoint {
+    pub(crate) fn new() -> Self {
+        Self {
+            remote: None,
+            opened: false,
+            backlog: VecDeque::new(),
+            waiting: 0,
+            passed: 0,
+            last_arrival: Timestamp::ZERO,
+            tap: Tap::default(),
+            asked: BTreeSet::new(),
+            decoder: Decoder::new(),
+            greeted: false,
+        }
+    }
+}

@@ -1,0 +1,277 @@
+//! A computer in the simulated network: a session or a scripted stranger, its lines, disk and processor.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use shoal_core::{Event, LinkId, Session, Span, StorageFault, Timestamp, TrackerId};
+use shoal_protocol::wire::BlockRequest;
+use shoal_protocol::{FileIndex, InfoHash, PeerId};
+
+use crate::blocks::Blocks;
+use crate::content::Content;
+use crate::link::Endpoint;
+use crate::stranger::Stranger;
+
+/// What a computer is like.
+#[derive(Clone, Debug)]
+pub struct Spec {
+    /// Bytes a second that it can send; `None`: no limit.
+    pub up: Option<u64>,
+    /// Bytes a second that it can receive; `None`: no limit.
+    pub down: Option<u64>,
+    /// Its part of the one-way delay to others.
+    pub delay: Duration,
+    /// Time of each read and write.
+    pub disk: Duration,
+    /// Bytes a second that it can read and write on top of that.
+    pub disk_rate: u64,
+    /// Writes beyond this many bytes find the disk full.
+    pub capacity: Option<u64>,
+    /// One read in so many returns garbage, though the peer claims to have everything.
+    pub corrupts: Option<u64>,
+    /// Bytes that a link takes before it says stop.
+    pub send_buffer: usize,
+}
+
+impl Default for Spec {
+    fn default() -> Self {
+        Self {
+            up: Some(2 << 20),
+            down: None,
+            delay: Duration::from_millis(25),
+            disk: Duration::from_micros(300),
+            disk_rate: 200 << 20,
+            capacity: None,
+            corrupts: None,
+            send_buffer: 256 << 10,
+        }
+    }
+}
+
+impl Spec {
+    /// Sets the uplink in bytes a second.
+    #[must_use]
+    pub fn up(self, rate: u64) -> Self {
+        Self {
+            up: Some(rate),
+            ..self
+        }
+    }
+
+    /// Sets the downlink in bytes a second.
+    #[must_use]
+    pub fn down(self, rate: u64) -> Self {
+        Self {
+            down: Some(rate),
+            ..self
+        }
+    }
+
+    /// Sets the part of the one-way delay.
+    #[must_use]
+    pub fn delay(self, millis: u64) -> Self {
+        Self {
+            delay: Duration::from_millis(millis),
+            ..self
+        }
+    }
+}
+
+pub(crate) enum Actor {
+    Session(Box<Session>),
+    Stranger(Box<dyn Stranger>),
+}
+
+/// A torrent's data on a computer.
+pub struct Store {
+    /// What belongs there.
+    pub content: Arc<Content>,
+    /// What is there.
+    pub blocks: Blocks,
+    /// It had everything from the beginning.
+    pub seeds: bool,
+    /// The files have got their final names.
+    pub finished: bool,
+    /// The session has said that the torrent is complete.
+    pub complete: bool,
+    /// Bytes that were written.
+    pub stored: u64,
+}
+
+/// A computer.
+pub struct Node {
+    /// Its peer id.
+    pub id: PeerId,
+    /// What it is like; may be changed at any time.
+    pub spec: Spec,
+    pub(crate) actor: Actor,
+    /// It has not left and was not switched off.
+    pub alive: bool,
+    /// Its torrents.
+    pub stores: BTreeMap<InfoHash, Store>,
+    pub(crate) endpoints: BTreeMap<LinkId, Endpoint>,
+    /// Links that have something to send, in turns.
+    pub(crate) ring: VecDeque<LinkId>,
+    pub(crate) sending: bool,
+    /// Time on the uplink that small messages have taken and that the next packet pays for.
+    pub(crate) up_debt: Duration,
+    pub(crate) down_free: Timestamp,
+    /// When the disk has done what it was asked to do.
+    pub disk_free: Timestamp,
+    pub(crate) cpu_free: Timestamp,
+    pub(crate) wakeup: Option<Timestamp>,
+    pub(crate) trackers: BTreeSet<TrackerId>,
+    pub(crate) reads: u64,
+    /// What its session has told.
+    pub events: Vec<(Timestamp, Event)>,
+    /// Block payload sent.
+    pub payload_sent: u64,
+    /// All bytes sent.
+    pub bytes_sent: u64,
+    /// Pieces suggested to others.
+    pub suggested: u64,
+    /// Requests that are out and not taken back, over all links.
+    pub(crate) asked: BTreeMap<(InfoHash, BlockRequest), usize>,
+    /// Blocks asked of two peers at once.
+    pub doubled: u64,
+    /// Bytes that are being read.
+    pub jobs_bytes: usize,
+}
+
+impl Node {
+    pub(crate) fn new(id: PeerId, spec: Spec, actor: Actor) -> Self {
+        Self {
+            id,
+            spec,
+            actor,
+            alive: true,
+            stores: BTreeMap::new(),
+            endpoints: BTreeMap::new(),
+            ring: VecDeque::new(),
+            sending: false,
+            up_debt: Duration::ZERO,
+            down_free: Timestamp::ZERO,
+            disk_free: Timestamp::ZERO,
+            cpu_free: Timestamp::ZERO,
+            wakeup: None,
+            trackers: BTreeSet::new(),
+            reads: 0,
+            events: Vec::new(),
+            payload_sent: 0,
+            bytes_sent: 0,
+            suggested: 0,
+            asked: BTreeMap::new(),
+            doubled: 0,
+            jobs_bytes: 0,
+        }
+    }
+
+    /// Returns its session.
+    ///
+    /// # Panics
+    /// For a stranger, which has none.
+    #[must_use]
+    pub fn session(&self) -> &Session {
+        match &self.actor {
+            Actor::Session(session) => session,
+            Actor::Stranger(_) => panic!("a stranger has no session"),
+        }
+    }
+
+    /// Returns the number of its connections, also of those that are being made.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.endpoints.len()
+    }
+
+    /// Returns whether all its torrents are complete.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.stores.values().all(|store| store.complete)
+    }
+
+    /// When the disk has moved so many bytes.
+    pub(crate) fn disk_done(&mut self, now: Timestamp, bytes: usize) -> Timestamp {
+        let took = Duration::from_micros(bytes as u64 * 1_000_000 / self.spec.disk_rate);
+        self.disk_free = self.disk_free.max(now) + took;
+        self.disk_free + self.spec.disk
+    }
+
+    /// When the processor has hashed so many bytes.
+    pub(crate) fn cpu_done(&mut self, now: Timestamp, bytes: usize) -> Timestamp {
+        let took = Duration::from_nanos(bytes as u64 * 3);
+        self.cpu_free = self.cpu_free.max(now) + took;
+        self.cpu_free + Duration::from_micros(20)
+    }
+
+    pub(crate) fn read(&mut self, span: Span) -> Result<Bytes, StorageFault> {
+        let store = self
+            .stores
+            .get(&span.torrent)
+            .ok_or_else(|| StorageFault::Other("no such torrent".to_owned()))?;
+        assert!(
+            store.blocks.contains(span.file, span.offset),
+            "something is read that is not there"
+        );
+        let bytes = store.content.bytes(span.file, span.offset, span.length);
+        self.reads += 1;
+        let rotten = |every| self.reads.is_multiple_of(every);
+        if !self.spec.corrupts.is_some_and(rotten) {
+            return Ok(bytes);
+        }
+        let mut bytes = bytes.to_vec();
+        bytes[0] ^= 1;
+        Ok(bytes.into())
+    }
+
+    pub(crate) fn write(
+        &mut self,
+        torrent: InfoHash,
+        file: FileIndex,
+        offset: u64,
+        data: &[u8],
+    ) -> Result<(), StorageFault> {
+        let Some(store) = self.stores.get_mut(&torrent) else {
+            return Err(StorageFault::Other("no such torrent".to_owned()));
+        };
+        assert!(
+            store.content.is_right(file, offset, data),
+            "unverified data is stored"
+        );
+        let full = |capacity| store.stored + data.len() as u64 > capacity;
+        if self.spec.capacity.is_some_and(full) {
+            return Err(StorageFault::Full("content".to_owned()));
+        }
+        store.stored += data.len() as u64;
+        store.blocks.insert(file, offset);
+        Ok(())
+    }
+
+    /// A request of this link is answered or taken back.
+    pub(crate) fn answered(&mut self, torrent: InfoHash, link: LinkId, request: BlockRequest) {
+        let end = self.endpoints.get_mut(&link);
+        if end.is_some_and(|end| end.asked.remove(&request)) {
+            self.count_down(torrent, request);
+        }
+    }
+
+    /// None of a link's requests will be answered.
+    pub(crate) fn asked_no_more(&mut self, end: &Endpoint) {
+        if let Some(torrent) = self.stores.keys().next().copied() {
+            for request in &end.asked {
+                self.count_down(torrent, *request);
+            }
+        }
+    }
+
+    fn count_down(&mut self, torrent: InfoHash, request: BlockRequest) {
+        if let Some(count) = self.asked.get_mut(&(torrent, request)) {
+            *count -= 1;
+            if *count == 0 {
+                self.asked.remove(&(torrent, request));
+            }
+        }
+    }
+}

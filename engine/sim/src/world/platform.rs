@@ -1,0 +1,147 @@
+//! Does what sessions put out: disks, processors, and what is told to people.
+
+use std::time::Duration;
+
+use shoal_core::{Bitfield, Command, Event, Input, LinkEvent, Output, Role};
+use shoal_protocol::Hash256;
+use shoal_protocol::merkle::hash_block;
+use shoal_protocol::tracker::Signal;
+
+use super::{Happening, What, World};
+use crate::link::Endpoint;
+use crate::node::Actor;
+
+/// How long making an offer, starting a download and giving files their final names take.
+const OFFER: Duration = Duration::from_millis(3);
+const START: Duration = Duration::from_millis(5);
+const FINISH: Duration = Duration::from_millis(5);
+
+impl World {
+    /// Puts something into a node's session and does what comes out.
+    pub(super) fn input(&mut self, node: usize, input: Input) {
+        if !self.nodes[node].alive {
+            return;
+        }
+        let now = self.now;
+        let Actor::Session(session) = &mut self.nodes[node].actor else {
+            return self.stranger_input(node, input);
+        };
+        session.handle(now, input);
+        while let Actor::Session(session) = &mut self.nodes[node].actor
+            && let Some(output) = session.poll_output()
+        {
+            self.output(node, output);
+        }
+        if let Some(due) = self.nodes[node].session().poll_timeout() {
+            let due = due.max(now);
+            if self.nodes[node].wakeup.is_none_or(|wakeup| wakeup > due) {
+                self.nodes[node].wakeup = Some(due);
+                self.at(due, Happening::Wake(node));
+            }
+        }
+    }
+
+    fn output(&mut self, node: usize, output: Output) {
+        match output {
+            Output::Connect { link, role, .. } => {
+                self.note(node, What::Connect, link.0);
+                self.nodes[node].endpoints.insert(link, Endpoint::new());
+                if role == Role::Offerer {
+                    let signal = Signal::Offer(format!("{node} {}", link.0));
+                    let event = LinkEvent::Signal(signal);
+                    self.after(OFFER, Happening::Input(node, Input::Link { link, event }));
+                }
+            }
+            Output::Signal { link, signal } => self.signal(node, link, &signal),
+            Output::Send { link, data } => {
+                self.note(node, What::Send, data.len() as u64);
+                self.send(node, link, data);
+            }
+            Output::Disconnect { link } => {
+                self.note(node, What::Disconnect, link.0);
+                self.close(node, link, "closed by the other side", false);
+            }
+            Output::Tracker { tracker, request } => self.tracker_request(node, tracker, request),
+            Output::Read { token, span } => {
+                self.note(node, What::Read, span.length.into());
+                let computer = &mut self.nodes[node];
+                let done = computer.disk_done(self.now, span.length as usize);
+                let result = computer.read(span);
+                computer.jobs_bytes += result.as_ref().map_or(0, bytes::Bytes::len);
+                self.at(done, Happening::Read(node, token, result));
+            }
+            Output::Write {
+                token,
+                torrent,
+                file,
+                offset,
+                data,
+            } => {
+                self.note(node, What::Write, offset);
+                let computer = &mut self.nodes[node];
+                let done = computer.disk_done(self.now, data.len());
+                let result = computer.write(torrent, file, offset, &data);
+                if result.is_ok() {
+                    self.union.extend(torrent, file, offset, data.len() as u64);
+                }
+                let input = Input::Written { token, result };
+                self.at(done, Happening::Input(node, input));
+            }
+            Output::Hash { token, data } => {
+                let done = self.nodes[node].cpu_done(self.now, data.len());
+                let hash = self.hash(node, &data);
+                self.at(done, Happening::Input(node, Input::Hashed { token, hash }));
+            }
+            Output::Finish { token, torrent } => {
+                let store = self.nodes[node].stores.get_mut(&torrent).unwrap();
+                assert!(
+                    store.blocks.is_full(),
+                    "seed {}: finished too early",
+                    self.seed
+                );
+                store.finished = true;
+                let result = Ok(());
+                let input = Input::Finished { token, result };
+                self.after(FINISH, Happening::Input(node, input));
+            }
+            Output::Event(event) => self.event(node, event),
+        }
+    }
+
+    /// Hashes; what all know need not be computed for each of them.
+    fn hash(&self, node: usize, data: &[u8]) -> Hash256 {
+        let mut stores = self.nodes[node].stores.values();
+        let known = stores.find_map(|store| store.content.hash_of(data));
+        known.unwrap_or_else(|| hash_block(data))
+    }
+
+    fn event(&mut self, node: usize, event: Event) {
+        match &event {
+            Event::Metadata { metainfo } => {
+                let torrent = metainfo.info_hash();
+                let content = &self.nodes[node].stores[&torrent].content;
+                assert_eq!(metainfo.info(), content.metainfo.info());
+                let have = Bitfield::new(metainfo.info().piece_count());
+                let start = Command::Start { torrent, have };
+                self.after(START, Happening::Input(node, Input::Command(start)));
+            }
+            Event::Piece { torrent, piece } => {
+                let store = &self.nodes[node].stores[torrent];
+                let info = store.content.metainfo.info();
+                assert!(
+                    store.blocks.contains_piece(info, *piece),
+                    "seed {}: a piece is shown as done that is not stored",
+                    self.seed
+                );
+            }
+            Event::Complete { torrent } => {
+                self.note(node, What::Complete, 0);
+                self.nodes[node].stores.get_mut(torrent).unwrap().complete = true;
+                self.changed = true;
+            }
+            _ => {}
+        }
+        let now = self.now;
+        self.nodes[node].events.push((now, event));
+    }
+}

@@ -1,0 +1,130 @@
+//! Peers that speak by a script.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use rand::RngCore;
+use shoal_core::{Input, LinkEvent, LinkId, TrackerEvent, TrackerId};
+use shoal_protocol::tracker::{ClientMessage, ServerMessage, Signal};
+
+use super::signalling::side;
+use super::{Happening, World};
+use crate::content::Content;
+use crate::link::Endpoint;
+use crate::node::{Actor, Spec};
+use crate::stranger::Stranger;
+
+/// How long a stranger takes to answer an offer.
+const ANSWER: Duration = Duration::from_millis(20);
+
+/// Bytes that a stranger sends at a time.
+const PART: usize = 16 << 10;
+
+impl World {
+    /// Adds a peer that speaks by a script. It is in the swarm at once.
+    pub fn stranger(
+        &mut self,
+        content: &Arc<Content>,
+        spec: Spec,
+        stranger: impl Stranger + 'static,
+    ) -> usize {
+        let mut id = *b"-XX0000-000000000000";
+        self.rng.fill_bytes(&mut id[8..]);
+        let node = self.add_node(id, spec, Actor::Stranger(Box::new(stranger)));
+        self.strangers_swarm = Some(content.info_hash().swarm_id());
+        self.strangers_announce();
+        node
+    }
+
+    /// The strangers join their swarm at the tracker.
+    pub(super) fn strangers_announce(&mut self) {
+        let Some(swarm) = self.strangers_swarm else {
+            return;
+        };
+        let members = self.tracker.swarms.entry(swarm).or_default();
+        for (number, node) in self.nodes.iter_mut().enumerate() {
+            if matches!(node.actor, Actor::Stranger(_)) {
+                node.trackers.insert(TrackerId(0));
+                members.insert(number, true);
+            }
+        }
+    }
+
+    pub(super) fn stranger_input(&mut self, node: usize, input: Input) {
+        match input {
+            Input::Tracker {
+                event:
+                    TrackerEvent::Message(ServerMessage::Signal {
+                        swarm,
+                        from,
+                        offer,
+                        signal: Signal::Offer(description),
+                    }),
+                ..
+            } => {
+                let link = LinkId(self.next_stranger_link);
+                self.next_stranger_link += 1;
+                let mut end = Endpoint::new();
+                end.remote = Some(side(&description));
+                self.nodes[node].endpoints.insert(link, end);
+                let signal = Signal::Answer(format!("{node} {}", link.0));
+                let message = ClientMessage::Signal {
+                    swarm,
+                    to: from,
+                    offer,
+                    signal,
+                };
+                self.after(ANSWER, Happening::Tracker(node, message));
+            }
+            Input::Link {
+                link,
+                event: LinkEvent::Opened { .. },
+            } => self.after(Duration::ZERO, Happening::Opened(node, link)),
+            Input::Link {
+                link,
+                event: LinkEvent::Received(data),
+            } => self.stranger_received(node, link, data),
+            _ => {}
+        }
+    }
+
+    pub(super) fn stranger_opened(&mut self, node: usize, link: LinkId) {
+        let Some(swarm) = self.strangers_swarm else {
+            return;
+        };
+        let id = self.nodes[node].id;
+        let mut out = BytesMut::new();
+        if let Actor::Stranger(stranger) = &mut self.nodes[node].actor {
+            stranger.open(swarm, id, &mut out);
+        }
+        self.stranger_sends(node, link, out.freeze());
+    }
+
+    fn stranger_received(&mut self, node: usize, link: LinkId, data: Bytes) {
+        let computer = &mut self.nodes[node];
+        let (Some(end), Actor::Stranger(stranger)) =
+            (computer.endpoints.get_mut(&link), &mut computer.actor)
+        else {
+            return;
+        };
+        end.decoder.push(data);
+        if !end.greeted {
+            end.greeted = matches!(end.decoder.next_handshake(), Ok(Some(_)));
+        }
+        let mut out = BytesMut::new();
+        while end.greeted
+            && let Ok(Some(message)) = end.decoder.next_message()
+        {
+            stranger.react(message, &mut out);
+        }
+        self.stranger_sends(node, link, out.freeze());
+    }
+
+    fn stranger_sends(&mut self, node: usize, link: LinkId, mut out: Bytes) {
+        while !out.is_empty() {
+            let part = out.split_to(out.len().min(PART));
+            self.put_on_link(node, link, part);
+        }
+    }
+}
