@@ -101,9 +101,14 @@ impl Outbox {
         self.pending.is_empty()
     }
 
+    /// Returns how many bytes the link has taken and not yet passed on, as far as it has told.
+    pub(crate) fn in_transit(&self) -> usize {
+        self.capacity - self.credit.min(self.capacity)
+    }
+
     /// Returns how many bytes of blocks may be pushed now.
     pub(crate) fn room(&self, now: Timestamp) -> usize {
-        let in_transit = self.capacity - self.credit.min(self.capacity);
+        let in_transit = self.in_transit();
         let waiting = self.pending.len();
         if in_transit == 0 && waiting == 0 && self.credit > 0 {
             return usize::MAX;

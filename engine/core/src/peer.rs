@@ -7,12 +7,13 @@
 //! Only state and its arithmetic; what is done with it is the torrent's.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
 
 use bytes::Bytes;
 use shoal_protocol::metainfo::MAX_PIECES;
 use shoal_protocol::wire::extension::ExtensionHandshake;
 use shoal_protocol::wire::{BlockRequest, Decoder};
-use shoal_protocol::{BlockRef, OfferId, PeerId};
+use shoal_protocol::{BLOCK_LENGTH, BlockRef, OfferId, PeerId};
 
 use crate::bitfield::Bitfield;
 use crate::download::{Download, MAX_WINDOW};
@@ -23,6 +24,9 @@ use crate::time::Timestamp;
 
 /// Requests of a peer that wait here at most; more are rejected.
 pub(crate) const MAX_QUEUED: usize = 256;
+
+/// How soon somebody who wants more will have asked for it.
+pub(crate) const QUIET: Duration = Duration::from_millis(150);
 
 /// A peer.
 #[derive(Debug)]
@@ -210,6 +214,17 @@ impl Peer {
     pub(crate) fn is_leading(&self) -> bool {
         let mut asked = self.download.requests();
         asked.any(|block| self.followed.contains(&block.piece.get()))
+    }
+
+    /// Returns whether something is on its way to it, or waits to be.
+    pub(crate) fn is_served(&self) -> bool {
+        !self.upload.is_empty() || self.outbox.in_transit() > BLOCK_LENGTH as usize
+    }
+
+    /// Returns whether it takes part of our uplink now, or will in a moment.
+    pub(crate) fn takes_slot(&self, now: Timestamp) -> bool {
+        let quiet = now.since(self.upload.busy.max(self.unchoked_at));
+        self.wants && (self.is_served() || !self.steered.is_empty() || quiet < QUIET)
     }
 
     pub(crate) fn is_ready(&self) -> bool {

@@ -156,6 +156,7 @@ impl Session {
         let now = self.shared.now;
         for torrent in self.torrents.values_mut() {
             torrent.send_haves(&self.shared);
+            torrent.review_slots(&mut self.shared);
         }
         if now < self.next_tick {
             return;

@@ -77,6 +77,8 @@ pub(crate) struct Torrent {
     /// Peers who wait for the upload limit, and those of whom we wait for the download limit, in turns.
     upload_line: VecDeque<LinkId>,
     download_line: VecDeque<LinkId>,
+    /// When to see whether a slot has become free.
+    slots_due: Option<Timestamp>,
     /// When coalesced *have*s are due, and when the last ones were sent.
     haves_due: Option<Timestamp>,
     haves_sent: Timestamp,
@@ -153,6 +155,7 @@ impl Torrent {
             touched: BTreeSet::new(),
             upload_line: VecDeque::new(),
             download_line: VecDeque::new(),
+            slots_due: None,
             haves_due: None,
             haves_sent: Timestamp::ZERO,
             reported: None,

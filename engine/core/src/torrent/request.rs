@@ -274,7 +274,8 @@ impl Torrent {
         }
         if led && choice.is_none() && content.may_begin() {
             choice = content.next_suggested(peer);
-            if choice.is_none() && (within(peer.led, FOLLOW_FOR) || peer.is_leading()) {
+            let waits = within(peer.led, FOLLOW_FOR) || peer.is_leading() || content.leads_on(peer);
+            if choice.is_none() && waits {
                 return None;
             }
         }
@@ -384,6 +385,16 @@ impl Content {
             }
         }
         None
+    }
+
+    /// Whether a seeder that leads us will go on: it alone has something. Other clients' suggestions may
+    /// mean less than ours.
+    fn leads_on(&self, peer: &Peer) -> bool {
+        let Some(has) = peer.have().filter(|has| has.is_full() && peer.is_ours()) else {
+            return false;
+        };
+        let rarest = self.picker.rarest_of(has, |_| true);
+        rarest.is_some_and(|piece| self.picker.copies(piece) <= 1)
     }
 
     /// A begun piece that the peer had suggested.

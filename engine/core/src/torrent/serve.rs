@@ -6,7 +6,7 @@ use shoal_protocol::wire::{BlockRequest, Message};
 use super::Torrent;
 use super::messages::block_of;
 use crate::io::{LinkId, Output, StorageFault};
-use crate::peer::MAX_QUEUED;
+use crate::peer::{MAX_QUEUED, QUIET};
 use crate::shared::{Job, Shared};
 
 /// Blocks that are being read or wait to be sent for one peer: enough to keep a fast link busy.
@@ -159,6 +159,9 @@ impl Torrent {
         let Some((request, data)) = peer.upload.ready.pop_front() else {
             return;
         };
+        if peer.upload.is_empty() {
+            self.slots_due.get_or_insert(shared.now + QUIET);
+        }
         let length = u64::from(request.length);
         peer.upload.meter.add(length, shared.now);
         peer.upload.turn += length;

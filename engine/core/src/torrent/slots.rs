@@ -1,8 +1,12 @@
 //! Who is served: a few peers at a time, whoever has been served least first.
 //!
 //! Nobody has to earn a slot: people share here because they want to, and serving the least served
-//! spreads a file fastest. A slot changes hands when its holder has had a good turn and somebody waits.
-//! What the loser has asked for is still delivered, so that the uplink never idles for a round trip.
+//! spreads a file fastest. Turns are short: a piece that only one peer gives away reaches everybody
+//! soonest if each of its copies goes to somebody else who passes it on. What the loser of a slot has
+//! asked for is still delivered, so that the uplink never idles for a round trip.
+//!
+//! A slot is taken by those who are being served, not by those who merely might be: an unchoked peer
+//! that asks for nothing leaves its slot to the next, at once, and comes back without asking.
 
 use super::Torrent;
 use crate::io::LinkId;
@@ -11,12 +15,19 @@ use crate::shared::Shared;
 use shoal_protocol::wire::Message;
 use std::time::Duration;
 
-/// Peers that are served at a time.
-pub(super) const SLOTS: usize = 8;
+/// Peers that are served at a time, at least and at most.
+const MIN_SLOTS: usize = 4;
+pub(super) const MAX_SLOTS: usize = 8;
+
+/// How long a piece should take a peer that is served.
+const PIECE_TIME: Duration = Duration::from_millis(500);
+
+/// Peers that are unchoked at most, the idle among them.
+const MAX_UNCHOKED: usize = 24;
 
 /// A turn has so many bytes, at least a piece, and lasts so long: to change hands costs a round trip.
-const TURN: u64 = 256 << 10;
-const TURN_TIME: Duration = Duration::from_secs(5);
+const TURN: u64 = 128 << 10;
+const TURN_TIME: Duration = Duration::from_secs(1);
 
 /// How long a turn goes on after its end for the sake of pieces that only we have: they would lie
 /// half-finished at the loser, and nobody could get them before its next turn.
@@ -25,7 +36,7 @@ const LAST_PIECES: Duration = Duration::from_secs(5);
 /// However slowly its holder takes what it has asked for, a turn ends after this.
 const MAX_TURN_TIME: Duration = Duration::from_secs(30);
 
-/// A peer that has a slot and asks for nothing gives it up to one who waits.
+/// A peer that has pieces to take and asks for nothing gives its slot up to one who waits.
 const IDLE: Duration = Duration::from_secs(3);
 
 /// A peer that made nothing of its slot (it is paused, its disk is full, it means ill) gets the next one
@@ -37,6 +48,7 @@ const MAX_RESTS: u32 = 3;
 impl Torrent {
     /// Gives slots to those who want something.
     pub(super) fn rechoke(&mut self, shared: &mut Shared) {
+        self.slots_due = None;
         let closed = self.is_halted()
             || self.content.is_none()
             || self.limits.upload.is_paused()
@@ -44,20 +56,57 @@ impl Torrent {
         if closed {
             return self.choke_all();
         }
-        let holds = |peer: &&Peer| !peer.choked && peer.wants;
-        let mut used = self.peers.values().filter(holds).count();
-        self.end_turns(shared);
-        while let Some(waiting) = self.next_in_line(used < SLOTS, shared) {
-            if used >= SLOTS {
+        let slots = self.slots(shared);
+        let now = shared.now;
+        let takes = |peer: &&Peer| !peer.choked && peer.takes_slot(now);
+        let mut taken = self.peers.values().filter(takes).count();
+        self.end_turns(slots.saturating_sub(taken), shared);
+        while let Some(waiting) = self.next_in_line(taken < slots, shared) {
+            if taken >= slots {
                 let Some(done) = self.had_its_turn(shared) else {
                     return;
                 };
+                taken -= usize::from(self.peers.get(&done).is_some_and(|peer| takes(&peer)));
                 self.note_idle_turn(done, shared);
                 self.choke(done);
-                used -= 1;
             }
             self.unchoke(waiting, shared);
-            used += 1;
+            taken += 1;
+        }
+        self.choke_idlest(shared);
+    }
+
+    /// A slot has become free, or will be in a moment.
+    pub(crate) fn review_slots(&mut self, shared: &mut Shared) {
+        if self.slots_due.is_some_and(|due| due <= shared.now) {
+            self.rechoke(shared);
+        }
+    }
+
+    /// How many are served at a time: so many that a piece takes each of them about [`PIECE_TIME`]. Half
+    /// a piece is of no use to anybody, and on a slow uplink many slots would mean many halves.
+    fn slots(&self, shared: &Shared) -> usize {
+        let Some(content) = &self.content else {
+            return MIN_SLOTS;
+        };
+        let rate = u128::from(self.uploaded.rate(shared.now));
+        let piece = u128::from(content.metainfo.info().piece_length());
+        let pieces = rate * PIECE_TIME.as_millis() / (1000 * piece);
+        usize::try_from(pieces)
+            .unwrap_or(MAX_SLOTS)
+            .clamp(MIN_SLOTS, MAX_SLOTS)
+    }
+
+    /// Those who have asked for nothing for a while stay unchoked, that they may ask the moment they want
+    /// something; but not so many that all of them at once would be a crowd.
+    fn choke_idlest(&mut self, shared: &Shared) {
+        let open = || self.peers.values().filter(|peer| !peer.choked);
+        let crowd = open().count().saturating_sub(MAX_UNCHOKED);
+        let idle = open().filter(|peer| !peer.takes_slot(shared.now));
+        let mut idle: Vec<_> = idle.map(|peer| (peer.upload.busy, peer.link)).collect();
+        idle.sort_unstable();
+        for (_, link) in idle.into_iter().take(crowd) {
+            self.choke(link);
         }
     }
 
@@ -94,6 +143,8 @@ impl Torrent {
             peer.unchoked_at = shared.now;
             peer.upload.turn = 0;
             peer.upload.last_pieces = None;
+            // Who did not listen in its last turn may in this one.
+            peer.strays /= 2;
             // Suggestions go first, so that the first requests follow them.
             self.steer(link, shared);
             self.tell(link, &Message::Unchoke);
@@ -124,13 +175,13 @@ impl Torrent {
     }
 
     /// Begins no more with those whose turn is over, as many of them as there are others who wait.
-    fn end_turns(&mut self, shared: &Shared) {
+    fn end_turns(&mut self, free: usize, shared: &Shared) {
         let rests = |peer: &Peer| peer.upload.rest > shared.now;
         let waits = |peer: &&Peer| peer.is_ready() && peer.wants && peer.choked && !rests(peer);
         let waiting = self.peers.values().filter(waits).count();
         let mut over: Vec<_> = self.turns_over(shared).collect();
         over.sort_unstable_by(|a, b| b.cmp(a));
-        over.truncate(waiting);
+        over.truncate(waiting.saturating_sub(free));
         for peer in self.peers.values_mut() {
             let is_over = over.iter().any(|(.., link)| *link == peer.link);
             if !is_over {
@@ -150,7 +201,7 @@ impl Torrent {
         self.peers.values().filter_map(move |peer| {
             let held = now.since(peer.unchoked_at);
             let quiet = now.since(peer.upload.busy.max(peer.unchoked_at));
-            let idle = peer.upload.is_empty() && quiet > IDLE;
+            let idle = !peer.is_served() && quiet > IDLE;
             let served = peer.upload.turn >= TURN.max(piece_length) && held > TURN_TIME;
             let over = !peer.choked && peer.wants && (served || idle || held > MAX_TURN_TIME);
             over.then_some((idle, peer.upload.turn, peer.link))

@@ -14,7 +14,7 @@ use shoal_protocol::wire::Message;
 use shoal_protocol::{BLOCK_LENGTH, PieceIndex};
 
 use super::Torrent;
-use super::slots::SLOTS;
+use super::slots::MAX_SLOTS;
 use crate::io::LinkId;
 use crate::peer::Steered;
 use crate::shared::Shared;
@@ -50,7 +50,7 @@ impl Torrent {
             return;
         }
         // A peer that has just got its slot will get its share of what we send.
-        let share = self.uploaded.rate(shared.now) / SLOTS as u64;
+        let share = self.uploaded.rate(shared.now) / MAX_SLOTS as u64;
         let rate = peer.upload.meter.rate(shared.now).max(share);
         let ahead = u128::from(rate) * AHEAD.as_millis() / 1000;
         let ahead =
@@ -118,7 +118,8 @@ impl Torrent {
         };
         let age = |steered: &Steered| shared.now.since(steered.at);
         let ignored = |steered: &Steered| !steered.begun && age(steered) > IGNORED;
-        let idle = peer.upload.is_empty() && peer.steered.values().any(ignored);
+        let quiet = shared.now.since(peer.upload.busy.max(peer.unchoked_at)) > IGNORED;
+        let idle = quiet && !peer.is_served() && peer.steered.values().any(ignored);
         peer.deaf |= idle;
         self.take_steered(link, |steered| {
             age(steered) > FORGOTTEN || (idle && !steered.begun)
