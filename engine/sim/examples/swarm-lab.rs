@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use shoal_core::Rate;
-use shoal_sim::{Report, Scenario};
+use shoal_sim::{Report, Scenario, World};
 
 /// Runs one swarm on virtual time and prints what it came to
 #[derive(Debug, Parser)]
@@ -38,6 +38,9 @@ struct Flags {
     /// Share of the leechers that are switched off on the way
     #[arg(long, default_value_t = 0.0)]
     vanishing: f64,
+    /// Also print, every so many seconds, the share of all uplinks that carried payload since
+    #[arg(long)]
+    timeline: Option<u64>,
     /// What every random choice follows from; may be repeated
     #[arg(long, default_values_t = [1])]
     seed: Vec<u64>,
@@ -70,10 +73,41 @@ fn main() -> ExitCode {
             let began = Instant::now();
             let mut world = scenario.world();
             world.audits = leechers <= 100;
+            if let Some(seconds) = flags.timeline {
+                tell_timeline(&mut world, Duration::from_secs(seconds.max(1)));
+            }
             tell(&scenario, &scenario.run_in(world), began.elapsed());
         }
     }
     ExitCode::SUCCESS
+}
+
+/// Runs the world to its end and says on the way how busy the uplinks are, and how far everybody is.
+fn tell_timeline(world: &mut World, every: Duration) {
+    let sent = |world: &World| {
+        world
+            .nodes
+            .iter()
+            .map(|node| node.payload_sent)
+            .sum::<u64>()
+    };
+    let able = |world: &World| {
+        let there = world.nodes.iter().filter(|node| node.alive);
+        there.filter_map(|node| node.spec.up).sum::<u64>() as f64
+    };
+    let mut before = sent(world);
+    while !world.all_done() {
+        world.run_for(every);
+        let now = sent(world);
+        let used = (now - before) as f64 / (able(world) * every.as_secs_f64());
+        let done = world.nodes.iter().filter(|node| node.is_done()).count();
+        println!(
+            "{:8.1} s: uplinks {:5.1} % used, {done} done",
+            world.seconds(),
+            used * 100.0
+        );
+        before = now;
+    }
 }
 
 fn tell(scenario: &Scenario, report: &Report, took: Duration) {
