@@ -239,6 +239,11 @@ impl Peer {
         }
     }
 
+    /// Returns whether it said that it has everything when it came.
+    pub(crate) fn claims_all(&self) -> bool {
+        self.seed || matches!(self.inventory, Inventory::Early { all: true, .. })
+    }
+
     pub(crate) fn has(&self, piece: shoal_protocol::PieceIndex) -> bool {
         self.have().is_some_and(|have| have.contains(piece))
     }

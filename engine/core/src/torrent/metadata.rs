@@ -240,13 +240,13 @@ impl Torrent {
             if asked.contains_key(&request) {
                 continue;
             }
-            // The peer with most room: the work is spread.
-            let Some((link, room)) = room.iter_mut().max_by_key(|(_, room)| **room) else {
+            // The peer with most room: the work is spread. Seeders first: a leecher may have hardly an uplink.
+            let peers = &self.peers;
+            let seeds = |link: &LinkId| peers.get(link).is_some_and(Peer::claims_all);
+            let free = room.iter_mut().filter(|(_, room)| **room > 0);
+            let Some((link, room)) = free.max_by_key(|(link, room)| (seeds(link), **room)) else {
                 return;
             };
-            if *room == 0 {
-                return;
-            }
             *room -= 1;
             asked.insert(request, (*link, shared.now));
             if let Some(peer) = self.peers.get_mut(link) {
@@ -378,7 +378,8 @@ fn info_size(peer: &Peer) -> Option<u32> {
     (peer.is_ready() && knows && sane).then_some(size)
 }
 
-/// Whether a peer can be asked for piece layers.
+/// Whether a peer can be asked for piece layers. Who has them has the info dictionary, and says so if it
+/// can; to wait for an answer of others costs [`TIMEOUT`] each.
 fn gives_layers(peer: &Peer) -> bool {
-    peer.is_ready() && peer.v2
+    peer.is_ready() && peer.v2 && (info_size(peer).is_some() || !peer.extended)
 }
