@@ -53,8 +53,8 @@ pub struct Session {
     order: Vec<InfoHash>,
     trackers: Trackers,
     next_tick: Timestamp,
-    /// Whose turn it is to begin when torrents share a limit.
-    turn: usize,
+    /// Whose turn it is when torrents share the upload limit, and the download limit.
+    turns: [usize; 2],
     limits: Limits,
 }
 
@@ -68,7 +68,7 @@ impl Session {
             order: Vec::new(),
             trackers: Trackers::default(),
             next_tick: Timestamp::ZERO,
-            turn: 0,
+            turns: [0; 2],
             limits: Limits::default(),
         }
     }
@@ -201,21 +201,23 @@ impl Session {
     }
 
     /// Lets those who wait for a limit have a block each in turn, as far as it reaches. The torrents take
-    /// turns too, another one first each time.
+    /// turns too: next time it goes on after the one that was last.
     fn take_turns(&mut self) {
         let now = self.shared.now;
         let mut waiting: Vec<_> = self.torrents.values_mut().collect();
         waiting.iter_mut().for_each(|torrent| torrent.refill(now));
-        let first = self.turn % waiting.len().max(1);
-        waiting.rotate_left(first);
-        self.turn = self.turn.wrapping_add(1);
-        let mut going = true;
-        while going {
-            going = false;
-            for torrent in &mut waiting {
-                going |= torrent.take_upload_turn(&mut self.shared);
-                going |= torrent.take_download_turn(&mut self.shared);
+        let directions = [Torrent::take_upload_turn, Torrent::take_download_turn];
+        for (take, turn) in directions.into_iter().zip(&mut self.turns) {
+            let mut refused = 0;
+            while refused < waiting.len() {
+                *turn %= waiting.len();
+                let torrent = &mut waiting[*turn];
+                refused = match take(torrent, &mut self.shared) {
+                    true => 0,
+                    false => refused + 1,
+                };
                 torrent.settle(&mut self.shared);
+                *turn += 1;
             }
         }
     }
