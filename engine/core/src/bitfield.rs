@@ -1,12 +1,19 @@
 //! A set of pieces, one bit each.
+//!
+//! Above the words of 64 pieces lies a summary of a bit a word, so that what two sets share is found
+//! without a look at words that are empty in either. The words that one word of the summary tells of are
+//! a *page*: 4,096 pieces.
 
 use bytes::Bytes;
+use rand::Rng;
 use shoal_protocol::PieceIndex;
 
 /// Which of a torrent's pieces are in the set. Its length is fixed when it is made.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Bitfield {
     words: Vec<u64>,
+    /// Which of the words are not zero.
+    summary: Vec<u64>,
     length: u32,
     ones: u32,
 }
@@ -15,8 +22,10 @@ impl Bitfield {
     /// Makes an empty set for a torrent of `length` pieces.
     #[must_use]
     pub fn new(length: u32) -> Self {
+        let words = length.div_ceil(64);
         Self {
-            words: vec![0; length.div_ceil(64) as usize],
+            words: vec![0; words as usize],
+            summary: vec![0; words.div_ceil(64) as usize],
             length,
             ones: 0,
         }
@@ -25,12 +34,10 @@ impl Bitfield {
     /// Makes the set of all `length` pieces.
     #[must_use]
     pub fn full(length: u32) -> Self {
-        let mut words = vec![u64::MAX; length.div_ceil(64) as usize];
-        if let (Some(last), true) = (words.last_mut(), !length.is_multiple_of(64)) {
-            *last = (1 << (length % 64)) - 1;
-        }
+        let words = length.div_ceil(64);
         Self {
-            words,
+            words: ones(length),
+            summary: ones(words),
             length,
             ones: length,
         }
@@ -44,28 +51,24 @@ impl Bitfield {
             return None;
         }
         let mut set = Self::new(length);
-        for (at, byte) in (0u32..).zip(bytes) {
-            for bit in 0..8 {
-                if byte & (0x80 >> bit) == 0 {
-                    continue;
-                }
-                let number = at * 8 + bit;
-                if number >= length {
-                    return None;
-                }
-                set.insert_number(number);
-            }
+        for (at, part) in bytes.chunks(8).enumerate() {
+            let mut word = [0; 8];
+            word[..part.len()].copy_from_slice(part);
+            set.set_word(at, u64::from_be_bytes(word).reverse_bits());
         }
-        Some(set)
+        let spare = length % 64;
+        let last = set.words.last().copied().unwrap_or(0);
+        (spare == 0 || last >> spare == 0).then_some(set)
     }
 
     /// Writes a wire bitfield.
     #[must_use]
     pub fn to_wire(&self) -> Bytes {
-        let mut bytes = vec![0u8; self.length.div_ceil(8) as usize];
-        for number in self.numbers() {
-            bytes[number as usize / 8] |= 0x80 >> (number % 8);
-        }
+        let words = self.words.iter();
+        let mut bytes: Vec<u8> = words
+            .flat_map(|word| word.reverse_bits().to_be_bytes())
+            .collect();
+        bytes.truncate(self.length.div_ceil(8) as usize);
         bytes.into()
     }
 
@@ -114,22 +117,15 @@ impl Bitfield {
     pub fn remove(&mut self, piece: PieceIndex) -> bool {
         let was = self.contains(piece);
         if was {
-            self.words[piece.index() / 64] &= !(1 << (piece.get() % 64));
-            self.ones -= 1;
+            let at = piece.index() / 64;
+            self.set_word(at, self.words[at] & !(1 << (piece.get() % 64)));
         }
         was
     }
 
     /// Returns the numbers of the pieces in the set, in order.
     pub fn numbers(&self) -> impl Iterator<Item = u32> + '_ {
-        (0u32..).zip(&self.words).flat_map(|(at, word)| {
-            let mut rest = *word;
-            std::iter::from_fn(move || {
-                let bit = (rest != 0).then(|| rest.trailing_zeros())?;
-                rest &= rest - 1;
-                Some(at * 64 + bit)
-            })
-        })
+        self.shared(self)
     }
 
     /// Returns the number of pieces that are in both sets.
@@ -141,12 +137,154 @@ impl Bitfield {
             .sum()
     }
 
+    /// Returns the numbers of the pieces that are in both sets, in order.
+    pub(crate) fn shared<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = u32> + 'a {
+        let words = (0..self.pages()).flat_map(|page| self.shared_words(other, page));
+        words.flat_map(|(at, word)| bits(word).map(move |bit| at * 64 + bit))
+    }
+
+    /// Returns the number of a random piece that is in both sets. Within a page of 4,096 pieces all are
+    /// equally likely; of larger torrents one page is looked at, or the next that has any.
+    pub(crate) fn random_shared(&self, other: &Self, rng: &mut impl Rng) -> Option<u32> {
+        let first = match self.pages() {
+            0 | 1 => 0,
+            pages => rng.random_range(0..pages),
+        };
+        let mut pages = (first..self.pages()).chain(0..first);
+        pages.find_map(|page| self.random_of_page(other, page, rng))
+    }
+
     pub(crate) fn insert_number(&mut self, number: u32) -> bool {
         let missing = number < self.length && !self.contains_number(number);
         if missing {
-            self.words[number as usize / 64] |= 1 << (number % 64);
-            self.ones += 1;
+            let at = number as usize / 64;
+            self.set_word(at, self.words[at] | 1 << (number % 64));
         }
         missing
+    }
+
+    fn pages(&self) -> u32 {
+        self.length.div_ceil(64 * 64)
+    }
+
+    fn random_of_page(&self, other: &Self, page: u32, rng: &mut impl Rng) -> Option<u32> {
+        let shared = || self.shared_words(other, page);
+        let count: u32 = shared().map(|(_, word)| word.count_ones()).sum();
+        let mut skip = match count {
+            0 => return None,
+            1 => 0,
+            _ => rng.random_range(0..count),
+        };
+        shared().find_map(|(at, word)| {
+            let found = bits(word).nth(skip as usize);
+            skip = skip.saturating_sub(word.count_ones());
+            found.map(|bit| at * 64 + bit)
+        })
+    }
+
+    /// The words of a page in which the sets share something, and what.
+    fn shared_words<'a>(
+        &'a self,
+        other: &'a Self,
+        page: u32,
+    ) -> impl Iterator<Item = (u32, u64)> + 'a {
+        let theirs = other.summary.get(page as usize).copied().unwrap_or(0);
+        let words = bits(self.summary[page as usize] & theirs).map(move |bit| page * 64 + bit);
+        let shared = words.map(|at| (at, self.words[at as usize] & other.words[at as usize]));
+        shared.filter(|(_, word)| *word != 0)
+    }
+
+    fn set_word(&mut self, at: usize, word: u64) {
+        let before = std::mem::replace(&mut self.words[at], word);
+        self.ones = self.ones + word.count_ones() - before.count_ones();
+        let bit = 1 << (at % 64);
+        if word == 0 {
+            self.summary[at / 64] &= !bit;
+        } else {
+            self.summary[at / 64] |= bit;
+        }
+    }
+}
+
+/// So many bits that are set.
+fn ones(length: u32) -> Vec<u64> {
+    let mut words = vec![u64::MAX; length.div_ceil(64) as usize];
+    if let (Some(last), true) = (words.last_mut(), !length.is_multiple_of(64)) {
+        *last = (1 << (length % 64)) - 1;
+    }
+    words
+}
+
+/// The places of the bits that are set, lowest first.
+fn bits(mut word: u64) -> impl Iterator<Item = u32> {
+    std::iter::from_fn(move || {
+        let bit = (word != 0).then(|| word.trailing_zeros())?;
+        word &= word - 1;
+        Some(bit)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha8Rng;
+
+    use super::*;
+
+    #[test]
+    fn a_set_and_its_wire_form_agree_whatever_happens() {
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        for length in [1, 7, 64, 65, 4096, 9_000] {
+            let info = crate::picker::test_info(length);
+            let pieces: Vec<_> = info.pieces().collect();
+            let mut set = Bitfield::new(length);
+            let mut model = BTreeSet::new();
+            for _ in 0..500 {
+                let number = rng.random_range(0..length);
+                let piece = pieces[number as usize];
+                if rng.random_bool(0.4) {
+                    assert_eq!(set.remove(piece), model.remove(&number));
+                } else {
+                    assert_eq!(set.insert(piece), model.insert(number));
+                }
+                assert_eq!(set.count() as usize, model.len());
+            }
+            assert!(set.numbers().eq(model.iter().copied()));
+            assert_eq!(Bitfield::from_wire(&set.to_wire(), length), Some(set));
+            let full = Bitfield::full(length);
+            assert!(full.is_full() && full.numbers().eq(0..length));
+            assert_eq!(Bitfield::from_wire(&full.to_wire(), length), Some(full));
+        }
+        assert_eq!(Bitfield::from_wire(&[0, 1], 15), None);
+        assert_eq!(Bitfield::from_wire(&[0x80, 2], 15).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn what_is_shared_is_found_and_drawn_evenly() {
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let (mut a, mut b) = (Bitfield::new(20_000), Bitfield::new(20_000));
+        assert_eq!(a.random_shared(&b, &mut rng), None);
+        let both = [4_100, 4_101, 4_200, 8_000];
+        for number in (0..4_096).step_by(2) {
+            a.insert_number(number);
+            b.insert_number(number + 1);
+        }
+        for number in both {
+            a.insert_number(number);
+            b.insert_number(number);
+        }
+        assert!(a.shared(&b).eq(both));
+        assert_eq!(a.count_shared(&b), 4);
+        let mut drawn = [0; 4];
+        for _ in 0..4_000 {
+            let number = a.random_shared(&b, &mut rng).unwrap();
+            drawn[both.iter().position(|other| *other == number).unwrap()] += 1;
+        }
+        assert!(
+            drawn.iter().all(|count| (850..1_150).contains(count)),
+            "{drawn:?}"
+        );
     }
 }

@@ -1,57 +1,54 @@
 //! Which piece to begin next: the rarest, ties at random.
 //!
-//! Holds only pieces that are missing, wanted and not begun. They lie in one list sorted by how many
-//! peers have them, each count a contiguous bucket, as libtorrent's author describes for fast pickers:
-//! a change of count moves a piece by one swap at the bucket's border. Within a bucket the order is
-//! random, renewed at each move, so that peers with the same view choose differently.
+//! Of the pieces that are missing, wanted and not begun, those with equally many copies are a set of
+//! bits (a *bucket*). What a peer has is such a set too, so its rarest piece lies where the first bucket
+//! that shares anything with it does, and neither that nor a change of count costs more for a torrent of
+//! more pieces than a look at summaries. Ties are broken anew each time, so that peers with the same view
+//! choose differently.
 
 use rand::Rng;
 use shoal_protocol::PieceIndex;
 
 use crate::bitfield::Bitfield;
 
+/// Most copies that are told apart: that many neighbours there are at most.
+const MOST_COPIES: u16 = 48;
+
+/// Pieces that are compared one by one where a peer has no more on offer.
+const FEW: usize = 64;
+
 /// The pieces that could be begun.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Picker {
-    pieces: Vec<Slot>,
-    /// Numbers of the pieces on offer, rarest first.
-    order: Vec<PieceIndex>,
-    /// Where the bucket of each count begins in `order`; the last entry is its end.
-    starts: Vec<u32>,
+    /// Connected peers that have each piece, without those that have everything.
+    copies: Vec<u16>,
+    on_offer: Bitfield,
+    /// What is on offer by copies; those with more are among [`MOST_COPIES`]. Without length until it is
+    /// needed.
+    buckets: Vec<Bitfield>,
+    /// Which buckets are not empty, a bit each.
+    filled: u64,
     /// Connected peers that have everything: they make no piece rarer than another.
     seeds: u16,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
-struct Slot {
-    /// Connected peers that have the piece, without those that have everything.
-    copies: u16,
-    /// Place in `order`, if it is on offer.
-    place: Option<u32>,
-}
-
 impl Picker {
     /// Makes a picker for pieces of which no peer has any; all of `wanted` are on offer.
-    pub(crate) fn new(
-        pieces: u32,
-        wanted: impl Iterator<Item = PieceIndex>,
-        rng: &mut impl Rng,
-    ) -> Self {
+    pub(crate) fn new(pieces: u32, wanted: impl Iterator<Item = PieceIndex>) -> Self {
         let mut picker = Self {
-            pieces: vec![Slot::default(); pieces as usize],
-            order: Vec::new(),
-            starts: vec![0, 0],
+            copies: vec![0; pieces as usize],
+            on_offer: Bitfield::new(pieces),
+            buckets: vec![Bitfield::default(); usize::from(MOST_COPIES) + 1],
+            filled: 0,
             seeds: 0,
         };
-        for piece in wanted {
-            picker.offer(piece, rng);
-        }
+        wanted.for_each(|piece| picker.offer(piece));
         picker
     }
 
     /// Returns the number of peers that have a piece.
     pub(crate) fn copies(&self, piece: PieceIndex) -> u16 {
-        self.pieces[piece.index()].copies.saturating_add(self.seeds)
+        self.copies[piece.index()].saturating_add(self.seeds)
     }
 
     /// Returns whether a peer has everything.
@@ -71,140 +68,103 @@ impl Picker {
 
     /// Returns whether no piece is on offer.
     pub(crate) fn is_empty(&self) -> bool {
-        self.order.is_empty()
-    }
-
-    /// Puts a piece on offer.
-    pub(crate) fn offer(&mut self, piece: PieceIndex, rng: &mut impl Rng) {
-        if self.pieces[piece.index()].place.is_some() {
-            return;
-        }
-        let place = self.place(self.order.len());
-        self.order.push(piece);
-        self.pieces[piece.index()].place = Some(place);
-        // It arrives behind the last bucket and is carried down across the others.
-        let last = self.starts.len() - 1;
-        self.starts[last] += 1;
-        let copies = usize::from(self.pieces[piece.index()].copies);
-        while self.starts.len() < copies + 2 {
-            let end = self.starts[self.starts.len() - 1];
-            // The piece is in the new last bucket, not in the ones before.
-            let before = self.starts.len() - 1;
-            self.starts[before] = end - 1;
-            self.starts.push(end);
-        }
-        let mut bucket = self.bucket_of(place);
-        while bucket > copies {
-            self.move_down(piece, bucket);
-            bucket -= 1;
-        }
-        self.shuffle(piece, rng);
-    }
-
-    /// Takes a piece off offer: it is begun, or there.
-    pub(crate) fn withdraw(&mut self, piece: PieceIndex) {
-        let Some(place) = self.pieces[piece.index()].place else {
-            return;
-        };
-        let mut bucket = self.bucket_of(place);
-        while bucket + 2 < self.starts.len() {
-            self.move_up(piece, bucket);
-            bucket += 1;
-        }
-        let last = self.order.len() - 1;
-        self.swap_to(piece, last);
-        self.order.pop();
-        self.pieces[piece.index()].place = None;
-        let end = self.starts.len() - 1;
-        self.starts[end] -= 1;
-    }
-
-    /// One more peer has the piece.
-    pub(crate) fn add_copy(&mut self, piece: PieceIndex, rng: &mut impl Rng) {
-        self.pieces[piece.index()].copies = self.pieces[piece.index()].copies.saturating_add(1);
-        if let Some(place) = self.pieces[piece.index()].place {
-            let bucket = self.bucket_of(place);
-            if bucket + 2 == self.starts.len() {
-                self.starts.push(self.starts[self.starts.len() - 1]);
-            }
-            self.move_up(piece, bucket);
-            self.shuffle(piece, rng);
-        }
-    }
-
-    /// One peer that had the piece is gone.
-    pub(crate) fn remove_copy(&mut self, piece: PieceIndex, rng: &mut impl Rng) {
-        let slot = &mut self.pieces[piece.index()];
-        let Some(fewer) = slot.copies.checked_sub(1) else {
-            return;
-        };
-        slot.copies = fewer;
-        if let Some(place) = slot.place {
-            let bucket = self.bucket_of(place);
-            self.move_down(piece, bucket);
-            self.shuffle(piece, rng);
-        }
-    }
-
-    /// Returns the rarest piece on offer that the peer has and that is `wanted`.
-    pub(crate) fn rarest_of(
-        &self,
-        has: &Bitfield,
-        wanted: impl Fn(PieceIndex) -> bool,
-    ) -> Option<PieceIndex> {
-        let fits = |piece: &PieceIndex| has.contains(*piece) && wanted(*piece);
-        self.order.iter().copied().find(fits)
+        self.on_offer.is_empty()
     }
 
     /// Returns whether a piece is on offer.
     pub(crate) fn is_on_offer(&self, piece: PieceIndex) -> bool {
-        self.pieces[piece.index()].place.is_some()
+        self.on_offer.contains(piece)
     }
 
-    /// The bucket that a place lies in.
-    fn bucket_of(&self, place: u32) -> usize {
-        self.starts.partition_point(|start| *start <= place) - 1
-    }
-
-    /// Moves a piece from `bucket` to the next one.
-    fn move_up(&mut self, piece: PieceIndex, bucket: usize) {
-        let border = self.starts[bucket + 1] - 1;
-        self.swap_to(piece, border as usize);
-        self.starts[bucket + 1] = border;
-    }
-
-    /// Moves a piece from `bucket` to the one before.
-    fn move_down(&mut self, piece: PieceIndex, bucket: usize) {
-        let border = self.starts[bucket];
-        self.swap_to(piece, border as usize);
-        self.starts[bucket] = border + 1;
-    }
-
-    /// Gives a piece a random place in its bucket.
-    fn shuffle(&mut self, piece: PieceIndex, rng: &mut impl Rng) {
-        let Some(place) = self.pieces[piece.index()].place else {
-            return;
-        };
-        let bucket = self.bucket_of(place);
-        let (start, end) = (self.starts[bucket], self.starts[bucket + 1]);
-        if end - start > 1 {
-            self.swap_to(piece, rng.random_range(start..end) as usize);
+    /// Puts a piece on offer.
+    pub(crate) fn offer(&mut self, piece: PieceIndex) {
+        if self.on_offer.insert(piece) {
+            self.put_in(piece);
         }
     }
 
-    fn swap_to(&mut self, piece: PieceIndex, to: usize) {
-        let Some(from) = self.pieces[piece.index()].place else {
-            return;
-        };
-        let other = self.order[to];
-        self.order.swap(from as usize, to);
-        self.pieces[other.index()].place = Some(from);
-        self.pieces[piece.index()].place = Some(self.place(to));
+    /// Takes a piece off offer: it is begun, or there.
+    pub(crate) fn withdraw(&mut self, piece: PieceIndex) {
+        if self.on_offer.remove(piece) {
+            self.take_out(piece);
+        }
     }
 
-    /// A place as it is kept; there are fewer than 2^32 pieces.
-    fn place(&self, place: usize) -> u32 {
-        u32::try_from(place).unwrap_or(u32::MAX)
+    /// One more peer has the piece.
+    pub(crate) fn add_copy(&mut self, piece: PieceIndex) {
+        let more = self.copies[piece.index()].saturating_add(1);
+        self.set_copies(piece, more);
+    }
+
+    /// One peer that had the piece is gone.
+    pub(crate) fn remove_copy(&mut self, piece: PieceIndex) {
+        let fewer = self.copies[piece.index()].saturating_sub(1);
+        self.set_copies(piece, fewer);
+    }
+
+    /// Returns the number of the rarest piece on offer that the peer has and of which there are `least`
+    /// copies or more (at most [`MOST_COPIES`]).
+    pub(crate) fn rarest_of(&self, has: &Bitfield, least: u16, rng: &mut impl Rng) -> Option<u32> {
+        let least = least.saturating_sub(self.seeds).min(MOST_COPIES);
+        let mut few = [0; FEW];
+        let mut count = 0;
+        for number in self.on_offer.shared(has) {
+            let Some(next) = few.get_mut(count) else {
+                return self.rarest_of_many(has, least, rng);
+            };
+            *next = number;
+            count += 1;
+        }
+        self.rarest_of_few(&few[..count], least, rng)
+    }
+
+    fn rarest_of_many(&self, has: &Bitfield, least: u16, rng: &mut impl Rng) -> Option<u32> {
+        let buckets = self.buckets.iter().enumerate().skip(least.into());
+        let mut filled = buckets.filter(|(copies, _)| self.filled >> copies & 1 == 1);
+        filled.find_map(|(_, bucket)| bucket.random_shared(has, rng))
+    }
+
+    fn rarest_of_few(&self, numbers: &[u32], least: u16, rng: &mut impl Rng) -> Option<u32> {
+        let copies = |number: &u32| self.copies[*number as usize];
+        let enough = numbers.iter().map(copies).filter(|copies| *copies >= least);
+        let rarest = enough.min()?;
+        let ties = || numbers.iter().filter(|number| copies(number) == rarest);
+        let count = u32::try_from(ties().count()).ok()?;
+        ties().nth(rng.random_range(0..count) as usize).copied()
+    }
+
+    fn set_copies(&mut self, piece: PieceIndex, copies: u16) {
+        if !self.is_on_offer(piece) {
+            self.copies[piece.index()] = copies;
+            return;
+        }
+        self.take_out(piece);
+        self.copies[piece.index()] = copies;
+        self.put_in(piece);
+    }
+
+    fn put_in(&mut self, piece: PieceIndex) {
+        let bucket = self.bucket(piece);
+        let set = &mut self.buckets[bucket];
+        if set.len() != self.on_offer.len() {
+            *set = Bitfield::new(self.on_offer.len());
+        }
+        set.insert(piece);
+        self.filled |= 1 << bucket;
+    }
+
+    fn take_out(&mut self, piece: PieceIndex) {
+        let bucket = self.bucket(piece);
+        let set = &mut self.buckets[bucket];
+        set.remove(piece);
+        if set.is_empty() {
+            self.filled &= !(1 << bucket);
+        }
+    }
+
+    /// The bucket that a piece belongs in.
+    fn bucket(&self, piece: PieceIndex) -> usize {
+        self.copies[piece.index()].min(MOST_COPIES).into()
     }
 }
 
@@ -225,71 +185,92 @@ pub(crate) fn test_info(pieces: u32) -> shoal_protocol::metainfo::Info {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use rand::SeedableRng;
     use rand_chacha::ChaCha8Rng;
+    use shoal_protocol::metainfo::Info;
 
     use super::*;
 
     /// What must always be so.
-    fn check(picker: &Picker) {
-        let mut at = 0;
-        for (copies, pair) in picker.starts.windows(2).enumerate() {
-            assert_eq!(pair[0] as usize, at);
-            for place in pair[0]..pair[1] {
-                let piece = picker.order[place as usize];
-                let slot = picker.pieces[piece.index()];
-                assert_eq!(slot.place, Some(place));
-                assert_eq!(usize::from(slot.copies), copies);
-                at += 1;
+    fn check(picker: &Picker, info: &Info) {
+        for piece in info.pieces() {
+            let copies = usize::from(picker.copies[piece.index()].min(MOST_COPIES));
+            for (bucket, set) in picker.buckets.iter().enumerate() {
+                let inside = picker.is_on_offer(piece) && bucket == copies;
+                assert_eq!(set.contains(piece), inside);
             }
         }
-        assert_eq!(at, picker.order.len());
+        for (bucket, set) in picker.buckets.iter().enumerate() {
+            assert_eq!(picker.filled >> bucket & 1 == 1, !set.is_empty());
+        }
     }
 
     #[test]
-    fn the_list_stays_sorted_whatever_happens() {
-        let info = test_info(50);
-        let pieces: Vec<_> = info.pieces().collect();
-        let mut rng = ChaCha8Rng::seed_from_u64(1);
-        let mut picker = Picker::new(50, info.pieces(), &mut rng);
-        let mut copies = [0u16; 50];
-        let full = Bitfield::full(50);
-        for _ in 0..20_000 {
-            let number = rng.random_range(0..50);
-            let piece = pieces[number];
-            match rng.random_range(0..5) {
-                0 | 1 if copies[number] < 9 => {
-                    copies[number] += 1;
-                    picker.add_copy(piece, &mut rng);
+    fn the_rarest_is_found_whatever_happens() {
+        for (length, steps) in [(50, 20_000), (300, 3_000)] {
+            let info = test_info(length);
+            let pieces: Vec<_> = info.pieces().collect();
+            let mut rng = ChaCha8Rng::seed_from_u64(1);
+            let mut picker = Picker::new(length, info.pieces());
+            let mut has = Bitfield::new(length);
+            for _ in 0..steps {
+                let piece = pieces[rng.random_range(0..length) as usize];
+                match rng.random_range(0..8) {
+                    0 | 1 => picker.add_copy(piece),
+                    2 => picker.remove_copy(piece),
+                    3 | 4 => picker.offer(piece),
+                    5 => picker.withdraw(piece),
+                    6 => drop(has.insert(piece)),
+                    _ if has.count() > length / 2 => drop(has.remove(piece)),
+                    _ if picker.has_seeds() => picker.remove_seed(),
+                    _ => picker.add_seed(),
                 }
-                2 if copies[number] > 0 => {
-                    copies[number] -= 1;
-                    picker.remove_copy(piece, &mut rng);
-                }
-                3 => picker.offer(piece, &mut rng),
-                4 => picker.withdraw(piece),
-                _ => {}
-            }
-            check(&picker);
-            assert_eq!(picker.copies(piece), copies[number]);
-            if let Some(rarest) = picker.rarest_of(&full, |_| true) {
-                let least = pieces.iter().filter(|piece| picker.is_on_offer(**piece));
-                let least = least.map(|piece| picker.copies(*piece)).min();
-                assert_eq!(Some(picker.copies(rarest)), least);
+                check(&picker, &info);
+                let least = rng.random_range(0..3);
+                let fits = pieces.iter().filter(|piece| {
+                    let usable = picker.is_on_offer(**piece) && has.contains(**piece);
+                    usable && picker.copies(**piece) >= least
+                });
+                let rarest = fits.map(|piece| picker.copies(*piece)).min();
+                let found = picker.rarest_of(&has, least, &mut rng);
+                let found = found.map(|number| pieces[number as usize]);
+                assert!(found.is_none_or(|piece| picker.is_on_offer(piece) && has.contains(piece)));
+                assert_eq!(found.map(|piece| picker.copies(piece)), rarest);
             }
         }
+    }
+
+    #[test]
+    fn more_copies_than_are_told_apart_are_counted_all_the_same() {
+        let info = test_info(1);
+        let piece = info.pieces().next().unwrap();
+        let mut picker = Picker::new(1, info.pieces());
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        for _ in 0..60 {
+            picker.add_copy(piece);
+        }
+        assert_eq!(picker.copies(piece), 60);
+        for _ in 0..20 {
+            picker.remove_copy(piece);
+            check(&picker, &info);
+        }
+        let full = Bitfield::full(1);
+        assert_eq!(picker.rarest_of(&full, 40, &mut rng), Some(0));
+        assert_eq!(picker.rarest_of(&full, 41, &mut rng), None);
     }
 
     #[test]
     fn ties_are_broken_at_random() {
-        let info = test_info(100);
-        let full = Bitfield::full(100);
-        let mut first = std::collections::BTreeSet::new();
-        for seed in 0..50 {
-            let mut rng = ChaCha8Rng::seed_from_u64(seed);
-            let picker = Picker::new(100, info.pieces(), &mut rng);
-            first.insert(picker.rarest_of(&full, |_| true));
+        for length in [60, 400, 9_000] {
+            let info = test_info(length);
+            let full = Bitfield::full(length);
+            let picker = Picker::new(length, info.pieces());
+            let mut rng = ChaCha8Rng::seed_from_u64(1);
+            let draw = |_| picker.rarest_of(&full, 0, &mut rng);
+            let drawn: BTreeSet<_> = (0..200).map(draw).collect();
+            assert!(drawn.len() > 50, "{length}: {}", drawn.len());
         }
-        assert!(first.len() > 30, "{}", first.len());
     }
 }

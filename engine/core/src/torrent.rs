@@ -99,7 +99,7 @@ struct Content {
     picker: Picker,
     open: BTreeMap<PieceIndex, OpenPiece>,
     /// Those of `open` with blocks that nobody is asked for.
-    partial: BTreeSet<PieceIndex>,
+    partial: Bitfield,
     /// Blocks of the pieces in `open`.
     open_blocks: usize,
     /// Bytes of blocks that have come and are not yet written or thrown away.
@@ -201,7 +201,7 @@ impl Torrent {
             }
         }
         let wanted = info.pieces().filter(|piece| missing.contains(*piece));
-        let picker = Picker::new(info.piece_count(), wanted, &mut shared.rng);
+        let picker = Picker::new(info.piece_count(), wanted);
         let ours = info.pieces().filter(|piece| have.contains(*piece));
         let untold = Untold::new(info.piece_count(), ours);
         self.content = Some(Content {
@@ -211,7 +211,7 @@ impl Torrent {
             missing,
             picker,
             open: BTreeMap::new(),
-            partial: BTreeSet::new(),
+            partial: Bitfield::new(info.piece_count()),
             open_blocks: 0,
             unstored: 0,
             leaves: LeafStore::default(),

@@ -223,7 +223,7 @@ impl Torrent {
         self.touched.remove(&link);
         self.leave_lines(&peer, shared);
         tracing::debug!(peer = %peer.id, reason, "a connection has ended");
-        self.forget_inventory(&peer, shared);
+        self.forget_inventory(&peer);
         self.leaf_source_is_gone(link, shared);
         self.metadata_source_is_gone(link, shared);
         let useless = self

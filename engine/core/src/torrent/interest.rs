@@ -40,7 +40,7 @@ impl Torrent {
         }
         let was_last = peer.steered.remove(&number).is_some() && peer.steered.is_empty();
         let leaves = was_last && peer.upload.last_pieces.is_some();
-        content.picker.add_copy(piece, &mut shared.rng);
+        content.picker.add_copy(piece);
         if content.missing.contains(piece) {
             peer.wanted += 1;
             review_interest(peer);
@@ -94,7 +94,7 @@ impl Torrent {
             content.picker.add_seed();
         } else {
             for piece in pieces_in(&have, info) {
-                content.picker.add_copy(piece, &mut shared.rng);
+                content.picker.add_copy(piece);
             }
         }
         peer.wanted = content.missing.count_shared(&have);
@@ -116,7 +116,7 @@ impl Torrent {
     }
 
     /// What a peer had is gone with it.
-    pub(super) fn forget_inventory(&mut self, peer: &Peer, shared: &mut Shared) {
+    pub(super) fn forget_inventory(&mut self, peer: &Peer) {
         let (Some(content), Some(have)) = (&mut self.content, peer.have()) else {
             return;
         };
@@ -126,7 +126,7 @@ impl Torrent {
         }
         for piece in pieces_in(have, metainfo.info()) {
             if !peer.seed {
-                content.picker.remove_copy(piece, &mut shared.rng);
+                content.picker.remove_copy(piece);
             }
             // Ours may be the last copy now.
             if content.have.contains(piece) && content.picker.copies(piece) == 0 {

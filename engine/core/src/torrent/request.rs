@@ -194,7 +194,7 @@ impl Torrent {
         self.download.give_back(request.length);
         shared.download.give_back(request.length);
         shared.note_answered(request.length);
-        content.release(block, shared);
+        content.release(block);
         // Whoever led us there has told nobody else, unless it has taken our slot away.
         if !content.open.contains_key(&block.piece)
             && let Some(peer) = self.peers.get_mut(&link)
@@ -235,7 +235,7 @@ impl Torrent {
         if let Some(open) = content.open.get_mut(&block.piece) {
             open.add_request(block.block);
             if !open.has_free() {
-                content.partial.remove(&block.piece);
+                content.partial.remove(block.piece);
             }
             if let Leaves::Wanted(request) = open.leaves
                 && !open.leafless.contains(&link)
@@ -283,8 +283,7 @@ impl Torrent {
         if choice.is_none() && content.may_begin() {
             choice = content.next_suggested(peer);
             let has = peer.have()?;
-            let wanted = |piece| !led || content.picker.copies(piece) > 1;
-            choice = choice.or_else(|| content.picker.rarest_of(has, wanted));
+            choice = choice.or_else(|| content.next_rarest(has, led, &mut shared.rng));
         }
         peer.download.current = choice;
         let Some(piece) = choice else {
@@ -307,13 +306,13 @@ impl Content {
 
     /// A block of a begun piece is missing and nobody is asked for it. A piece of which nothing is left
     /// goes back on offer, so that the rarest is chosen afresh.
-    pub(super) fn note_freed(&mut self, piece: PieceIndex, rng: &mut impl Rng) {
+    pub(super) fn note_freed(&mut self, piece: PieceIndex) {
         let Some(open) = self.open.get(&piece) else {
             return;
         };
         if open.is_untouched() && open.leafless.is_empty() && open.only_from.is_none() {
             self.close(piece);
-            self.picker.offer(piece, rng);
+            self.picker.offer(piece);
         } else if open.has_free() {
             self.partial.insert(piece);
         }
@@ -322,15 +321,15 @@ impl Content {
     /// Forgets a begun piece.
     pub(super) fn close(&mut self, piece: PieceIndex) -> Option<OpenPiece> {
         let open = self.open.remove(&piece)?;
-        self.partial.remove(&piece);
+        self.partial.remove(piece);
         self.open_blocks -= open.block_count();
         Some(open)
     }
 
-    fn release(&mut self, block: BlockRef, shared: &mut Shared) {
+    fn release(&mut self, block: BlockRef) {
         if let Some(open) = self.open.get_mut(&block.piece) {
             open.drop_request(block.block);
-            self.note_freed(block.piece, &mut shared.rng);
+            self.note_freed(block.piece);
         }
     }
 
@@ -399,9 +398,9 @@ impl Content {
 
     /// A begun piece that the peer had suggested.
     fn next_followed(&self, link: LinkId, peer: &Peer) -> Option<PieceIndex> {
-        let followed = |piece: &&PieceIndex| peer.followed.contains(&piece.get());
-        let mut found = self.partial.iter().filter(followed);
-        found.find(|piece| self.may_go_on(link, **piece)).copied()
+        let followed = |piece: &PieceIndex| peer.followed.contains(&piece.get());
+        let mut found = self.partial_of(peer).filter(followed);
+        found.find(|piece| self.may_go_on(link, *piece))
     }
 
     /// Whether this peer may give us more of a begun piece.
@@ -416,9 +415,21 @@ impl Content {
         let ours = |piece: PieceIndex| {
             !led || self.picker.copies(piece) > 1 || peer.followed.contains(&piece.get())
         };
-        let usable = |piece: &&PieceIndex| peer.has(**piece) && ours(**piece);
-        let mut found = self.partial.iter().filter(usable);
-        found.find(|piece| self.may_go_on(link, **piece)).copied()
+        let mut found = self.partial_of(peer).filter(|piece| ours(*piece));
+        found.find(|piece| self.may_go_on(link, *piece))
+    }
+
+    /// The begun pieces with free blocks that the peer has.
+    fn partial_of<'a>(&'a self, peer: &'a Peer) -> impl Iterator<Item = PieceIndex> + 'a {
+        let has = peer.have().into_iter();
+        let shared = has.flat_map(|has| self.partial.shared(has));
+        shared.filter_map(|number| self.metainfo.info().piece(number))
+    }
+
+    /// The rarest piece that nobody has begun and the peer has; one that others have too if `led`.
+    fn next_rarest(&self, has: &Bitfield, led: bool, rng: &mut impl Rng) -> Option<PieceIndex> {
+        let number = self.picker.rarest_of(has, if led { 2 } else { 0 }, rng)?;
+        self.metainfo.info().piece(number)
     }
 
     /// Memory is full: only a piece that must be held until all of it is here may go on, one at a time,

@@ -75,7 +75,7 @@ impl Torrent {
             .get(&block.piece)
             .is_some_and(|open| !open.has_free())
         {
-            content.partial.remove(&block.piece);
+            content.partial.remove(block.piece);
         }
         if requests > u8::from(asked) {
             self.cancel_elsewhere(block, shared);
@@ -116,7 +116,7 @@ impl Torrent {
         let stored = open.is_stored();
         match result {
             Err(fault) => {
-                content.note_freed(block.piece, &mut shared.rng);
+                content.note_freed(block.piece);
                 self.storage_failed(&fault, shared);
             }
             Ok(()) if stored => self.piece_stored(block.piece, shared),
@@ -319,7 +319,7 @@ impl Torrent {
         let thrown_away = bad + verdict.lost;
         self.wasted += u64::from(thrown_away);
         content.let_go(thrown_away as usize, shared);
-        content.note_freed(piece, &mut shared.rng);
+        content.note_freed(piece);
         for (link, _) in verdict.bad {
             self.ban_peer(link, "it sent a block whose hash is wrong", shared);
         }
