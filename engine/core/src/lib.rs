@@ -39,6 +39,7 @@ pub mod io;
 mod leaves;
 mod limiter;
 pub mod limits;
+mod link_set;
 mod outbox;
 mod peer;
 mod picker;

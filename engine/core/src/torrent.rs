@@ -23,7 +23,7 @@ mod steer;
 mod upkeep;
 mod verify;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use shoal_protocol::metainfo::Metainfo;
@@ -37,6 +37,7 @@ use crate::io::{LinkId, Output, Span, TrackerId};
 use crate::leaves::LeafStore;
 use crate::limiter::Bucket;
 use crate::limits::Limits;
+use crate::link_set::LinkSet;
 use crate::peer::Peer;
 use crate::picker::Picker;
 use crate::rate::Meter;
@@ -73,7 +74,7 @@ pub(crate) struct Torrent {
     wasted: u64,
 
     /// Peers who may have something to do.
-    touched: BTreeSet<LinkId>,
+    touched: LinkSet,
     /// Peers who wait for the upload limit, and those of whom we wait for the download limit, in turns.
     upload_line: VecDeque<LinkId>,
     download_line: VecDeque<LinkId>,
@@ -152,7 +153,7 @@ impl Torrent {
             uploaded: Meter::default(),
             downloaded: Meter::default(),
             wasted: 0,
-            touched: BTreeSet::new(),
+            touched: LinkSet::default(),
             upload_line: VecDeque::new(),
             download_line: VecDeque::new(),
             slots_due: None,
@@ -258,7 +259,7 @@ impl Torrent {
     }
 
     pub(crate) fn touch_all(&mut self) {
-        self.touched.extend(self.peers.keys());
+        self.touched.set_all(self.peers.keys().copied());
     }
 
     /// Lets the touched peers do all they can: ask, serve, send.

@@ -64,7 +64,8 @@ impl Content {
     #[must_use]
     pub fn is_right(&self, file: FileIndex, offset: u64, data: &[u8]) -> bool {
         let start = offset as usize;
-        self.files[file.index()].get(start..start + data.len()) == Some(data)
+        let right = self.files[file.index()].get(start..start + data.len());
+        right.is_some_and(|right| std::ptr::eq(right, data) || right == data)
     }
 
     /// Returns the hash of a block of this content; `None` for all other bytes.

@@ -220,7 +220,7 @@ impl Torrent {
             return;
         };
         shared.links.remove(&link);
-        self.touched.remove(&link);
+        self.touched.remove(link);
         self.leave_lines(&peer, shared);
         tracing::debug!(peer = %peer.id, reason, "a connection has ended");
         self.forget_inventory(&peer);

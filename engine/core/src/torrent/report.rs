@@ -83,7 +83,6 @@ impl Torrent {
         if self.paused {
             return (TorrentState::Paused, None);
         }
-        let ready = self.peers.values().filter(|peer| peer.is_ready()).count();
         if self.content.is_none() {
             return match (&self.metainfo, self.peers.is_empty()) {
                 (Some(_), _) => (TorrentState::Preparing, None),
@@ -98,7 +97,9 @@ impl Torrent {
             Ending::Missing if self.peers.is_empty() => {
                 (TorrentState::FindingPeers, self.tracker_trouble())
             }
-            Ending::Missing if ready == 0 => (TorrentState::Connecting, None),
+            Ending::Missing if !self.peers.values().any(Peer::is_ready) => {
+                (TorrentState::Connecting, None)
+            }
             Ending::Missing => self.progress_state(now, shared),
         }
     }
