@@ -80,8 +80,10 @@ pub(crate) struct Torrent {
     download_line: VecDeque<LinkId>,
     /// When to see whether a slot has become free.
     slots_due: Option<Timestamp>,
-    /// When coalesced *have*s are due, and when the last ones were sent.
+    /// When gathered *have*s are due to all, and to those who know of nothing that we have for them.
     haves_due: Option<Timestamp>,
+    first_haves_due: Option<Timestamp>,
+    /// When *have*s were sent last.
     haves_sent: Timestamp,
     /// What was reported last.
     reported: Option<(TorrentState, Option<String>)>,
@@ -158,6 +160,7 @@ impl Torrent {
             download_line: VecDeque::new(),
             slots_due: None,
             haves_due: None,
+            first_haves_due: None,
             haves_sent: Timestamp::ZERO,
             reported: None,
         }

@@ -11,9 +11,14 @@ use crate::bitfield::Bitfield;
 use crate::io::LinkId;
 use crate::peer::{Inventory, Peer};
 use crate::shared::Shared;
+use crate::time::Timestamp;
 
-/// How long *have*s are gathered: with many neighbours they would else be most of the messages.
-const HAVE_DELAY: Duration = Duration::from_millis(50);
+/// How long *have*s are gathered for those who want something from us anyway: with many neighbours they
+/// would else be most of what is sent and heard. They go sooner with whatever is sent to a peer.
+const HAVE_DELAY: Duration = Duration::from_millis(500);
+
+/// How long they are gathered for others: for them it may be what they wait for.
+const FIRST_HAVE_DELAY: Duration = Duration::from_millis(50);
 
 impl Torrent {
     /// A peer has one more piece.
@@ -154,36 +159,50 @@ impl Torrent {
                 self.touched.insert(peer.link);
             }
         }
-        let due = shared.now.max(self.haves_sent + HAVE_DELAY);
-        self.haves_due.get_or_insert(due);
+        let soon = shared.now.max(self.haves_sent + FIRST_HAVE_DELAY);
+        self.first_haves_due.get_or_insert(soon);
+        self.haves_due.get_or_insert(shared.now + HAVE_DELAY);
     }
 
     /// Tells peers of the pieces that have come since last time.
     pub(crate) fn send_haves(&mut self, shared: &Shared) {
-        if self.haves_due.is_none_or(|due| due > shared.now) {
+        let is_due = |due: Option<Timestamp>| due.is_some_and(|due| due <= shared.now);
+        let all = is_due(self.haves_due);
+        if !all && !is_due(self.first_haves_due) {
             return;
         }
-        self.haves_due = None;
+        self.first_haves_due = None;
+        self.haves_due = self.haves_due.filter(|_| !all);
         self.haves_sent = shared.now;
         let Some(content) = &self.content else {
             return;
         };
-        for peer in self.peers.values_mut().filter(|peer| peer.is_ready()) {
-            while !peer.outbox.is_busy()
-                && let Some(number) = content.stored.get(peer.told)
-            {
-                peer.outbox.push(&Message::Have(*number));
-                peer.told += 1;
+        let mut peers = self.peers.values_mut();
+        while let Some(peer) = peers.find(|peer| peer.is_ready() && (all || !peer.wants)) {
+            if content.tell_haves(peer) {
                 self.touched.insert(peer.link);
             }
             if peer.told < content.stored.len() {
-                self.haves_due = Some(shared.now + HAVE_DELAY);
+                self.haves_due.get_or_insert(shared.now + HAVE_DELAY);
             }
         }
     }
 }
 
 impl Content {
+    /// Tells a peer which pieces we have by now, unless it has much to read already. Returns whether there
+    /// was something to tell.
+    pub(super) fn tell_haves(&self, peer: &mut Peer) -> bool {
+        let before = peer.told;
+        while !peer.outbox.is_busy()
+            && let Some(number) = self.stored.get(peer.told).filter(|_| peer.is_ready())
+        {
+            peer.outbox.push(&Message::Have(*number));
+            peer.told += 1;
+        }
+        peer.told > before
+    }
+
     /// Returns whether we and this peer have nothing to give each other.
     pub(super) fn is_useless(&self, peer: &Peer) -> bool {
         let full = peer.have().is_some_and(Bitfield::is_full);

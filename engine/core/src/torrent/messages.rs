@@ -59,6 +59,9 @@ impl Torrent {
         let Some(peer) = self.peers.get_mut(&link) else {
             return;
         };
+        if let Some(content) = self.content.as_ref().filter(|_| !peer.outbox.is_empty()) {
+            content.tell_haves(peer);
+        }
         while let Some(data) = peer.outbox.next_send() {
             peer.last_sent = shared.now;
             shared.output(Output::Send { link, data });
@@ -200,6 +203,9 @@ impl Torrent {
             Message::Interested | Message::NotInterested => {
                 let wants = message == Message::Interested;
                 self.with_peer(link, |peer| peer.wants = wants);
+                if !wants {
+                    self.first_haves_due.get_or_insert(shared.now);
+                }
                 self.rechoke(shared);
             }
             Message::Have(piece) => self.peer_has(link, piece, shared)?,

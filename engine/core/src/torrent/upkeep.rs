@@ -71,7 +71,13 @@ impl Torrent {
             true => None,
             false => opens(&self.download, &shared.download),
         };
-        let due = [self.haves_due, self.slots_due, upload, download];
+        let due = [
+            self.haves_due,
+            self.first_haves_due,
+            self.slots_due,
+            upload,
+            download,
+        ];
         due.into_iter().flatten().min()
     }
 
