@@ -65,13 +65,14 @@ impl Content {
     pub fn is_right(&self, file: FileIndex, offset: u64, data: &[u8]) -> bool {
         let start = offset as usize;
         let right = self.files[file.index()].get(start..start + data.len());
+        // What is the content's own needs no look.
         right.is_some_and(|right| std::ptr::eq(right, data) || right == data)
     }
 
-    /// Returns the hash of a block of this content; `None` for all other bytes.
-    pub(crate) fn hash_of(&self, data: &[u8]) -> Option<Hash256> {
-        let (block, hash) = self.hashes.get(data.first_chunk()?)?;
-        (block == data).then_some(*hash)
+    /// Returns the block of this content that these bytes are equal to, and its hash.
+    pub(crate) fn find(&self, data: &[u8]) -> Option<&(Bytes, Hash256)> {
+        let found = self.hashes.get(data.first_chunk()?)?;
+        (found.0 == data).then_some(found)
     }
 
     fn of(contents: Vec<Vec<u8>>, piece_length: Option<u32>) -> Arc<Self> {

@@ -19,7 +19,7 @@ use shoal_core::{
 };
 use shoal_protocol::tracker::ClientMessage;
 use shoal_protocol::wire::BlockRequest;
-use shoal_protocol::{PeerId, SwarmId};
+use shoal_protocol::{Hash256, PeerId, SwarmId};
 
 use self::union::Union;
 use crate::agenda::Agenda;
@@ -27,24 +27,29 @@ use crate::blocks::Blocks;
 use crate::content::Content;
 use crate::log::Log;
 use crate::node::{Actor, Node, Spec, Store};
+use crate::tap::Seen;
 use crate::tracker::Tracker;
 
 /// The tracker that everybody announces to.
 pub const TRACKER: &str = "ws://tracker/announce";
 
 /// What is going to happen.
+///
+/// Rare things lie elsewhere, for what is frequent is small and moved about.
 enum Happening {
-    Input(usize, Input),
+    Input(usize, Box<Input>),
     Wake(usize),
     /// The uplink has sent a packet.
     Sent(usize, LinkId, usize),
     /// A packet is there, and which blocks of a seeder end in it.
     Arrived(usize, LinkId, Bytes, Vec<BlockRequest>),
     /// A node's message is at the tracker.
-    Tracker(usize, ClientMessage),
+    Tracker(usize, Box<ClientMessage>),
     /// A stranger's offer, answered.
     Opened(usize, LinkId),
     Read(usize, Token, Result<Bytes, StorageFault>),
+    Written(usize, Token, Result<(), StorageFault>),
+    Hashed(usize, Token, Hash256),
     Script(Box<dyn FnOnce(&mut World)>),
 }
 
@@ -76,6 +81,8 @@ pub struct World {
     /// Somebody may have finished, come or gone since `done` was found out.
     changed: bool,
     done: bool,
+    /// What is seen in the bytes that are sent: kept for its room.
+    seen: Vec<Seen>,
     next_stranger_link: u64,
     strangers_swarm: Option<SwarmId>,
 }
@@ -100,6 +107,7 @@ impl World {
             union: Union::default(),
             changed: true,
             done: true,
+            seen: Vec::new(),
             next_stranger_link: 1 << 32,
             strangers_swarm: None,
         }
@@ -222,7 +230,7 @@ impl World {
                     reason: "gone".to_owned(),
                 };
                 let input = Input::Tracker { tracker, event };
-                self.at(self.now, Happening::Input(node, input));
+                self.input_after(Duration::ZERO, node, input);
             }
         }
     }
@@ -349,19 +357,26 @@ impl World {
                     self.input(node, Input::Timeout);
                 }
             }
-            Happening::Input(node, Input::Tracker { tracker, event })
-                if !self.nodes[node].trackers.contains(&tracker)
-                    && !matches!(event, TrackerEvent::Closed { .. }) => {}
-            Happening::Input(node, input) => self.input(node, input),
+            Happening::Input(node, input) => {
+                if self.nodes[node].hears(&input) {
+                    self.input(node, *input);
+                }
+            }
             Happening::Sent(node, link, length) => self.sent(node, link, length),
             Happening::Arrived(node, link, data, blocks) => {
                 self.arrived(node, link, data, blocks);
             }
-            Happening::Tracker(node, message) => self.at_tracker(node, message),
+            Happening::Tracker(node, message) => self.at_tracker(node, *message),
             Happening::Opened(node, link) => self.stranger_opened(node, link),
             Happening::Read(node, token, result) => {
                 self.nodes[node].jobs_bytes -= result.as_ref().map_or(0, Bytes::len);
                 self.input(node, Input::Read { token, result });
+            }
+            Happening::Written(node, token, result) => {
+                self.input(node, Input::Written { token, result });
+            }
+            Happening::Hashed(node, token, hash) => {
+                self.input(node, Input::Hashed { token, hash });
             }
             Happening::Script(act) => act(self),
         }
@@ -437,6 +452,10 @@ impl World {
 
     fn after(&mut self, delay: Duration, what: Happening) {
         self.at(self.now + delay, what);
+    }
+
+    fn input_after(&mut self, delay: Duration, node: usize, input: Input) {
+        self.after(delay, Happening::Input(node, Box::new(input)));
     }
 
     /// Puts something into the log of all that has happened.

@@ -39,8 +39,7 @@ impl World {
         };
         if told {
             let event = event();
-            let input = Input::Link { link, event };
-            self.at(self.now, Happening::Input(node, input));
+            self.input_after(Duration::ZERO, node, Input::Link { link, event });
         }
         let Some((other, theirs)) = end.remote.filter(|_| end.opened) else {
             return;
@@ -86,7 +85,8 @@ impl World {
             computer.bytes_sent += length as u64;
             end.passed += length;
             let tell = end.passed > computer.spec.send_buffer / 4;
-            self.carry(node, link, data, took);
+            let remote = end.remote;
+            self.carry(node, link, remote, data, took);
             if tell {
                 self.after(took, Happening::Sent(node, link, 0));
             }
@@ -159,12 +159,13 @@ impl World {
             if !end.backlog.is_empty() {
                 computer.ring.push_back(link);
             }
+            let remote = end.remote;
             computer.sending = true;
             computer.bytes_sent += data.len() as u64;
             let took = transfer_time(data.len(), computer.spec.up);
             let took = took + std::mem::take(&mut computer.up_debt);
             self.after(took, Happening::Sent(node, link, data.len()));
-            self.carry(node, link, data, took);
+            self.carry(node, link, remote, data, took);
             return;
         }
         // Nobody had to wait for what was small.
@@ -172,8 +173,15 @@ impl World {
     }
 
     /// Carries a packet that has left after `took` to the other side.
-    fn carry(&mut self, node: usize, link: LinkId, data: Bytes, took: Duration) {
-        let Some((other, theirs)) = self.nodes[node].endpoints[&link].remote else {
+    fn carry(
+        &mut self,
+        node: usize,
+        link: LinkId,
+        remote: Option<(usize, LinkId)>,
+        data: Bytes,
+        took: Duration,
+    ) {
+        let Some((other, theirs)) = remote else {
             return;
         };
         let mut delay = took + self.delay(node, other);
@@ -185,52 +193,51 @@ impl World {
             delay += Duration::from_micros(self.rng.random_range(0..most));
         }
         let receiver = &mut self.nodes[other];
-        let arrives = (self.now + delay).max(receiver.down_free);
-        let arrives = arrives + transfer_time(data.len(), receiver.spec.down);
+        let mut arrives = self.now + delay;
         if receiver.spec.down.is_some() {
+            let took = transfer_time(data.len(), receiver.spec.down);
+            arrives = arrives.max(receiver.down_free) + took;
             receiver.down_free = arrives;
         }
-        let Some(end) = self.nodes[node].endpoints.get_mut(&link) else {
-            return;
-        };
-        let arrives = arrives.max(end.last_arrival);
-        end.last_arrival = arrives;
-        let blocks = self.keep_books(node, link, &data);
+        let mut seen = std::mem::take(&mut self.seen);
+        if let Some(end) = self.nodes[node].endpoints.get_mut(&link) {
+            arrives = arrives.max(end.last_arrival);
+            end.last_arrival = arrives;
+            end.tap.look(&data, |message| seen.push(message));
+        }
+        let blocks = self.keep_books(node, link, remote, &seen);
+        seen.clear();
+        self.seen = seen;
         self.at(arrives, Happening::Arrived(other, theirs, data, blocks));
     }
 
     /// Counts payload, and requests that are out. Returns the blocks if a seeder sends them.
-    fn keep_books(&mut self, node: usize, link: LinkId, data: &Bytes) -> Vec<BlockRequest> {
-        let audits = self.audits;
+    fn keep_books(
+        &mut self,
+        node: usize,
+        link: LinkId,
+        remote: Option<(usize, LinkId)>,
+        seen: &[Seen],
+    ) -> Vec<BlockRequest> {
         let computer = &mut self.nodes[node];
-        let Some(end) = computer.endpoints.get_mut(&link) else {
-            return Vec::new();
-        };
-        let remote = end.remote;
-        let mut payload = 0;
         let mut blocks = Vec::new();
-        let mut seen = Vec::new();
-        let seeds = computer.stores.values().any(|store| store.seeds);
-        end.tap.look(data, |message| match message {
-            Seen::Suggested => computer.suggested += 1,
-            Seen::Block(request) => {
-                payload += u64::from(request.length);
-                if seeds {
-                    blocks.push(request);
-                }
-                if audits {
-                    seen.push(message);
-                }
-            }
-            _ if audits => seen.push(message),
-            _ => {}
-        });
-        computer.payload_sent += payload;
-        if seeds {
-            self.union.note_sent(payload);
-        }
         for message in seen {
-            self.audit(node, link, message, remote);
+            match message {
+                Seen::Suggested => computer.suggested += 1,
+                Seen::Block(request) => {
+                    computer.payload_sent += u64::from(request.length);
+                    if computer.stores.values().any(|store| store.seeds) {
+                        self.union.note_sent(request.length.into());
+                        blocks.push(*request);
+                    }
+                }
+                _ => {}
+            }
+        }
+        if self.audits {
+            for message in seen {
+                self.audit(node, link, *message, remote);
+            }
         }
         blocks
     }

@@ -3,8 +3,6 @@
 use std::time::Duration;
 
 use shoal_core::{Bitfield, Command, Event, Input, LinkEvent, Output, Role};
-use shoal_protocol::Hash256;
-use shoal_protocol::merkle::hash_block;
 use shoal_protocol::tracker::Signal;
 
 use super::{Happening, What, World};
@@ -49,7 +47,7 @@ impl World {
                 if role == Role::Offerer {
                     let signal = Signal::Offer(format!("{node} {}", link.0));
                     let event = LinkEvent::Signal(signal);
-                    self.after(OFFER, Happening::Input(node, Input::Link { link, event }));
+                    self.input_after(OFFER, node, Input::Link { link, event });
                 }
             }
             Output::Signal { link, signal } => self.signal(node, link, &signal),
@@ -84,13 +82,12 @@ impl World {
                 if result.is_ok() {
                     self.union.extend(torrent, file, offset, data.len() as u64);
                 }
-                let input = Input::Written { token, result };
-                self.at(done, Happening::Input(node, input));
+                self.at(done, Happening::Written(node, token, result));
             }
             Output::Hash { token, data } => {
                 let done = self.nodes[node].cpu_done(self.now, data.len());
-                let hash = self.hash(node, &data);
-                self.at(done, Happening::Input(node, Input::Hashed { token, hash }));
+                let hash = self.nodes[node].hash(data);
+                self.at(done, Happening::Hashed(node, token, hash));
             }
             Output::Finish { token, torrent } => {
                 let store = self.nodes[node].stores.get_mut(&torrent).unwrap();
@@ -101,18 +98,10 @@ impl World {
                 );
                 store.finished = true;
                 let result = Ok(());
-                let input = Input::Finished { token, result };
-                self.after(FINISH, Happening::Input(node, input));
+                self.input_after(FINISH, node, Input::Finished { token, result });
             }
             Output::Event(event) => self.event(node, event),
         }
-    }
-
-    /// Hashes; what all know need not be computed for each of them.
-    fn hash(&self, node: usize, data: &[u8]) -> Hash256 {
-        let mut stores = self.nodes[node].stores.values();
-        let known = stores.find_map(|store| store.content.hash_of(data));
-        known.unwrap_or_else(|| hash_block(data))
     }
 
     fn event(&mut self, node: usize, event: Event) {
@@ -123,7 +112,7 @@ impl World {
                 assert_eq!(metainfo.info(), content.metainfo.info());
                 let have = Bitfield::new(metainfo.info().piece_count());
                 let start = Command::Start { torrent, have };
-                self.after(START, Happening::Input(node, Input::Command(start)));
+                self.input_after(START, node, Input::Command(start));
             }
             Event::Piece { torrent, piece } => {
                 let store = &self.nodes[node].stores[torrent];

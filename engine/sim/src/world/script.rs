@@ -75,7 +75,7 @@ impl World {
                     offer,
                     signal,
                 };
-                self.after(ANSWER, Happening::Tracker(node, message));
+                self.after(ANSWER, Happening::Tracker(node, Box::new(message)));
             }
             Input::Link {
                 link,

@@ -45,12 +45,12 @@ impl World {
                     }
                 };
                 let input = Input::Tracker { tracker, event };
-                self.after(delay * 2, Happening::Input(node, input));
+                self.input_after(delay * 2, node, input);
             }
             TrackerRequest::Send(message) => {
                 self.note(node, What::Tracker, 0);
                 if self.nodes[node].trackers.contains(&tracker) {
-                    self.after(delay, Happening::Tracker(node, message));
+                    self.after(delay, Happening::Tracker(node, Box::new(message)));
                 }
             }
             TrackerRequest::Close => {
@@ -81,7 +81,7 @@ impl World {
                 if let Some(end) = self.nodes[node].endpoints.get_mut(&link) {
                     end.remote = Some(side(offer));
                     let event = LinkEvent::Signal(Signal::Answer(format!("{node} {}", link.0)));
-                    self.after(ANSWER, Happening::Input(node, Input::Link { link, event }));
+                    self.input_after(ANSWER, node, Input::Link { link, event });
                 }
             }
             Signal::Answer(answer) => {
@@ -111,7 +111,7 @@ impl World {
         let tracker = self.nodes[to].trackers.first().copied();
         let tracker = tracker.unwrap_or(TrackerId(0));
         let input = Input::Tracker { tracker, event };
-        self.after(delay, Happening::Input(to, input));
+        self.input_after(delay, to, input);
     }
 }
 
