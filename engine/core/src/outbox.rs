@@ -1,17 +1,19 @@
 //! What waits to be sent to a peer, within the link's credit.
 //!
 //! Messages go out in the order in which they are pushed. Blocks are pushed only while there is
-//! [`Outbox::room`] for them, so at most about a block stands before a control message.
+//! [`Outbox::room`] for them, so at most about a block stands before a control message. A send ends where a
+//! block ends: so it lies in one part of the stream over there, and needs no copy.
 //!
 //! A transport's buffer is of some bytes, however slow the line is: full, it would hold seconds of
 //! blocks on a slow uplink, before which no message could come through. So blocks fill it only as far as
 //! it drains in [`IN_TRANSIT`].
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use shoal_protocol::BLOCK_LENGTH;
-use shoal_protocol::wire::{Handshake, Message};
+use shoal_protocol::wire::{HANDSHAKE_LENGTH, Handshake, Message};
 
 use crate::time::Timestamp;
 
@@ -23,6 +25,10 @@ const BUSY: usize = 64 * 1024;
 
 /// Most bytes in one send: what a data channel takes as one message everywhere.
 const MAX_SEND: usize = 64 * 1024;
+
+/// Room that is made at once for a small message, and for a block.
+const ROOM: usize = 32;
+const BLOCK_ROOM: usize = BLOCK_LENGTH as usize + 64;
 
 /// How much of what a link passes on may lie in its buffer. Above most round trips, for some transports
 /// give credit back only when the other side has acknowledged.
@@ -40,7 +46,12 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// A peer's send queue.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
+    /// Sends that end with a block.
+    blocks: VecDeque<Bytes>,
+    /// What comes after them.
     pending: BytesMut,
+    /// Bytes of both.
+    waiting: usize,
     credit: usize,
     /// The credit of an empty buffer.
     capacity: usize,
@@ -54,10 +65,21 @@ pub(crate) struct Outbox {
 impl Outbox {
     pub(crate) fn handshake(&mut self, handshake: &Handshake) {
         handshake.encode(&mut self.pending);
+        self.waiting += HANDSHAKE_LENGTH;
     }
 
     pub(crate) fn push(&mut self, message: &Message) {
+        let is_block = matches!(message, Message::Piece { .. });
+        self.pending
+            .reserve(if is_block { BLOCK_ROOM } else { ROOM });
+        let before = self.pending.len();
         message.encode(&mut self.pending);
+        self.waiting += self.pending.len() - before;
+        if is_block {
+            // Not a split, which would hold on to the room of the block for what is small.
+            self.blocks
+                .push_back(std::mem::take(&mut self.pending).freeze());
+        }
     }
 
     /// Takes in the credit of a link that has just opened.
@@ -88,17 +110,17 @@ impl Outbox {
 
     /// Returns whether a peer that does not read has let too much pile up.
     pub(crate) fn is_clogged(&self) -> bool {
-        self.pending.len() > MAX_PENDING
+        self.waiting > MAX_PENDING
     }
 
     /// Returns whether so much waits that requests for small things are better refused.
     pub(crate) fn is_busy(&self) -> bool {
-        self.pending.len() > BUSY
+        self.waiting > BUSY
     }
 
     /// Returns whether something waits.
     pub(crate) fn is_empty(&self) -> bool {
-        self.pending.is_empty()
+        self.waiting == 0
     }
 
     /// Returns how many bytes the link has taken and not yet passed on, as far as it has told.
@@ -109,8 +131,7 @@ impl Outbox {
     /// Returns how many bytes of blocks may be pushed now.
     pub(crate) fn room(&self, now: Timestamp) -> usize {
         let in_transit = self.in_transit();
-        let waiting = self.pending.len();
-        if in_transit == 0 && waiting == 0 && self.credit > 0 {
+        if in_transit == 0 && self.waiting == 0 && self.credit > 0 {
             return usize::MAX;
         }
         let paced = u128::from(self.drain) * IN_TRANSIT.as_millis() / 1000;
@@ -121,17 +142,24 @@ impl Outbox {
         } else {
             paced.max(LEAST_IN_TRANSIT).min(self.capacity)
         };
-        most.saturating_sub(in_transit + waiting)
+        most.saturating_sub(in_transit + self.waiting)
     }
 
     /// Returns the next bytes to send.
     pub(crate) fn next_send(&mut self) -> Option<Bytes> {
-        let length = self.pending.len().min(self.credit).min(MAX_SEND);
-        if length == 0 {
+        let most = self.credit.min(MAX_SEND);
+        if most == 0 || self.waiting == 0 {
             return None;
         }
-        self.credit -= length;
-        Some(self.pending.split_to(length).freeze())
+        let sent = match self.blocks.front_mut() {
+            Some(block) if block.len() > most => block.split_to(most),
+            Some(_) => self.blocks.pop_front()?,
+            None if self.pending.len() > most => self.pending.split_to(most).freeze(),
+            None => std::mem::take(&mut self.pending).freeze(),
+        };
+        self.credit -= sent.len();
+        self.waiting -= sent.len();
+        Some(sent)
     }
 }
 
@@ -170,6 +198,21 @@ mod tests {
         outbox.push(&Message::Choke);
         outbox.push(&Message::Have(7));
         assert_eq!(outbox.next_send().unwrap().len(), 14);
+    }
+
+    #[test]
+    fn a_send_ends_with_a_block() {
+        let mut outbox = Outbox::default();
+        outbox.open(60_000, at(0));
+        outbox.push(&Message::Choke);
+        outbox.push(&block());
+        outbox.push(&block());
+        outbox.push(&Message::Have(7));
+        let lengths: Vec<_> = std::iter::from_fn(|| outbox.next_send())
+            .map(|sent| sent.len())
+            .collect();
+        assert_eq!(lengths, [16_402, 16_397, 9]);
+        assert!(outbox.is_empty());
     }
 
     #[test]
