@@ -21,10 +21,13 @@ impl LinkSet {
         self.links.retain(|other| *other != link);
     }
 
-    /// Puts all the links there are in, which come lowest first.
-    pub(crate) fn set_all(&mut self, all: impl DoubleEndedIterator<Item = LinkId>) {
-        self.links.clear();
-        self.links.extend(all.rev());
+    /// Puts more links in, which come lowest first.
+    pub(crate) fn extend(&mut self, more: impl DoubleEndedIterator<Item = LinkId>) {
+        if self.links.is_empty() {
+            self.links.extend(more.rev());
+        } else {
+            more.for_each(|link| self.insert(link));
+        }
     }
 
     /// Takes the lowest link out.
@@ -40,8 +43,9 @@ mod tests {
     #[test]
     fn links_come_out_once_and_in_order() {
         let mut set = LinkSet::default();
-        set.set_all([2, 4].into_iter().map(LinkId));
-        for link in [5, 1, 4, 3, 1] {
+        set.extend([2, 4].into_iter().map(LinkId));
+        set.extend([3, 4].into_iter().map(LinkId));
+        for link in [5, 1, 4, 1] {
             set.insert(LinkId(link));
         }
         let drained: Vec<_> = std::iter::from_fn(|| set.pop_first()).collect();

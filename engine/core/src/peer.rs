@@ -227,6 +227,12 @@ impl Peer {
         self.wants && (self.is_served() || !self.steered.is_empty() || quiet < QUIET)
     }
 
+    /// Returns whether there may be something to do for it: to ask, to suggest, to serve or to send.
+    pub(crate) fn may_go_on(&self) -> bool {
+        let asked = self.we_want && !self.chokes_us;
+        asked || !self.choked || !self.outbox.is_empty() || !self.upload.is_empty()
+    }
+
     pub(crate) fn is_ready(&self) -> bool {
         self.stage == Stage::Ready
     }

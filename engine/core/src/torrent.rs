@@ -85,6 +85,8 @@ pub(crate) struct Torrent {
     first_haves_due: Option<Timestamp>,
     /// When *have*s were sent last.
     haves_sent: Timestamp,
+    /// When a block came last.
+    block_came: Option<Timestamp>,
     /// What was reported last.
     reported: Option<(TorrentState, Option<String>)>,
 }
@@ -162,6 +164,7 @@ impl Torrent {
             haves_due: None,
             first_haves_due: None,
             haves_sent: Timestamp::ZERO,
+            block_came: None,
             reported: None,
         }
     }
@@ -261,13 +264,18 @@ impl Torrent {
         self.touched.insert(link);
     }
 
+    /// Lets all do what they now may. Of many neighbours few are asked or served.
     pub(crate) fn touch_all(&mut self) {
-        self.touched.set_all(self.peers.keys().copied());
+        let busy = self.peers.values().filter(|peer| peer.may_go_on());
+        self.touched.extend(busy.map(|peer| peer.link));
     }
 
     /// Lets the touched peers do all they can: ask, serve, send.
     pub(crate) fn settle(&mut self, shared: &mut Shared) {
         while let Some(link) = self.touched.pop_first() {
+            if !self.peers.get(&link).is_some_and(Peer::may_go_on) {
+                continue;
+            }
             self.fill(link, shared);
             self.steer(link, shared);
             self.serve(link, shared);

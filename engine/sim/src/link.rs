@@ -24,7 +24,13 @@ pub(crate) struct Endpoint {
     pub(crate) tap: Tap,
     /// Requests that are out, as the sender sees it: it has not taken them back.
     pub(crate) asked: BTreeSet<BlockRequest>,
-    /// For strangers.
+    /// What a stranger hears.
+    pub(crate) heard: Option<Box<Heard>>,
+}
+
+/// The stream that comes to a stranger.
+#[derive(Default)]
+pub(crate) struct Heard {
     pub(crate) decoder: Decoder,
     pub(crate) greeted: bool,
 }
@@ -40,8 +46,7 @@ impl Endpoint {
             last_arrival: Timestamp::ZERO,
             tap: Tap::default(),
             asked: BTreeSet::new(),
-            decoder: Decoder::new(),
-            greeted: false,
+            heard: None,
         }
     }
 }

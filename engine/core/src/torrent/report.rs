@@ -14,6 +14,9 @@ use crate::trackers::Trackers;
 /// Without any of a block for this long a download is stalled.
 const STALLED_AFTER: Duration = Duration::from_secs(5);
 
+/// For so long after a block nobody need be looked at to know that blocks arrive.
+const MOVING: Duration = Duration::from_secs(1);
+
 /// How long a new peer may take to let us have something before that is called a stall.
 const SETTLING: Duration = Duration::from_secs(3);
 
@@ -110,6 +113,9 @@ impl Torrent {
         if self.limits.download.is_paused() || shared.download.rate().is_paused() {
             let reason = "the download limit is 0".to_owned();
             return (TorrentState::Stalled, Some(reason));
+        }
+        if self.block_came.is_some_and(|at| recent(at, MOVING)) {
+            return (TorrentState::Downloading, None);
         }
         let moving = |peer: &Peer| {
             recent(peer.download.progress, STALLED_AFTER)

@@ -37,6 +37,7 @@ impl Torrent {
         };
         let block = block_of(content, request).ok_or("a block that the torrent does not have")?;
         self.downloaded.add(u64::from(length), shared.now);
+        self.block_came = Some(shared.now);
         let asked = peer.download.deliver(block, u64::from(length), shared.now);
         if asked {
             shared.note_answered(length);

@@ -108,13 +108,14 @@ impl World {
         else {
             return;
         };
-        end.decoder.push(data);
-        if !end.greeted {
-            end.greeted = matches!(end.decoder.next_handshake(), Ok(Some(_)));
+        let heard = end.heard.get_or_insert_default();
+        heard.decoder.push(data);
+        if !heard.greeted {
+            heard.greeted = matches!(heard.decoder.next_handshake(), Ok(Some(_)));
         }
         let mut out = BytesMut::new();
-        while end.greeted
-            && let Ok(Some(message)) = end.decoder.next_message()
+        while heard.greeted
+            && let Ok(Some(message)) = heard.decoder.next_message()
         {
             stranger.react(message, &mut out);
         }
