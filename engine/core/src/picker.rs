@@ -76,6 +76,11 @@ impl Picker {
         self.on_offer.contains(piece)
     }
 
+    /// Returns whether there is a piece on offer of which only one peer has a copy.
+    pub(crate) fn has_one_alone(&self) -> bool {
+        u32::from(self.seeds) + self.filled.trailing_zeros() <= 1
+    }
+
     /// Puts a piece on offer.
     pub(crate) fn offer(&mut self, piece: PieceIndex) {
         if self.on_offer.insert(piece) {

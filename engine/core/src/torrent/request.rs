@@ -389,11 +389,8 @@ impl Content {
     /// Whether a seeder that leads us will go on: it alone has something. Other clients' suggestions may
     /// mean less than ours.
     fn leads_on(&self, peer: &Peer) -> bool {
-        let Some(has) = peer.have().filter(|has| has.is_full() && peer.is_ours()) else {
-            return false;
-        };
-        let rarest = self.picker.rarest_of(has, |_| true);
-        rarest.is_some_and(|piece| self.picker.copies(piece) <= 1)
+        let all = peer.have().is_some_and(Bitfield::is_full);
+        all && peer.is_ours() && self.picker.has_one_alone()
     }
 
     /// A begun piece that the peer had suggested.
