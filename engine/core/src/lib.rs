@@ -29,7 +29,7 @@
 //! - Nothing unverified is written, announced or shown as done.
 //! - Memory is bounded whatever the size of a file: at most 8 MiB of blocks under verification or being
 //!   written, 32 MiB of blocks held for want of their hashes, 512 KiB of control messages and 256 queued
-//!   requests a peer, 48 neighbours a torrent, 2 MiB of block hashes kept for others.
+//!   requests a peer, 48 neighbours a torrent and 96 a session, 2 MiB of block hashes kept for others.
 //! - A send never exceeds the credit that the link has given.
 
 mod assembly;

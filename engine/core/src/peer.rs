@@ -41,7 +41,7 @@ pub(crate) struct Peer {
     pub(crate) stage: Stage,
     /// When the stage must be over.
     pub(crate) deadline: Timestamp,
-    /// When its handshake came.
+    /// When its handshake came; until then, when the attempt began.
     pub(crate) ready_at: Timestamp,
     pub(crate) route: Route,
 
@@ -51,6 +51,8 @@ pub(crate) struct Peer {
     pub(crate) outbox: Outbox,
     pub(crate) last_received: Timestamp,
     pub(crate) last_sent: Timestamp,
+    /// Bytes of blocks that have gone either way when last looked, and since when they are no more.
+    pub(crate) moved: (u64, Timestamp),
 
     pub(crate) fast: bool,
     /// It speaks the extension protocol (BEP 10).
@@ -180,6 +182,7 @@ impl Peer {
             outbox: Outbox::default(),
             last_received: now,
             last_sent: now,
+            moved: (0, now),
             fast: false,
             extended: false,
             v2: false,
@@ -235,6 +238,14 @@ impl Peer {
 
     pub(crate) fn is_ready(&self) -> bool {
         self.stage == Stage::Ready
+    }
+
+    /// Keeps the books on whether blocks go either way.
+    pub(crate) fn note_moved(&mut self, now: Timestamp) {
+        let total = self.download.meter.total() + self.upload.meter.total();
+        if total != self.moved.0 {
+            self.moved = (total, now);
+        }
     }
 
     /// Returns the pieces it has, once the torrent is known.

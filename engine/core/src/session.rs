@@ -7,7 +7,7 @@ use shoal_protocol::tracker::{ErrorCode, PeerKey, ServerMessage};
 use shoal_protocol::{InfoHash, PeerId};
 
 use crate::io::{
-    Command, Event, Input, LinkEvent, LinkId, Output, Token, TrackerEvent, TrackerId,
+    Command, Event, Input, LinkEvent, LinkId, Output, Role, Token, TrackerEvent, TrackerId,
     TrackerRequest,
 };
 use crate::limits::Limits;
@@ -22,6 +22,9 @@ const TICK: Duration = Duration::from_millis(250);
 
 /// Trackers of one torrent at most.
 const MAX_TRACKERS: usize = 16;
+
+/// Attempts to connect that we begin at a time, all torrents together.
+const MAX_HALF_OPEN: usize = 10;
 
 /// What a session is made with.
 #[derive(Clone, Debug)]
@@ -175,7 +178,33 @@ impl Session {
         for torrent in self.torrents.values_mut() {
             torrent.tick(&self.trackers, &mut self.shared);
         }
+        self.connect();
         self.shared.drained = true;
+    }
+
+    /// Begins attempts to connect: the torrent that has fewest under way is first each time, so that one
+    /// whose contacts do not answer keeps no other waiting.
+    fn connect(&mut self) {
+        let half_open = |torrent: &Torrent| torrent.half_open(Role::Offerer);
+        let mut free = MAX_HALF_OPEN.saturating_sub(self.torrents.values().map(half_open).sum());
+        let mut calling = true;
+        while free > 0 && calling {
+            let mut torrents: Vec<_> = self.torrents.values_mut().collect();
+            torrents.sort_by_key(|torrent| half_open(torrent));
+            let mut torrents = torrents.into_iter();
+            calling = torrents.any(|torrent| torrent.call_one(&self.trackers, &mut self.shared));
+            free -= usize::from(calling);
+        }
+        self.give_way();
+    }
+
+    /// Ends connections of those torrents that must leave places to others.
+    fn give_way(&mut self) {
+        for id in std::mem::take(&mut self.shared.givers) {
+            if let Some(torrent) = self.torrents.get_mut(&id) {
+                torrent.give_way(&mut self.shared);
+            }
+        }
     }
 
     /// Lets all who may go on do so: `touched` is the torrent that something has happened to.
@@ -396,10 +425,11 @@ impl Session {
                 let there = |torrent: &&mut Torrent| torrent.is_at(tracker, Some(swarm));
                 for torrent in self.torrents.values_mut().filter(there) {
                     torrent.introduce(tracker, &peers, &self.shared);
-                    torrent.announced(tracker, seeders, leechers, interval, &self.shared);
-                    torrent.connect_more(&self.trackers, &mut self.shared);
-                    torrent.report(&mut self.shared);
+                    torrent.announced(tracker, seeders, leechers, interval, &mut self.shared);
                 }
+                self.connect();
+                let torrents = self.torrents.values_mut();
+                torrents.for_each(|torrent| torrent.report(&mut self.shared));
             }
             ServerMessage::Signal {
                 swarm,
@@ -419,6 +449,7 @@ impl Session {
                         &mut self.shared,
                     );
                 }
+                self.give_way();
             }
             ServerMessage::Error {
                 code,

@@ -22,6 +22,9 @@ pub(crate) const MAX_UNSTORED: usize = 8 << 20;
 /// Blocks that a peer may be asked for in any case, else slow peers could use memory's share up.
 pub(crate) const FREE_REQUESTS: usize = 1;
 
+/// Connections of all torrents together, attempts included: browsers stop at a few hundred.
+const MAX_CONNECTIONS: usize = 96;
+
 /// What the torrents of a session share.
 #[derive(Debug)]
 pub(crate) struct Shared {
@@ -31,6 +34,8 @@ pub(crate) struct Shared {
     pub(crate) outputs: VecDeque<Output>,
     pub(crate) jobs: BTreeMap<Token, (InfoHash, Job)>,
     pub(crate) links: BTreeMap<LinkId, InfoHash>,
+    /// Torrents that have to give a connection up, once for each time they are named.
+    pub(crate) givers: Vec<InfoHash>,
     pub(crate) upload: Bucket,
     pub(crate) download: Bucket,
     /// Bytes of blocks that have come and are not yet written or thrown away.
@@ -74,6 +79,7 @@ impl Shared {
             outputs: VecDeque::new(),
             jobs: BTreeMap::new(),
             links: BTreeMap::new(),
+            givers: Vec::new(),
             upload: Bucket::new(Rate::UNLIMITED, Timestamp::ZERO),
             download: Bucket::new(Rate::UNLIMITED, Timestamp::ZERO),
             unstored: 0,
@@ -99,6 +105,37 @@ impl Shared {
 
     pub(crate) fn event(&mut self, event: Event) {
         self.output(Output::Event(event));
+    }
+
+    /// Takes a place for one more connection of a torrent, if need be and `firm` from the torrent that has
+    /// most, unless that is left with fewer then. So whoever needs places gets as many as anybody has.
+    pub(crate) fn claim_place(&mut self, torrent: InfoHash, firm: bool) -> bool {
+        if self.links.len() - self.givers.len() < MAX_CONNECTIONS {
+            return true;
+        }
+        let giver = self.richer_than(torrent).filter(|_| firm);
+        self.givers.extend(giver);
+        giver.is_some()
+    }
+
+    /// Returns whether a torrent could get a place for one more connection.
+    pub(crate) fn has_place(&self, torrent: InfoHash) -> bool {
+        let free = self.links.len() - self.givers.len() < MAX_CONNECTIONS;
+        free || self.richer_than(torrent).is_some()
+    }
+
+    /// Returns the torrent that has most connections, if it can give this one an equal share.
+    fn richer_than(&self, torrent: InfoHash) -> Option<InfoHash> {
+        let mut counts: BTreeMap<_, usize> = BTreeMap::new();
+        for owner in self.links.values() {
+            *counts.entry(*owner).or_default() += 1;
+        }
+        for giver in &self.givers {
+            counts.entry(*giver).and_modify(|count| *count -= 1);
+        }
+        let ours = counts.get(&torrent).copied().unwrap_or_default();
+        let (richest, most) = counts.into_iter().max_by_key(|(_, count)| *count)?;
+        (most > ours + 1).then_some(richest)
     }
 
     /// Makes a link's name.

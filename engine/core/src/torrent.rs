@@ -1,7 +1,7 @@
 //! One torrent and its swarm.
 //!
-//! The parts, each in its own file: [`connect`] finds peers and settles who calls whom, [`messages`]
-//! takes the peer wire apart, [`metadata`] gets a magnet's metainfo, [`interest`] keeps the books on who
+//! The parts, each in its own file: [`contacts`] knows who could be called, [`connect`] settles who calls
+//! whom, [`neighbours`] who keeps a place, by [`rank`] among others, [`messages`] takes the peer wire apart, [`metadata`] gets a magnet's metainfo, [`interest`] keeps the books on who
 //! has what, [`request`] decides what to ask of whom, [`verify`] takes blocks from arrival to storage,
 //! [`slots`] decides who is served, [`steer`] what they should take, [`serve`] gives it to them,
 //! [`hashes`] answers for Merkle trees, [`upkeep`] is what time does, [`report`] is what people see.
@@ -11,10 +11,13 @@
 //! costs what it concerns, however many peers there are.
 
 mod connect;
+mod contacts;
 mod hashes;
 mod interest;
 mod messages;
 mod metadata;
+mod neighbours;
+mod rank;
 mod report;
 mod request;
 mod serve;
@@ -29,8 +32,9 @@ use std::sync::Arc;
 use shoal_protocol::metainfo::Metainfo;
 use shoal_protocol::{BlockRef, InfoHash, PeerId, PieceIndex, SwarmId};
 
-use self::connect::Contact;
+use self::contacts::Contacts;
 use self::metadata::Fetch;
+use self::neighbours::Turnover;
 use crate::assembly::OpenPiece;
 use crate::bitfield::Bitfield;
 use crate::io::{LinkId, Output, Span, TrackerId};
@@ -63,7 +67,10 @@ pub(crate) struct Torrent {
     fault: Option<String>,
 
     peers: BTreeMap<LinkId, Peer>,
-    contacts: BTreeMap<PeerId, Contact>,
+    /// The same by id.
+    links: BTreeMap<PeerId, LinkId>,
+    contacts: Contacts,
+    turnover: Turnover,
     pub(crate) trackers: BTreeMap<TrackerId, Announce>,
 
     limits: Limits,
@@ -132,6 +139,9 @@ pub(crate) struct Announce {
     pub(crate) joined: bool,
     /// When the announce was sent that is not answered yet.
     pub(crate) asked: Option<Timestamp>,
+    /// Announces in a row that came before their time because we knew too few, and when the next may.
+    eager: u32,
+    eager_due: Timestamp,
     pub(crate) seeders: u32,
     pub(crate) leechers: u32,
 }
@@ -149,7 +159,9 @@ impl Torrent {
             paused: false,
             fault: None,
             peers: BTreeMap::new(),
-            contacts: BTreeMap::new(),
+            links: BTreeMap::new(),
+            contacts: Contacts::default(),
+            turnover: Turnover::new(shared.now),
             trackers: BTreeMap::new(),
             limits,
             upload: Bucket::new(limits.upload, shared.now),

@@ -1,4 +1,4 @@
-//! Who is connected to whom: contacts from trackers, attempts, glare, and the end of connections.
+//! How connections begin and end: introductions, attempts, glare, and what is left to clear up.
 //!
 //! Whoever is introduced makes the offer. Where both sides offer at once, the offer of the lower peer
 //! id stands, on both sides. An offer from a peer that seems connected means that the other side has
@@ -6,112 +6,89 @@
 
 use std::time::Duration;
 
-use rand::Rng;
 use shoal_protocol::tracker::{ClientMessage, Signal};
 use shoal_protocol::{OfferId, PeerId};
 
 use super::Torrent;
+use super::contacts::Contact;
+use super::rank::Rank;
 use crate::io::{Event, LinkId, Output, PeerChange, Role, TrackerId, TrackerRequest};
 use crate::peer::{Peer, Stage};
 use crate::shared::Shared;
-use crate::time::Timestamp;
 use crate::trackers::Trackers;
 
-/// Connections of one torrent at most, attempts included.
-pub(crate) const MAX_NEIGHBOURS: usize = 48;
-
-/// Attempts of one torrent at a time that we begin.
-const MAX_HALF_OPEN: usize = 10;
-
-/// Attempts of one torrent at a time that others may have begun on top of that.
+/// Attempts of one torrent at a time that others have begun.
 const MAX_ANSWERING: usize = 24;
 
-/// How long an attempt may take from the offer to the open channel.
+/// How long an attempt may take from its beginning to the open channel.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Peers that are remembered though not connected.
-const MAX_CONTACTS: usize = 512;
-
-/// Peers that are remembered for having sent bad data. They can change their ids as they like.
-const MAX_BANS: usize = 256;
+/// How long it may take to the answer: who has no place for us gives none.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A peer of ours that has said something within this time is still connected: only who speaks through
 /// the same tracker may replace the connection, for an id belongs to its owner at that tracker only.
 const LIVELY: Duration = Duration::from_secs(10);
 
-/// A peer that a tracker has named.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Contact {
-    /// Attempts that have failed in a row.
-    failures: u32,
-    /// When to try again.
-    retry: Timestamp,
-    /// Where it can be reached.
-    tracker: TrackerId,
-    /// It sent bad data.
-    banned: bool,
-}
-
 impl Torrent {
     /// A tracker names members of the swarm.
     pub(crate) fn introduce(&mut self, tracker: TrackerId, peers: &[PeerId], shared: &Shared) {
-        for id in peers {
-            if *id == shared.config.peer {
-                continue;
-            }
-            if let Some(contact) = self.contacts.get_mut(id) {
-                contact.tracker = tracker;
-                contact.retry = contact.retry.min(shared.now + retry_delay(0));
-            } else if self.contacts.len() < MAX_CONTACTS || self.forget_worst_contact() {
-                let contact = Contact {
-                    failures: 0,
-                    retry: shared.now,
-                    tracker,
-                    banned: false,
-                };
-                self.contacts.insert(*id, contact);
+        let connected = |id: &PeerId| self.links.contains_key(id);
+        for id in peers.iter().filter(|id| **id != shared.config.peer) {
+            if !self.contacts.note_present(id, tracker, shared.now) {
+                let contact = self.new_contact(*id, tracker, shared);
+                self.contacts.add(*id, contact, connected);
             }
         }
     }
 
-    /// Makes room for a contact: goes without the one that has failed most often. Returns whether there is
-    /// such a one.
-    fn forget_worst_contact(&mut self) -> bool {
-        let failing = self.contacts.iter().filter(|(_, contact)| {
-            let failing = contact.failures > 0;
-            failing && !contact.banned
-        });
-        let worst = failing.max_by_key(|(_, contact)| contact.failures);
-        let worst = worst.map(|(id, _)| *id);
-        worst.is_some_and(|id| self.contacts.remove(&id).is_some())
+    fn new_contact(&self, id: PeerId, tracker: TrackerId, shared: &Shared) -> Contact {
+        let rank = Rank::of(self.swarm(), shared.config.peer, id);
+        Contact::new(rank, tracker, shared.now)
     }
 
-    /// Makes offers to contacts while there is room.
-    pub(crate) fn connect_more(&mut self, trackers: &Trackers, shared: &mut Shared) {
+    /// Calls the best contact, if there is one and a place for it; returns whether it did.
+    pub(crate) fn call_one(&mut self, trackers: &Trackers, shared: &mut Shared) -> bool {
         if self.paused {
-            return;
+            return false;
         }
-        while self.peers.len() < MAX_NEIGHBOURS && self.half_open(Role::Offerer) < MAX_HALF_OPEN {
-            let free = self.contacts.iter().filter(|(id, contact)| {
-                !contact.banned
-                    && contact.retry <= shared.now
-                    && trackers.is_ready(contact.tracker)
-                    && self.link_of(id).is_none()
-            });
-            let free: Vec<_> = free
-                .map(|(id, contact)| (contact.failures, *id, contact.tracker))
-                .collect();
-            let Some(fewest) = free.iter().map(|(failures, ..)| *failures).min() else {
-                return;
-            };
-            let best: Vec<_> = free
-                .into_iter()
-                .filter(|(failures, ..)| *failures == fewest)
-                .collect();
-            let (_, id, tracker) = best[shared.rng.random_range(0..best.len())];
-            let offer = shared.new_offer();
-            self.attempt(id, offer, Role::Offerer, tracker, trackers, shared);
+        if self.peers.len() < self.enough(shared)
+            && let Some((id, contact)) = self.next_contact(trackers, shared, |_| true)
+            && self.take_place(&contact, shared)
+        {
+            self.call(id, contact.tracker, trackers, shared);
+            return true;
         }
+        if self.is_turnover_due(shared)
+            && let Some((id, contact)) = self.next_contact(trackers, shared, Contact::is_new)
+            && self.turn_over(shared)
+        {
+            self.call(id, contact.tracker, trackers, shared);
+            return true;
+        }
+        false
+    }
+
+    /// Returns whether there is somebody to call, `new` if only those count that were never met.
+    pub(super) fn has_contacts(&self, new: bool, trackers: &Trackers, shared: &Shared) -> bool {
+        let fit = |contact: &Contact| !new || contact.is_new();
+        self.next_contact(trackers, shared, fit).is_some()
+    }
+
+    fn next_contact(
+        &self,
+        trackers: &Trackers,
+        shared: &Shared,
+        fit: impl Fn(&Contact) -> bool,
+    ) -> Option<(PeerId, Contact)> {
+        self.contacts.best(shared.now, |id, contact| {
+            fit(contact) && trackers.is_ready(contact.tracker) && !self.links.contains_key(id)
+        })
+    }
+
+    fn call(&mut self, id: PeerId, tracker: TrackerId, trackers: &Trackers, shared: &mut Shared) {
+        let offer = shared.new_offer();
+        self.attempt(id, offer, Role::Offerer, tracker, trackers, shared);
     }
 
     /// A signal of another member has arrived.
@@ -134,6 +111,12 @@ impl Torrent {
                 .filter(|link| self.peers.get(link).is_some_and(|peer| peer.offer == offer)),
         };
         if let Some(link) = link {
+            if let Signal::Answer(_) = signal
+                && let Some(peer) = self.peers.get_mut(&link)
+                && peer.stage == Stage::Connecting
+            {
+                peer.deadline = peer.ready_at + CONNECT_TIMEOUT;
+            }
             shared.output(Output::Signal { link, signal });
         }
     }
@@ -173,13 +156,7 @@ impl Torrent {
         {
             self.drop_peer(link, "the tracker does not know this peer any more", shared);
         }
-        if self
-            .contacts
-            .get(&id)
-            .is_some_and(|contact| !contact.banned)
-        {
-            self.contacts.remove(&id);
-        }
+        self.contacts.forget(&id);
     }
 
     /// Ends a connection from our side.
@@ -196,19 +173,8 @@ impl Torrent {
             return;
         };
         tracing::info!(peer = %peer.id, reason, "a peer is banned");
-        let contact = Contact {
-            failures: 0,
-            retry: shared.now,
-            tracker: peer.tracker,
-            banned: true,
-        };
-        let id = peer.id;
-        let mut banned = self.contacts.iter().filter(|(_, contact)| contact.banned);
-        if let Some((other, _)) = banned.nth(MAX_BANS - 1) {
-            let other = *other;
-            self.contacts.remove(&other);
-        }
-        self.contacts.insert(id, contact);
+        let contact = self.new_contact(peer.id, peer.tracker, shared);
+        self.contacts.ban(peer.id, contact);
         self.drop_peer(link, reason, shared);
     }
 
@@ -220,6 +186,7 @@ impl Torrent {
             return;
         };
         shared.links.remove(&link);
+        self.links.remove(&peer.id);
         self.touched.remove(link);
         self.leave_lines(&peer, shared);
         tracing::debug!(peer = %peer.id, reason, "a connection has ended");
@@ -231,17 +198,10 @@ impl Torrent {
             .as_ref()
             .is_some_and(|content| content.is_useless(&peer));
         if useless {
-            self.contacts
-                .retain(|id, contact| *id != peer.id || contact.banned);
-        } else if let Some(contact) = self.contacts.get_mut(&peer.id) {
-            contact.failures = if peer.is_ready() {
-                0
-            } else {
-                contact.failures + 1
-            };
-            let jitter = shared.rng.random_range(0..1000);
-            contact.retry =
-                shared.now + retry_delay(contact.failures) + Duration::from_millis(jitter);
+            self.contacts.forget(&peer.id);
+        } else {
+            let good = peer.is_ready() && peer.moved.0 > 0;
+            self.contacts.note_end(&peer.id, good, shared);
         }
         if peer.is_ready() {
             shared.event(Event::Peer {
@@ -271,10 +231,7 @@ impl Torrent {
 
     /// Returns the link to a peer, if there is one.
     pub(super) fn link_of(&self, id: &PeerId) -> Option<LinkId> {
-        self.peers
-            .values()
-            .find(|peer| peer.id == *id)
-            .map(|peer| peer.link)
+        self.links.get(id).copied()
     }
 
     /// Settles an offer from `from`; returns the link that is to hear it.
@@ -286,11 +243,7 @@ impl Torrent {
         trackers: &Trackers,
         shared: &mut Shared,
     ) -> Option<LinkId> {
-        if self
-            .contacts
-            .get(&from)
-            .is_some_and(|contact| contact.banned)
-        {
+        if self.contacts.is_banned(&from) {
             return None;
         }
         if let Some(link) = self.link_of(&from) {
@@ -306,10 +259,15 @@ impl Torrent {
         if self.half_open(Role::Answerer) >= MAX_ANSWERING {
             return None;
         }
-        match self.link_of(&from) {
-            Some(link) => self.drop_peer(link, "replaced by a newer connection", shared),
-            None if self.make_room(shared) => {}
-            None => return None,
+        if let Some(link) = self.link_of(&from) {
+            self.drop_peer(link, "replaced by a newer connection", shared);
+        }
+        let caller = match self.contacts.get(&from) {
+            Some(contact) => *contact,
+            None => self.new_contact(from, tracker, shared),
+        };
+        if !self.admit(&caller, shared) {
+            return None;
         }
         self.introduce(tracker, &[from], shared);
         Some(self.attempt(from, offer, Role::Answerer, tracker, trackers, shared))
@@ -325,9 +283,15 @@ impl Torrent {
         shared: &mut Shared,
     ) -> LinkId {
         let link = shared.new_link(self.info_hash);
-        let deadline = shared.now + CONNECT_TIMEOUT;
+        let most = match role {
+            Role::Offerer => ANSWER_TIMEOUT,
+            Role::Answerer => CONNECT_TIMEOUT,
+        };
+        let deadline = shared.now + most;
         let peer = Peer::new(link, id, offer, role, tracker, shared.now, deadline);
         self.peers.insert(link, peer);
+        self.links.insert(id, link);
+        self.contacts.note_attempt(&id);
         shared.output(Output::Connect {
             link,
             role,
@@ -336,31 +300,10 @@ impl Torrent {
         link
     }
 
-    /// Sends a peer away who is of no use to us nor we to it, if there is no room for another; returns
-    /// whether there is room then.
-    fn make_room(&mut self, shared: &mut Shared) -> bool {
-        if self.peers.len() < MAX_NEIGHBOURS {
-            return true;
-        }
-        let useless = |peer: &&Peer| {
-            let content = self.content.as_ref();
-            content.is_some_and(|content| content.is_useless(peer))
-        };
-        let Some(link) = self.peers.values().find(useless).map(|peer| peer.link) else {
-            return false;
-        };
-        self.drop_peer(link, "both have everything, and others wait", shared);
-        true
-    }
-
-    fn half_open(&self, role: Role) -> usize {
+    /// Returns how many attempts are under way.
+    pub(crate) fn half_open(&self, role: Role) -> usize {
         let open = self.peers.values();
         open.filter(|peer| peer.role == role && !peer.is_ready())
             .count()
     }
-}
-
-/// How long to wait after failures: 2 s, doubled each time, at most two minutes.
-fn retry_delay(failures: u32) -> Duration {
-    Duration::from_secs(2 << failures.min(6)).min(Duration::from_secs(120))
 }

@@ -301,6 +301,12 @@ impl Torrent {
         self.fetch_metadata(shared);
     }
 
+    /// Returns whether the info dictionary is coming from this peer.
+    pub(super) fn is_metadata_source(&self, link: LinkId) -> bool {
+        let info = self.fetch.as_ref().and_then(|fetch| fetch.info.as_ref());
+        info.is_some_and(|info| info.link == link)
+    }
+
     /// Gives up on answers that do not come, and forgives those who failed when nobody else is left.
     pub(super) fn check_metadata(&mut self, shared: &mut Shared) {
         let Some(fetch) = &mut self.fetch else {

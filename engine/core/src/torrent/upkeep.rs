@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use rand::Rng;
 use shoal_protocol::tracker::{AnnounceEvent, ClientMessage};
 use shoal_protocol::wire::Message;
 
-use super::connect::MAX_NEIGHBOURS;
+use super::neighbours::ENOUGH;
 use super::{Announce, Ending, Torrent};
 use crate::assembly::Leaves;
 use crate::io::{LinkId, Output, TrackerId, TrackerRequest};
@@ -30,6 +31,9 @@ const KEEP_ALIVE: Duration = Duration::from_secs(8);
 /// How long block hashes may take.
 const LEAF_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How soon to ask a tracker again while we know too few; doubled each fourth time.
+const EAGER_INTERVAL: Duration = Duration::from_secs(2);
+
 /// How soon to ask a tracker again while we know nobody.
 const LONELY_INTERVAL: Duration = Duration::from_secs(15);
 
@@ -48,8 +52,8 @@ impl Torrent {
         }
         self.check_leaves(shared);
         self.check_metadata(shared);
+        self.note_feeding(shared);
         self.announce_due(trackers, shared);
-        self.connect_more(trackers, shared);
         self.rechoke(shared);
         self.touch_all();
     }
@@ -131,7 +135,7 @@ impl Torrent {
         seeders: u32,
         leechers: u32,
         interval: Duration,
-        shared: &Shared,
+        shared: &mut Shared,
     ) {
         let lonely = self.peers.is_empty();
         if let Some(announce) = self.trackers.get_mut(&tracker) {
@@ -144,20 +148,30 @@ impl Torrent {
             } else {
                 interval
             };
-            announce.due = Some(shared.now + interval);
+            // A swarm that came at once shall not announce at once for ever.
+            let early = shared.rng.random_range(0.0..0.1);
+            announce.due = Some(shared.now + interval.mul_f64(1.0 - early));
+            let soon = EAGER_INTERVAL * (1 << (announce.eager / 4).min(6));
+            let late = shared.rng.random_range(0.0..0.5);
+            announce.eager_due = shared.now + soon.mul_f64(1.0 + late);
         }
     }
 
     /// Announces where it is due.
     pub(crate) fn announce_due(&mut self, trackers: &Trackers, shared: &mut Shared) {
-        let due: Vec<_> = self
-            .trackers
-            .iter()
-            .filter(|(id, announce)| {
-                trackers.is_ready(**id) && announce.due.is_some_and(|due| due <= shared.now)
-            })
-            .map(|(id, announce)| (*id, announce.joined))
-            .collect();
+        let now = shared.now;
+        let short = self.is_short_of_peers(trackers, shared);
+        let mut due = Vec::new();
+        for (id, announce) in &mut self.trackers {
+            let Some(regular) = announce.due.filter(|_| trackers.is_ready(*id)) else {
+                continue;
+            };
+            let eager = short && announce.eager_due <= now;
+            if eager || regular <= now {
+                announce.eager = if short { announce.eager + 1 } else { 0 };
+                due.push((*id, announce.joined));
+            }
+        }
         for (id, joined) in due {
             let event = if joined {
                 AnnounceEvent::Interval
@@ -166,6 +180,17 @@ impl Torrent {
             };
             self.announce(id, event, shared);
         }
+    }
+
+    /// Returns whether we should know more members than we do, and there are more.
+    fn is_short_of_peers(&self, trackers: &Trackers, shared: &Shared) -> bool {
+        let seeding = self.ending == Ending::Finished;
+        let others = self.trackers.values();
+        let others = others.map(|announce| announce.others(seeding)).max();
+        let there_are_more = others.is_some_and(|others| self.peers.len() < others);
+        let starved = self.is_starved(shared);
+        let few = self.peers.len() < ENOUGH && shared.has_place(self.info_hash);
+        there_are_more && (few || starved) && !self.has_contacts(starved, trackers, shared)
     }
 
     /// Tells all trackers that we have become a seeder.
@@ -200,7 +225,6 @@ impl Torrent {
 
     fn announce(&mut self, tracker: TrackerId, event: AnnounceEvent, shared: &mut Shared) {
         let left = self.bytes_left();
-        let missing = MAX_NEIGHBOURS.saturating_sub(self.peers.len()).min(WANT);
         let swarm = self.swarm();
         let seeding = self.ending == Ending::Finished;
         let Some(announce) = self.trackers.get_mut(&tracker) else {
@@ -216,7 +240,7 @@ impl Torrent {
             if event == AnnounceEvent::Stopped || (seeding && event == AnnounceEvent::Completed) {
                 0
             } else {
-                missing
+                WANT
             };
         let message = ClientMessage::Announce {
             swarm,
@@ -258,6 +282,7 @@ impl Torrent {
         if now.since(peer.last_received) > silence {
             return self.drop_peer(link, "the peer has fallen silent", shared);
         }
+        peer.note_moved(now);
         if peer.outbox.is_empty() {
             if now.since(peer.last_sent) >= KEEP_ALIVE {
                 peer.outbox.push(&Message::KeepAlive);
@@ -297,8 +322,19 @@ impl Announce {
             due: None,
             joined: false,
             asked: None,
+            eager: 0,
+            eager_due: Timestamp::ZERO,
             seeders: 0,
             leechers: 0,
         }
+    }
+
+    /// Returns how many others there are in the swarm for whom we are of use, or they for us.
+    fn others(&self, seeding: bool) -> usize {
+        let others = match seeding {
+            true => self.leechers,
+            false => (self.seeders.saturating_add(self.leechers)).saturating_sub(1),
+        };
+        usize::try_from(others).unwrap_or(usize::MAX)
     }
 }
