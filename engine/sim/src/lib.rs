@@ -36,7 +36,7 @@ pub use self::blocks::Blocks;
 pub use self::content::Content;
 pub use self::node::{Node, Spec, Store};
 pub use self::scenario::{Report, Scenario};
-pub use self::stranger::{Forger, Glutton, Miser, Naysayer, Shouter, Stranger};
+pub use self::stranger::{Forger, Glutton, Miser, Naysayer, Shouter, Squatter, Stranger};
 pub use self::tracker::Tracker;
 pub use self::world::{TRACKER, World};
 

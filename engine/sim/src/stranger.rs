@@ -37,6 +37,17 @@ impl Stranger for Miser {
     }
 }
 
+/// Takes a place and does nothing with it: it has nothing and wants nothing.
+pub struct Squatter;
+
+impl Stranger for Squatter {
+    fn open(&mut self, swarm: SwarmId, peer: PeerId, out: &mut BytesMut) {
+        greet(swarm, peer, &[Message::HaveNone], out);
+    }
+
+    fn react(&mut self, _: Message, _: &mut BytesMut) {}
+}
+
 /// Rejects whatever is asked of it.
 pub struct Naysayer;
 

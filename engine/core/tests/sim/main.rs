@@ -11,5 +11,6 @@ mod random;
 mod storage;
 mod strangers_kept_out;
 mod stuck;
+mod topology;
 mod trackers;
 mod transfer;

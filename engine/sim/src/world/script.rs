@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use rand::RngCore;
 use shoal_core::{Input, LinkEvent, LinkId, TrackerEvent, TrackerId};
+use shoal_protocol::OfferId;
 use shoal_protocol::tracker::{ClientMessage, ServerMessage, Signal};
 
 use super::signalling::side;
@@ -17,6 +18,9 @@ use crate::stranger::Stranger;
 
 /// How long a stranger takes to answer an offer.
 const ANSWER: Duration = Duration::from_millis(20);
+
+/// How long a stranger waits for its call to be answered.
+const GIVE_UP: Duration = Duration::from_secs(5);
 
 /// Bytes that a stranger sends at a time.
 const PART: usize = 16 << 10;
@@ -51,8 +55,57 @@ impl World {
         }
     }
 
+    /// A stranger calls somebody. Returns whether it had no connection with it, nor called it already.
+    pub fn call(&mut self, stranger: usize, node: usize) -> bool {
+        let Some(swarm) = self.strangers_swarm else {
+            return false;
+        };
+        let ends = &mut self.nodes[stranger].endpoints;
+        let with = |end: &Endpoint| end.remote.is_some_and(|(other, _)| other == node);
+        if ends.values().any(with) {
+            return false;
+        }
+        let link = LinkId(self.next_stranger_link);
+        self.next_stranger_link += 1;
+        let mut end = Endpoint::new();
+        // Which link of the other it will be, the answer tells.
+        end.remote = Some((node, LinkId(0)));
+        ends.insert(link, end);
+        let mut offer = [0; OfferId::LEN];
+        offer[..8].copy_from_slice(&link.0.to_be_bytes());
+        let message = ClientMessage::Signal {
+            swarm,
+            to: self.nodes[node].id,
+            offer: OfferId::new(offer),
+            signal: Signal::Offer(format!("{stranger} {}", link.0)),
+        };
+        self.after(ANSWER, Happening::Tracker(stranger, message));
+        self.later(GIVE_UP, move |world| world.hang_up(stranger, link));
+        true
+    }
+
+    /// A stranger gives a call up that nobody has answered.
+    fn hang_up(&mut self, stranger: usize, link: LinkId) {
+        let ends = &mut self.nodes[stranger].endpoints;
+        if ends.get(&link).is_some_and(|end| !end.opened) {
+            ends.remove(&link);
+        }
+    }
+
     pub(super) fn stranger_input(&mut self, node: usize, input: Input) {
         match input {
+            Input::Tracker {
+                event:
+                    TrackerEvent::Message(ServerMessage::Signal {
+                        offer,
+                        signal: signal @ Signal::Answer(_),
+                        ..
+                    }),
+                ..
+            } => {
+                let (link, _) = offer.as_bytes().split_first_chunk().unwrap();
+                self.signal(node, LinkId(u64::from_be_bytes(*link)), &signal);
+            }
             Input::Tracker {
                 event:
                     TrackerEvent::Message(ServerMessage::Signal {
