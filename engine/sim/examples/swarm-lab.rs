@@ -55,7 +55,7 @@ fn main() -> ExitCode {
         return ExitCode::from(2);
     };
     println!(
-        "    N  seed  seconds  ratio  copies  distinct  wasted  control  log               took"
+        "    N  seed  seconds  ratio  copies  distinct  wasted  control  start-up  log               took"
     );
     for leechers in flags.leechers {
         for seed in &flags.seed {
@@ -112,7 +112,7 @@ fn tell_timeline(world: &mut World, every: Duration) {
 
 fn tell(scenario: &Scenario, report: &Report, took: Duration) {
     println!(
-        "{:5} {:5} {:8.1} {:6.3}  {:6.3}    {:6.3}  {:6.4}   {:6.4}  {:016x}  {:.1} s",
+        "{:5} {:5} {:8.1} {:6.3}  {:6.3}    {:6.3}  {:6.4}   {:6.4}  {:8.1}  {:016x}  {:.1} s",
         scenario.leechers,
         scenario.seed,
         report.seconds,
@@ -121,6 +121,7 @@ fn tell(scenario: &Scenario, report: &Report, took: Duration) {
         report.distinct,
         report.wasted,
         report.control,
+        report.start_up,
         report.log,
         took.as_secs_f64(),
     );

@@ -6,6 +6,7 @@ use rand::Rng;
 
 use crate::content::Content;
 use crate::node::Spec;
+use crate::playback::start_up;
 use crate::world::World;
 
 /// One seeder and leechers who all come at once.
@@ -50,6 +51,9 @@ pub struct Report {
     pub doubled: u64,
     /// Pieces that were suggested, by all.
     pub suggested: u64,
+    /// How long one must wait before playing the file would never stall, in virtual seconds; the mean
+    /// over the leechers. See [`Scenario::play_rate`].
+    pub start_up: f64,
     /// What happened, counted.
     pub steps: u64,
     /// As [`World::log`].
@@ -80,6 +84,13 @@ impl Scenario {
         let ups: u64 = self.all_ups().sum();
         let all = self.seeder_up as f64 + ups as f64;
         (size / self.seeder_up as f64).max(self.leechers as f64 * size / all)
+    }
+
+    /// Returns the bytes a second at which the file is played: so that it takes a quarter longer than
+    /// the fastest swarm takes to spread it.
+    #[must_use]
+    pub fn play_rate(&self) -> f64 {
+        self.size as f64 / (1.25 * self.bound())
     }
 
     /// Makes its world, in which nothing has happened yet: the seeder is node 0.
@@ -154,9 +165,20 @@ impl Scenario {
             control: (sum(|node| node.bytes_sent) - payload) / payload,
             doubled: sum(|node| node.doubled) as u64,
             suggested: sum(|node| node.suggested) as u64,
+            start_up: self.start_up(world),
             steps: world.steps,
             log: world.log(),
         }
+    }
+
+    fn start_up(&self, world: &World) -> f64 {
+        let waits = world.nodes[1..].iter().filter(|node| node.alive);
+        let waits = waits.filter_map(|node| {
+            let store = node.stores.values().next()?;
+            start_up(node, &store.content, self.play_rate())
+        });
+        let waits: Vec<_> = waits.map(|wait| wait.as_secs_f64()).collect();
+        waits.iter().sum::<f64>() / waits.len() as f64
     }
 
     fn all_ups(&self) -> impl Iterator<Item = u64> + '_ {
