@@ -119,6 +119,8 @@ struct Content {
     leaves: LeafStore,
     /// Pieces that could be suggested.
     untold: Untold,
+    /// When a sign of another source of pieces that only we seem to have was last seen.
+    other_source: Option<Timestamp>,
 }
 
 /// How far the end of a download is.
@@ -235,6 +237,7 @@ impl Torrent {
             unstored: 0,
             leaves: LeafStore::default(),
             untold,
+            other_source: None,
             metainfo,
         });
         self.learn_all(shared);

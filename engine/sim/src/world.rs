@@ -6,7 +6,7 @@ mod script;
 mod signalling;
 mod union;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -69,6 +69,8 @@ pub struct World {
     pub jitter: Duration,
     /// The share of packets that are lost once.
     pub loss: f64,
+    /// Pairs of nodes that cannot reach each other, as behind two NATs.
+    pub apart: BTreeSet<(usize, usize)>,
     /// Inputs and other things that have happened.
     pub steps: u64,
     /// Books are kept on every request: [`Node::doubled`].
@@ -99,6 +101,7 @@ impl World {
             rng: ChaCha8Rng::seed_from_u64(seed),
             jitter: Duration::ZERO,
             loss: 0.0,
+            apart: BTreeSet::new(),
             steps: 0,
             audits: true,
             agenda: Agenda::new(),

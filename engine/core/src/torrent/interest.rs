@@ -43,8 +43,11 @@ impl Torrent {
         if !have.insert(piece) {
             return Ok(());
         }
-        let was_last = peer.steered.remove(&number).is_some() && peer.steered.is_empty();
-        let leaves = was_last && peer.upload.last_pieces.is_some();
+        let steered = peer.steered.remove(&number).is_some();
+        let leaves = steered && peer.steered.is_empty() && peer.upload.last_pieces.is_some();
+        if !steered {
+            content.note_other_source(piece, shared);
+        }
         content.picker.add_copy(piece);
         if content.missing.contains(piece) {
             peer.wanted += 1;

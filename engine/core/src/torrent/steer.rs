@@ -5,6 +5,9 @@
 //! that they can exchange. This is super-seeding (BEP 16) without hiding anything, and without waiting
 //! for confirmations: peers that do not listen lose nothing.
 //!
+//! The first pieces of the files come first, as long as we seem to be the only source of pieces that
+//! nobody has; see [`crate::steering`].
+//!
 //! A piece that was suggested in vain, or to a peer that leaves or loses its slot, is suggested to
 //! somebody else.
 
@@ -18,6 +21,7 @@ use super::slots::MAX_SLOTS;
 use crate::io::LinkId;
 use crate::peer::Steered;
 use crate::shared::Shared;
+use crate::time::Timestamp;
 
 /// How much of what a peer is sent is suggested to it in advance. Above most round trips: then
 /// suggestions hold it up seldom, and while the round trip is what does, its rate doubles with each. What
@@ -35,6 +39,9 @@ const FORGOTTEN: Duration = Duration::from_secs(60);
 
 /// The same while it asks for nothing at all: it may be paused, and others wait for what it was told.
 const IGNORED: Duration = Duration::from_secs(2);
+
+/// How long another source that we do not see is reckoned with.
+const OTHER_SOURCE: Duration = Duration::from_secs(60);
 
 /// A peer that has begun so many more other pieces than suggested ones does not listen.
 const MAX_STRAYS: u32 = 8;
@@ -143,13 +150,26 @@ impl Torrent {
 }
 
 impl super::Content {
+    /// A peer has got a piece without being told to: if nobody but us had it, there is another source.
+    pub(super) fn note_other_source(&mut self, piece: PieceIndex, shared: &Shared) {
+        if self.have.contains(piece) && self.picker.copies(piece) == 0 {
+            self.other_source = Some(shared.now);
+        }
+    }
+
     /// Draws a piece that only we have.
     fn next_untold(&mut self, shared: &mut Shared) -> Option<PieceIndex> {
         // With another seeder about, we are alone with no piece.
         if self.picker.has_seeds() {
             return None;
         }
-        while let Some(piece) = self.untold.take(&mut shared.rng) {
+        let recent = |at: Timestamp| shared.now.since(at) < OTHER_SOURCE;
+        let alone = !self.other_source.is_some_and(recent);
+        let info = self.metainfo.info();
+        while let Some(piece) = match alone {
+            true => self.untold.take_early(info, &mut shared.rng),
+            false => self.untold.take(&mut shared.rng),
+        } {
             // One that others have comes back when they are gone.
             if self.picker.copies(piece) == 0 && self.have.contains(piece) {
                 return Some(piece);

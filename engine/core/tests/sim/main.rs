@@ -10,6 +10,7 @@ mod people;
 mod random;
 mod storage;
 mod strangers_kept_out;
+mod streaming;
 mod stuck;
 mod topology;
 mod trackers;

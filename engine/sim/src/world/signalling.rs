@@ -90,7 +90,9 @@ impl World {
                     .endpoints
                     .get(&remote.1)
                     .is_some_and(|end| end.remote == Some((node, link)));
-                let Some(end) = self.nodes[node].endpoints.get_mut(&link).filter(|_| there) else {
+                let apart = [(node, remote.0), (remote.0, node)];
+                let meets = there && !apart.iter().any(|pair| self.apart.contains(pair));
+                let Some(end) = self.nodes[node].endpoints.get_mut(&link).filter(|_| meets) else {
                     return;
                 };
                 end.remote = Some(remote);
