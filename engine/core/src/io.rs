@@ -126,6 +126,13 @@ pub enum Command {
         /// The new limits.
         limits: Limits,
     },
+    /// Changes the order in which a torrent's pieces are begun, from the next request on.
+    SetOrder {
+        /// The torrent.
+        torrent: InfoHash,
+        /// The new order.
+        order: Order,
+    },
     /// Changes the limits of the whole session at once.
     SetSessionLimits {
         /// The new limits.
@@ -133,6 +140,17 @@ pub enum Command {
     },
     /// Leaves all swarms politely (announces `stopped`, closes links).
     Shutdown,
+}
+
+/// In which order a torrent's pieces are begun.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Order {
+    /// The rarest first: best for the swarm, and so for everybody in it.
+    #[default]
+    RarestFirst,
+    /// A part of the requests goes to the first pieces that are missing, for somebody who plays a file
+    /// while it comes. Files follow each other as they stand in the torrent.
+    Sequential,
 }
 
 /// What happens on a connection to a peer.

@@ -54,8 +54,8 @@ mod trackers;
 
 pub use bitfield::Bitfield;
 pub use io::{
-    Command, Event, Input, LinkEvent, LinkId, Output, PeerChange, Role, Route, Span, StorageFault,
-    Token, TrackerEvent, TrackerId, TrackerRequest,
+    Command, Event, Input, LinkEvent, LinkId, Order, Output, PeerChange, Role, Route, Span,
+    StorageFault, Token, TrackerEvent, TrackerId, TrackerRequest,
 };
 pub use limits::{Limits, Rate, RateError};
 pub use session::{Config, Session};

@@ -300,6 +300,9 @@ impl Session {
             Command::SetTorrentLimits { torrent, limits } => self.on(torrent, |torrent, shared| {
                 torrent.set_limits(limits, shared);
             }),
+            Command::SetOrder { torrent, order } => {
+                self.on(torrent, |torrent, _| torrent.set_order(order))
+            }
             Command::SetSessionLimits { limits } => {
                 self.limits = limits;
                 self.shared.upload.set_rate(limits.upload, self.shared.now);

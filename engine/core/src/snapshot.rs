@@ -3,6 +3,7 @@
 use shoal_protocol::{InfoHash, PeerId};
 
 use crate::bitfield::Bitfield;
+use crate::io::Order;
 use crate::io::Route;
 use crate::limits::Limits;
 
@@ -80,6 +81,8 @@ pub struct TorrentSnapshot {
     pub availability: f32,
     /// Seconds to completion at the present rate.
     pub eta_s: Option<u64>,
+    /// In which order its pieces are begun.
+    pub order: Order,
     /// This torrent's own limits.
     pub limits: Limits,
     /// Pieces that are verified.

@@ -1,10 +1,12 @@
 //! One torrent and its swarm.
 //!
 //! The parts, each in its own file: [`contacts`] knows who could be called, [`connect`] settles who calls
-//! whom, [`neighbours`] who keeps a place, by [`rank`] among others, [`messages`] takes the peer wire apart, [`metadata`] gets a magnet's metainfo, [`interest`] keeps the books on who
-//! has what, [`request`] decides what to ask of whom, [`verify`] takes blocks from arrival to storage,
-//! [`slots`] decides who is served, [`steer`] what they should take, [`serve`] gives it to them,
-//! [`hashes`] answers for Merkle trees, [`upkeep`] is what time does, [`report`] is what people see.
+//! whom, [`neighbours`] who keeps a place, by [`rank`] among others, [`messages`] takes the peer wire
+//! apart, [`metadata`] gets a magnet's metainfo, [`interest`] keeps the books on who has what, [`request`]
+//! decides what to ask of whom, [`stream`] what somebody needs who plays a file, [`verify`] takes blocks
+//! from arrival to storage, [`slots`] decides who is served, [`steer`] what they should take, [`serve`]
+//! gives it to them, [`hashes`] answers for Merkle trees, [`upkeep`] is what time does, [`report`] is what
+//! people see.
 //!
 //! What has happened changes state and *touches* the peers who may go on because of it;
 //! [`Torrent::settle`] then tops up the touched peers' requests, serves and flushes them. So an event
@@ -23,6 +25,7 @@ mod request;
 mod serve;
 mod slots;
 mod steer;
+mod stream;
 mod upkeep;
 mod verify;
 
@@ -37,7 +40,7 @@ use self::metadata::Fetch;
 use self::neighbours::Turnover;
 use crate::assembly::OpenPiece;
 use crate::bitfield::Bitfield;
-use crate::io::{LinkId, Output, Span, TrackerId};
+use crate::io::{LinkId, Order, Output, Span, TrackerId};
 use crate::leaves::LeafStore;
 use crate::limiter::Bucket;
 use crate::limits::Limits;
@@ -73,6 +76,7 @@ pub(crate) struct Torrent {
     turnover: Turnover,
     pub(crate) trackers: BTreeMap<TrackerId, Announce>,
 
+    order: Order,
     limits: Limits,
     upload: Bucket,
     download: Bucket,
@@ -165,6 +169,7 @@ impl Torrent {
             contacts: Contacts::default(),
             turnover: Turnover::new(shared.now),
             trackers: BTreeMap::new(),
+            order: Order::default(),
             limits,
             upload: Bucket::new(limits.upload, shared.now),
             download: Bucket::new(limits.download, shared.now),

@@ -41,6 +41,9 @@ struct Flags {
     /// Also print, every so many seconds, the share of all uplinks that carried payload since
     #[arg(long)]
     timeline: Option<u64>,
+    /// Share of the leechers that play the file while it comes
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0, default_missing_value = "1", num_args = 0..=1)]
+    sequential: f64,
     /// What every random choice follows from; may be repeated
     #[arg(long, default_values_t = [1])]
     seed: Vec<u64>,
@@ -69,6 +72,7 @@ fn main() -> ExitCode {
                 delay: Duration::from_millis(flags.delay),
                 seeder_leaves: flags.seeder_leaves,
                 vanishing: flags.vanishing,
+                playing: flags.sequential,
             };
             let began = Instant::now();
             let mut world = scenario.world();

@@ -1,8 +1,10 @@
 //! A swarm as an experiment: who is there, what goes wrong, and how near to the best possible it came.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use rand::Rng;
+use shoal_core::{Command, Order};
 
 use crate::content::Content;
 use crate::node::Spec;
@@ -30,6 +32,8 @@ pub struct Scenario {
     pub seeder_leaves: bool,
     /// The share of the leechers that are switched off at some moment.
     pub vanishing: f64,
+    /// The share of the leechers that play the file while it comes ([`Order::Sequential`]).
+    pub playing: f64,
 }
 
 /// What a run of a [`Scenario`] came to.
@@ -51,8 +55,8 @@ pub struct Report {
     pub doubled: u64,
     /// Pieces that were suggested, by all.
     pub suggested: u64,
-    /// How long one must wait before playing the file would never stall, in virtual seconds; the mean
-    /// over the leechers. See [`Scenario::play_rate`].
+    /// How long one must wait before playing the file would never stall, in virtual seconds: the mean
+    /// over those who play it, or over all where nobody does. See [`Scenario::play_rate`].
     pub start_up: f64,
     /// What happened, counted.
     pub steps: u64,
@@ -74,6 +78,7 @@ impl Scenario {
             delay: Duration::from_millis(50),
             seeder_leaves: false,
             vanishing: 0.0,
+            playing: 0.0,
         }
     }
 
@@ -106,6 +111,11 @@ impl Scenario {
         world.seeder(&content, spec(self.seeder_up));
         for up in self.all_ups() {
             world.leecher(&content, spec(up));
+        }
+        for node in self.players() {
+            let torrent = content.info_hash();
+            let order = Order::Sequential;
+            world.command(node, Command::SetOrder { torrent, order });
         }
         let vanishing = (self.leechers as f64 * self.vanishing).round() as usize;
         for node in 1..=vanishing {
@@ -171,8 +181,18 @@ impl Scenario {
         }
     }
 
+    /// Those who play the file: the last, for the first may vanish.
+    fn players(&self) -> RangeInclusive<usize> {
+        let others = self.leechers as f64 * (1.0 - self.playing);
+        others.round() as usize + 1..=self.leechers
+    }
+
     fn start_up(&self, world: &World) -> f64 {
-        let waits = world.nodes[1..].iter().filter(|node| node.alive);
+        let players = match self.players() {
+            nobody if nobody.is_empty() => 1..=self.leechers,
+            players => players,
+        };
+        let waits = world.nodes[players].iter().filter(|node| node.alive);
         let waits = waits.filter_map(|node| {
             let store = node.stores.values().next()?;
             start_up(node, &store.content, self.play_rate())

@@ -51,6 +51,7 @@ impl Torrent {
             upload_rate: self.uploaded.rate(now),
             availability: content.map_or(0.0, |content| content.availability()),
             eta_s: (left > 0 && download_rate > 0).then(|| left.div_ceil(download_rate)),
+            order: self.order,
             limits: self.limits,
             have: content.map_or_else(Bitfield::default, |content| content.have.clone()),
             active: content.map_or_else(Bitfield::default, Content::active),

@@ -2,8 +2,9 @@
 //!
 //! A peer that suggests pieces (BEP 6) knows what nobody else has: it is asked for what it suggests, and
 //! else only for what others have too, so that it sends each piece once before any twice. Of everybody
-//! else: pieces that are begun, then the rarest, ties at random. At the very end, when all is asked for,
-//! what is late is asked of a second peer, and taken back from whoever is slower.
+//! else: pieces that are begun, then the rarest, ties at random, or where somebody plays a file, the next
+//! of that. At the very end, when all is asked for, what is late is asked of a second peer, and taken
+//! back from whoever is slower.
 //!
 //! No block is asked of two peers before that; what a stuck peer owes is taken back before another is
 //! asked.
@@ -257,6 +258,8 @@ impl Torrent {
 
     /// Chooses the next block to ask of a peer.
     fn pick(&mut self, link: LinkId, shared: &mut Shared) -> Option<BlockRef> {
+        let sole = self.plays_alone();
+        let in_order = sole || self.order.draws_window(&mut shared.rng);
         let content = self.content.as_mut()?;
         let peer = self.peers.get_mut(&link)?;
         if shared.is_clogged() {
@@ -282,6 +285,9 @@ impl Torrent {
         choice = choice.or_else(|| content.next_partial(link, peer, led));
         if choice.is_none() && content.may_begin() {
             choice = content.next_suggested(peer);
+            if choice.is_none() && in_order {
+                choice = content.next_in_window(peer, sole && !led);
+            }
             let has = peer.have()?;
             choice = choice.or_else(|| content.next_rarest(has, led, &mut shared.rng));
         }
