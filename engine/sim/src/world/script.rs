@@ -79,7 +79,7 @@ impl World {
             offer: OfferId::new(offer),
             signal: Signal::Offer(format!("{stranger} {}", link.0)),
         };
-        self.after(ANSWER, Happening::Tracker(stranger, message));
+        self.after(ANSWER, Happening::Tracker(stranger, Box::new(message)));
         self.later(GIVE_UP, move |world| world.hang_up(stranger, link));
         true
     }
