@@ -23,7 +23,7 @@ const MIN_WINDOW: usize = 2;
 const START_WINDOW: usize = 4;
 
 /// How long our requests may lie in a peer's queue.
-const QUEUE_TIME: Duration = Duration::from_millis(250);
+const QUEUE_TIME: Duration = Duration::from_millis(150);
 
 /// How long delivered bytes are measured at least.
 const MEASURE: Duration = Duration::from_millis(100);

@@ -15,7 +15,7 @@ use crate::time::Timestamp;
 
 /// How long *have*s are gathered for those who want something from us anyway: with many neighbours they
 /// would else be most of what is sent and heard. They go sooner with whatever is sent to a peer.
-const HAVE_DELAY: Duration = Duration::from_millis(500);
+const HAVE_DELAY: Duration = Duration::from_millis(150);
 
 /// How long they are gathered for others: for them it may be what they wait for.
 const FIRST_HAVE_DELAY: Duration = Duration::from_millis(50);
