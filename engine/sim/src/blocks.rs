@@ -69,6 +69,23 @@ impl Blocks {
         }
     }
 
+    /// Puts all blocks of another set of the same torrent in.
+    pub fn unite(&mut self, other: &Self) {
+        for (held, theirs) in self.held.iter_mut().zip(&other.held) {
+            *held |= theirs;
+        }
+        self.count = self.held.iter().filter(|held| **held).count();
+    }
+
+    /// Returns the bytes of the blocks that are not in.
+    #[must_use]
+    pub fn missing_bytes(&self, info: &Info) -> u64 {
+        let blocks = info.pieces().flat_map(|piece| info.blocks(piece));
+        let spans = blocks.map(|block| info.block_span(block));
+        let missing = spans.filter(|span| !self.contains(span.file, span.offset));
+        missing.map(|span| u64::from(span.length)).sum()
+    }
+
     /// Returns whether every block is in.
     #[must_use]
     pub fn is_full(&self) -> bool {

@@ -16,12 +16,15 @@
 //!
 //! # What is checked all the time
 //! Nothing unverified is stored, nothing is read or announced that is not there, no link is sent more
-//! than it takes. A world panics with its seed when one of these fails: it is made for tests.
+//! than it takes, no block is asked of two peers at once before the very end, honest peers do not send
+//! each other away, and connections, requests, reads and what is not stored yet stay within their bounds.
+//! A world panics with its seed when one of these fails: it is made for tests.
 
 #![allow(clippy::unwrap_used, reason = "a simulation may fail by panicking")]
 
 mod agenda;
 mod blocks;
+mod books;
 mod content;
 mod link;
 mod log;

@@ -21,9 +21,15 @@ pub(crate) struct Endpoint {
     pub(crate) passed: usize,
     /// When the last bytes arrive over there: what follows cannot overtake them.
     pub(crate) last_arrival: Timestamp,
+    /// What leaves, and what the session hands over to be sent.
     pub(crate) tap: Tap,
+    pub(crate) said: Tap,
     /// Requests that are out, as the sender sees it: it has not taken them back.
     pub(crate) asked: BTreeSet<BlockRequest>,
+    /// Requests that were taken back and may be answered all the same.
+    pub(crate) taken_back: BTreeSet<BlockRequest>,
+    /// The session had more to send than the link took when it was last heard.
+    pub(crate) starved: bool,
     /// What a stranger hears.
     pub(crate) heard: Option<Box<Heard>>,
 }
@@ -45,7 +51,10 @@ impl Endpoint {
             passed: 0,
             last_arrival: Timestamp::ZERO,
             tap: Tap::default(),
+            said: Tap::default(),
             asked: BTreeSet::new(),
+            taken_back: BTreeSet::new(),
+            starved: false,
             heard: None,
         }
     }

@@ -9,10 +9,10 @@ use shoal_core::{
     Event, Input, LinkId, Session, Span, StorageFault, Timestamp, TrackerEvent, TrackerId,
 };
 use shoal_protocol::merkle::hash_block;
-use shoal_protocol::wire::BlockRequest;
 use shoal_protocol::{FileIndex, Hash256, InfoHash, PeerId};
 
 use crate::blocks::Blocks;
+use crate::books::Books;
 use crate::content::Content;
 use crate::link::Endpoint;
 use crate::stranger::Stranger;
@@ -32,8 +32,12 @@ pub struct Spec {
     pub disk_rate: u64,
     /// Writes beyond this many bytes find the disk full.
     pub capacity: Option<u64>,
+    /// One read or write in so many fails.
+    pub fails: Option<u64>,
     /// One read in so many returns garbage, though the peer claims to have everything.
     pub corrupts: Option<u64>,
+    /// Bytes a second that it can hash.
+    pub hash_rate: u64,
     /// Bytes that a link takes before it says stop.
     pub send_buffer: usize,
 }
@@ -47,7 +51,9 @@ impl Default for Spec {
             disk: Duration::from_micros(300),
             disk_rate: 200 << 20,
             capacity: None,
+            fails: None,
             corrupts: None,
+            hash_rate: 320 << 20,
             send_buffer: 256 << 10,
         }
     }
@@ -127,6 +133,8 @@ pub struct Node {
     pub(crate) wakeup: Option<Timestamp>,
     pub(crate) trackers: BTreeSet<TrackerId>,
     pub(crate) reads: u64,
+    /// Reads and writes.
+    pub(crate) accesses: u64,
     /// What its session has told.
     pub events: Vec<(Timestamp, Event)>,
     /// Block payload sent.
@@ -135,8 +143,8 @@ pub struct Node {
     pub bytes_sent: u64,
     /// Pieces suggested to others.
     pub suggested: u64,
-    /// Requests that are out and not taken back, over all links.
-    pub(crate) asked: BTreeMap<(InfoHash, BlockRequest), usize>,
+    /// Books on requests and memory.
+    pub(crate) books: Books,
     /// Blocks asked of two peers at once.
     pub doubled: u64,
     /// Bytes that are being read.
@@ -166,11 +174,12 @@ impl Node {
             wakeup: None,
             trackers: BTreeSet::new(),
             reads: 0,
+            accesses: 0,
             events: Vec::new(),
             payload_sent: 0,
             bytes_sent: 0,
             suggested: 0,
-            asked: BTreeMap::new(),
+            books: Books::default(),
             doubled: 0,
             jobs_bytes: 0,
             hashed: VecDeque::new(),
@@ -195,6 +204,11 @@ impl Node {
         self.endpoints.len()
     }
 
+    /// Returns whether it had everything of a torrent from the beginning.
+    pub(crate) fn seeds(&self) -> bool {
+        self.stores.values().any(|store| store.seeds)
+    }
+
     /// Returns whether all its torrents are complete.
     #[must_use]
     pub fn is_done(&self) -> bool {
@@ -210,12 +224,13 @@ impl Node {
 
     /// When the processor has hashed so many bytes.
     pub(crate) fn cpu_done(&mut self, now: Timestamp, bytes: usize) -> Timestamp {
-        let took = Duration::from_nanos(bytes as u64 * 3);
+        let took = Duration::from_nanos(bytes as u64 * 1_000_000_000 / self.spec.hash_rate);
         self.cpu_free = self.cpu_free.max(now) + took;
         self.cpu_free + Duration::from_micros(20)
     }
 
     pub(crate) fn read(&mut self, span: Span) -> Result<Bytes, StorageFault> {
+        let access = self.access();
         let store = self
             .stores
             .get(&span.torrent)
@@ -224,6 +239,7 @@ impl Node {
             store.blocks.contains(span.file, span.offset),
             "something is read that is not there"
         );
+        access?;
         let bytes = store.content.bytes(span.file, span.offset, span.length);
         self.reads += 1;
         let rotten = |every| self.reads.is_multiple_of(every);
@@ -266,6 +282,7 @@ impl Node {
         offset: u64,
         data: &[u8],
     ) -> Result<(), StorageFault> {
+        let access = self.access();
         let Some(store) = self.stores.get_mut(&torrent) else {
             return Err(StorageFault::Other("no such torrent".to_owned()));
         };
@@ -280,6 +297,7 @@ impl Node {
             store.content.is_right(file, offset, data),
             "unverified data is stored"
         );
+        access?;
         let full = |capacity| store.stored + data.len() as u64 > capacity;
         if self.spec.capacity.is_some_and(full) {
             return Err(StorageFault::Full("content".to_owned()));
@@ -289,29 +307,13 @@ impl Node {
         Ok(())
     }
 
-    /// A request of this link is answered or taken back.
-    pub(crate) fn answered(&mut self, torrent: InfoHash, link: LinkId, request: BlockRequest) {
-        let end = self.endpoints.get_mut(&link);
-        if end.is_some_and(|end| end.asked.remove(&request)) {
-            self.count_down(torrent, request);
-        }
-    }
-
-    /// None of a link's requests will be answered.
-    pub(crate) fn asked_no_more(&mut self, end: &Endpoint) {
-        if let Some(torrent) = self.stores.keys().next().copied() {
-            for request in &end.asked {
-                self.count_down(torrent, *request);
-            }
-        }
-    }
-
-    fn count_down(&mut self, torrent: InfoHash, request: BlockRequest) {
-        if let Some(count) = self.asked.get_mut(&(torrent, request)) {
-            *count -= 1;
-            if *count == 0 {
-                self.asked.remove(&(torrent, request));
-            }
+    /// The disk is asked for something, and fails now and then.
+    fn access(&mut self) -> Result<(), StorageFault> {
+        self.accesses += 1;
+        let fails = |every| self.accesses.is_multiple_of(every);
+        match self.spec.fails.is_some_and(fails) {
+            true => Err(StorageFault::Other("input/output error".to_owned())),
+            false => Ok(()),
         }
     }
 }

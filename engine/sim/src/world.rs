@@ -1,5 +1,7 @@
 //! The virtual world: computers, the network between them, a tracker, and what happens next.
 
+mod audit;
+mod least_time;
 mod network;
 mod platform;
 mod script;
@@ -18,7 +20,6 @@ use shoal_core::{
     Token, TorrentSnapshot, TorrentState, TrackerEvent,
 };
 use shoal_protocol::tracker::ClientMessage;
-use shoal_protocol::wire::BlockRequest;
 use shoal_protocol::{Hash256, PeerId, SwarmId};
 
 use self::union::Union;
@@ -41,15 +42,16 @@ enum Happening {
     Wake(usize),
     /// The uplink has sent a packet.
     Sent(usize, LinkId, usize),
-    /// A packet is there, and which blocks of a seeder end in it.
-    Arrived(usize, LinkId, Bytes, Vec<BlockRequest>),
+    /// A packet is there, and these blocks and rejects begin in it, as far as anybody wants to know.
+    Arrived(usize, LinkId, Bytes, Vec<Seen>),
     /// A node's message is at the tracker.
     Tracker(usize, Box<ClientMessage>),
     /// A stranger's offer, answered.
     Opened(usize, LinkId),
     Read(usize, Token, Result<Bytes, StorageFault>),
-    Written(usize, Token, Result<(), StorageFault>),
-    Hashed(usize, Token, Hash256),
+    /// So many bytes are written, or hashed.
+    Written(usize, Token, usize, Result<(), StorageFault>),
+    Hashed(usize, Token, usize, Hash256),
     Script(Box<dyn FnOnce(&mut World)>),
 }
 
@@ -73,7 +75,7 @@ pub struct World {
     pub apart: BTreeSet<(usize, usize)>,
     /// Inputs and other things that have happened.
     pub steps: u64,
-    /// Books are kept on every request: [`Node::doubled`].
+    /// Books are kept on every request, for nodes with one torrent: [`Node::doubled`].
     pub audits: bool,
     agenda: Agenda<Happening>,
     ids: BTreeMap<PeerId, usize>,
@@ -83,8 +85,6 @@ pub struct World {
     /// Somebody may have finished, come or gone since `done` was found out.
     changed: bool,
     done: bool,
-    /// What is seen in the bytes that are sent: kept for its room.
-    seen: Vec<Seen>,
     next_stranger_link: u64,
     strangers_swarm: Option<SwarmId>,
 }
@@ -110,7 +110,6 @@ impl World {
             union: Union::default(),
             changed: true,
             done: true,
-            seen: Vec::new(),
             next_stranger_link: 1 << 32,
             strangers_swarm: None,
         }
@@ -319,6 +318,18 @@ impl World {
         }
     }
 
+    /// As [`Self::run`], but gives up in silence: returns whether all who are there have everything.
+    pub fn run_at_most(&mut self, most: Duration) -> bool {
+        let end = self.now + most;
+        while !self.is_done() {
+            if !self.step_before(end) {
+                self.now = end;
+                return false;
+            }
+        }
+        true
+    }
+
     /// Runs until something is so.
     ///
     /// # Panics
@@ -366,19 +377,19 @@ impl World {
                 }
             }
             Happening::Sent(node, link, length) => self.sent(node, link, length),
-            Happening::Arrived(node, link, data, blocks) => {
-                self.arrived(node, link, data, blocks);
-            }
+            Happening::Arrived(node, link, data, seen) => self.arrived(node, link, data, seen),
             Happening::Tracker(node, message) => self.at_tracker(node, *message),
             Happening::Opened(node, link) => self.stranger_opened(node, link),
             Happening::Read(node, token, result) => {
                 self.nodes[node].jobs_bytes -= result.as_ref().map_or(0, Bytes::len);
                 self.input(node, Input::Read { token, result });
             }
-            Happening::Written(node, token, result) => {
+            Happening::Written(node, token, bytes, result) => {
+                self.nodes[node].books.unstored -= bytes;
                 self.input(node, Input::Written { token, result });
             }
-            Happening::Hashed(node, token, hash) => {
+            Happening::Hashed(node, token, bytes, hash) => {
+                self.nodes[node].books.unstored -= bytes;
                 self.input(node, Input::Hashed { token, hash });
             }
             Happening::Script(act) => act(self),

@@ -5,7 +5,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use rand::Rng;
 use shoal_core::{Input, LinkEvent, LinkId};
-use shoal_protocol::wire::BlockRequest;
 
 use super::{Happening, World};
 use crate::tap::Seen;
@@ -33,7 +32,7 @@ impl World {
         let Some(end) = self.nodes[node].endpoints.remove(&link) else {
             return;
         };
-        self.nodes[node].asked_no_more(&end);
+        self.nodes[node].books.close(&end);
         let event = || LinkEvent::Closed {
             reason: reason.to_owned(),
         };
@@ -50,7 +49,7 @@ impl World {
             let Some(end) = world.nodes[other].endpoints.remove(&theirs) else {
                 return;
             };
-            world.nodes[other].asked_no_more(&end);
+            world.nodes[other].books.close(&end);
             let link = theirs;
             world.input(other, Input::Link { link, event });
         });
@@ -69,6 +68,7 @@ impl World {
             "seed {}: more is sent than the link takes",
             self.seed
         );
+        self.note_said(node, link, &data);
         self.put_on_link(node, link, data);
     }
 
@@ -119,21 +119,24 @@ impl World {
         self.send_next(node);
     }
 
-    /// Bytes have come over a link, with these blocks of a seeder in them.
-    pub(super) fn arrived(
-        &mut self,
-        node: usize,
-        link: LinkId,
-        data: Bytes,
-        blocks: Vec<BlockRequest>,
-    ) {
-        for block in blocks {
-            self.union.note_arrived(block);
+    /// Bytes have come over a link, with these blocks and rejects in them.
+    pub(super) fn arrived(&mut self, node: usize, link: LinkId, data: Bytes, seen: Vec<Seen>) {
+        let Some(end) = self.nodes[node].endpoints.get(&link) else {
+            return;
+        };
+        if end
+            .remote
+            .is_some_and(|(other, _)| self.nodes[other].seeds())
+        {
+            for message in &seen {
+                if let Seen::Block(block) = message {
+                    self.union.note_arrived(*block);
+                }
+            }
         }
-        if self.nodes[node].endpoints.contains_key(&link) {
-            let event = LinkEvent::Received(data);
-            self.input(node, Input::Link { link, event });
-        }
+        self.note_heard(node, link, seen);
+        let event = LinkEvent::Received(data);
+        self.input(node, Input::Link { link, event });
     }
 
     /// The one-way delay between two nodes.
@@ -199,76 +202,39 @@ impl World {
             arrives = arrives.max(receiver.down_free) + took;
             receiver.down_free = arrives;
         }
-        let mut seen = std::mem::take(&mut self.seen);
+        let seen = self.look_at(node, link, &data);
         if let Some(end) = self.nodes[node].endpoints.get_mut(&link) {
             arrives = arrives.max(end.last_arrival);
             end.last_arrival = arrives;
-            end.tap.look(&data, |message| seen.push(message));
         }
-        let blocks = self.keep_books(node, link, remote, &seen);
-        seen.clear();
-        self.seen = seen;
-        self.at(arrives, Happening::Arrived(other, theirs, data, blocks));
+        self.at(arrives, Happening::Arrived(other, theirs, data, seen));
     }
 
-    /// Counts payload, and requests that are out. Returns the blocks if a seeder sends them.
-    fn keep_books(
-        &mut self,
-        node: usize,
-        link: LinkId,
-        remote: Option<(usize, LinkId)>,
-        seen: &[Seen],
-    ) -> Vec<BlockRequest> {
+    /// Counts payload, and notes what is in a packet.
+    fn look_at(&mut self, node: usize, link: LinkId, data: &Bytes) -> Vec<Seen> {
+        let audits = self.audits;
         let computer = &mut self.nodes[node];
-        let mut blocks = Vec::new();
-        for message in seen {
-            match message {
+        let seeds = computer.seeds();
+        let mut payload = 0;
+        let mut seen = Vec::new();
+        if let Some(end) = computer.endpoints.get_mut(&link) {
+            end.tap.look(data, |message| match message {
                 Seen::Suggested => computer.suggested += 1,
                 Seen::Block(request) => {
-                    computer.payload_sent += u64::from(request.length);
-                    if computer.stores.values().any(|store| store.seeds) {
-                        self.union.note_sent(request.length.into());
-                        blocks.push(*request);
+                    payload += u64::from(request.length);
+                    if audits || seeds {
+                        seen.push(message);
                     }
                 }
+                Seen::Rejected(_) if audits => seen.push(message),
                 _ => {}
-            }
+            });
         }
-        if self.audits {
-            for message in seen {
-                self.audit(node, link, *message, remote);
-            }
+        computer.payload_sent += payload;
+        if seeds {
+            self.union.note_sent(payload);
         }
-        blocks
-    }
-
-    /// Notices who is asked for a block while another is.
-    fn audit(&mut self, node: usize, link: LinkId, seen: Seen, remote: Option<(usize, LinkId)>) {
-        let Some(torrent) = self.nodes[node].stores.keys().next().copied() else {
-            return;
-        };
-        match (seen, remote) {
-            (Seen::Asked(request), _) => {
-                let computer = &mut self.nodes[node];
-                let end = computer.endpoints.get_mut(&link);
-                if end.is_some_and(|end| end.asked.insert(request)) {
-                    let count = computer.asked.entry((torrent, request)).or_default();
-                    *count += 1;
-                    computer.doubled += u64::from(*count > 1);
-                }
-            }
-            (Seen::TookBack(request), _) => self.nodes[node].answered(torrent, link, request),
-            (Seen::Block(request), Some((other, theirs))) => {
-                let delay = self.delay(node, other);
-                self.later(delay, move |world| {
-                    world.nodes[other].answered(torrent, theirs, request);
-                });
-            }
-            (Seen::Rejected(request), Some((other, theirs))) => {
-                self.nodes[other].answered(torrent, theirs, request);
-            }
-            _ => {}
-        }
+        seen
     }
 }
 

@@ -30,6 +30,7 @@ impl World {
         {
             self.output(node, output);
         }
+        self.audit_requests(node);
         if let Some(due) = self.nodes[node].session().poll_timeout() {
             let due = due.max(now);
             if self.nodes[node].wakeup.is_none_or(|wakeup| wakeup > due) {
@@ -44,6 +45,7 @@ impl World {
             Output::Connect { link, role, .. } => {
                 self.note(node, What::Connect, link.0);
                 self.nodes[node].endpoints.insert(link, Endpoint::new());
+                self.check_bounds(node);
                 if role == Role::Offerer {
                     let signal = Signal::Offer(format!("{node} {}", link.0));
                     let event = LinkEvent::Signal(signal);
@@ -67,6 +69,7 @@ impl World {
                 let result = computer.read(span);
                 computer.jobs_bytes += result.as_ref().map_or(0, bytes::Bytes::len);
                 self.at(done, Happening::Read(node, token, result));
+                self.check_bounds(node);
             }
             Output::Write {
                 token,
@@ -82,12 +85,15 @@ impl World {
                 if result.is_ok() {
                     self.union.extend(torrent, file, offset, data.len() as u64);
                 }
-                self.at(done, Happening::Written(node, token, result));
+                self.note_unstored(node, data.len());
+                self.at(done, Happening::Written(node, token, data.len(), result));
             }
             Output::Hash { token, data } => {
-                let done = self.nodes[node].cpu_done(self.now, data.len());
+                let bytes = data.len();
+                let done = self.nodes[node].cpu_done(self.now, bytes);
                 let hash = self.nodes[node].hash(data);
-                self.at(done, Happening::Hashed(node, token, hash));
+                self.note_unstored(node, bytes);
+                self.at(done, Happening::Hashed(node, token, bytes, hash));
             }
             Output::Finish { token, torrent } => {
                 let store = self.nodes[node].stores.get_mut(&torrent).unwrap();
@@ -105,6 +111,7 @@ impl World {
     }
 
     fn event(&mut self, node: usize, event: Event) {
+        self.check_complaint(node, &event);
         match &event {
             Event::Metadata { metainfo } => {
                 let torrent = metainfo.info_hash();
