@@ -122,10 +122,10 @@ impl OpenPiece {
         Some(self.block(self.first_free))
     }
 
-    /// Returns the blocks that one peer is asked for and that have not come, for endgame.
-    pub(crate) fn asked_once(&self) -> impl Iterator<Item = BlockRef> + '_ {
+    /// Returns the blocks that are asked for and have not come, for endgame.
+    pub(crate) fn asked(&self) -> impl Iterator<Item = BlockRef> + '_ {
         let asked = (0u32..).zip(&self.blocks).filter_map(|(block, state)| {
-            matches!(state, Block::Missing { requests: 1 }).then_some(block)
+            matches!(state, Block::Missing { requests: 1.. }).then_some(block)
         });
         let any = self.only_from.is_none();
         asked.filter(move |_| any).map(|block| self.block(block))

@@ -458,16 +458,20 @@ impl Content {
         }
         let patience = peer.download.usual_delay() + LATE;
         let is_late = |block: &BlockRef, now: Timestamp| {
-            let asked = peers
-                .values()
-                .find_map(|other| other.download.asked_at(*block));
-            asked.is_some_and(|asked| now.since(asked) > patience)
+            // Who is stuck with it does not count: two such would keep it from us for ever.
+            let going = peers.values().filter(|other| !other.download.snubbed);
+            let mut asked = going.filter_map(|other| other.download.asked_at(*block));
+            match (asked.next(), asked.next()) {
+                (None, _) => true,
+                (Some(asked), None) => now.since(asked) > patience,
+                (Some(_), Some(_)) => false,
+            }
         };
         let late: Vec<_> = self
             .open
             .values()
             .filter(|open| peer.has(open.piece))
-            .flat_map(OpenPiece::asked_once)
+            .flat_map(OpenPiece::asked)
             .filter(|block| !peer.download.is_asked(*block) && is_late(block, shared.now))
             .take(64)
             .collect();

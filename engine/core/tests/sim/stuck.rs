@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use shoal_core::{Command, Event, PeerChange, TorrentState};
-use shoal_sim::{Content, MIB, Spec, World};
+use shoal_sim::{Content, KIB, MIB, Miser, Spec, World};
 
 #[test]
 fn peers_that_ask_for_nothing_take_nobodys_slots() {
@@ -105,6 +105,21 @@ fn answers_for_a_removed_torrent_do_not_reach_its_successor() {
         world.run_for(Duration::from_millis(1200 + 170 * seed));
         world.command(leecher, Command::Remove { torrent: id });
         world.open(leecher, &torrent);
+        world.run(Duration::from_secs(60));
+    }
+}
+
+#[test]
+fn peers_that_deliver_nothing_do_not_pass_the_last_blocks_to_each_other() {
+    for blocks in 1..6 {
+        let torrent = Content::with_piece_length(1, &[blocks * 16 * KIB], Some(64 << 10));
+        let mut world = World::new(blocks as u64);
+        for _ in 0..4 {
+            world.stranger(&torrent, Spec::default(), Miser);
+        }
+        world.run_for(Duration::from_secs(1));
+        world.leecher(&torrent, Spec::default());
+        world.seeder(&torrent, Spec::default());
         world.run(Duration::from_secs(60));
     }
 }
