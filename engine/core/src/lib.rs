@@ -61,3 +61,5 @@ pub use limits::{Limits, Rate, RateError};
 pub use session::{Config, Session};
 pub use snapshot::{PeerSnapshot, TorrentSnapshot, TorrentState, TrackerSnapshot, TrackerState};
 pub use time::Timestamp;
+#[cfg(feature = "sabotage")]
+pub use torrent::sabotage::Fault;

@@ -14,6 +14,8 @@ use crate::limits::Limits;
 use crate::shared::{Job, Shared};
 use crate::snapshot::TorrentSnapshot;
 use crate::time::Timestamp;
+#[cfg(feature = "sabotage")]
+use crate::torrent::sabotage::{Fault, Sabotage};
 use crate::torrent::{Announce, Torrent};
 use crate::trackers::Trackers;
 
@@ -74,6 +76,12 @@ impl Session {
             turns: [0; 2],
             limits: Limits::default(),
         }
+    }
+
+    /// Puts a known fault back, for the proof that the proofs notice it.
+    #[cfg(feature = "sabotage")]
+    pub fn sabotage(&mut self, fault: Fault) {
+        self.shared.sabotage = Sabotage(Some(fault));
     }
 
     /// Takes in what has happened.

@@ -13,6 +13,7 @@ use crate::limiter::Bucket;
 use crate::limits::Rate;
 use crate::session::Config;
 use crate::time::Timestamp;
+use crate::torrent::sabotage::Sabotage;
 
 /// Bytes of blocks that may be asked for, under verification or being written, all torrents together.
 /// Above that no peer is asked for more than [`FREE_REQUESTS`] blocks, so a slow disk slows the download
@@ -47,6 +48,7 @@ pub(crate) struct Shared {
     /// Peers of all torrents who wait for the upload limit, and of whom we wait for the download limit.
     pub(crate) upload_line: usize,
     pub(crate) download_line: usize,
+    pub(crate) sabotage: Sabotage,
     next_link: u64,
     next_token: u64,
 }
@@ -87,6 +89,7 @@ impl Shared {
             drained: false,
             upload_line: 0,
             download_line: 0,
+            sabotage: Sabotage::default(),
             next_link: 0,
             next_token: 0,
         }

@@ -22,6 +22,7 @@ mod neighbours;
 mod rank;
 mod report;
 mod request;
+pub(crate) mod sabotage;
 mod serve;
 mod slots;
 mod steer;

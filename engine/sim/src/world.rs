@@ -16,8 +16,8 @@ use bytes::Bytes;
 use rand::{RngCore, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use shoal_core::{
-    Bitfield, Command, Config, Input, Limits, LinkId, Rate, Session, StorageFault, Timestamp,
-    Token, TorrentSnapshot, TorrentState, TrackerEvent,
+    Bitfield, Command, Config, Fault, Input, Limits, LinkId, Rate, Session, StorageFault,
+    Timestamp, Token, TorrentSnapshot, TorrentState, TrackerEvent,
 };
 use shoal_protocol::tracker::ClientMessage;
 use shoal_protocol::{Hash256, PeerId, SwarmId};
@@ -75,6 +75,8 @@ pub struct World {
     pub apart: BTreeSet<(usize, usize)>,
     /// Inputs and other things that have happened.
     pub steps: u64,
+    /// A fault that those have who come from now on.
+    pub sabotage: Option<Fault>,
     /// Books are kept on every request, for nodes with one torrent: [`Node::doubled`].
     pub audits: bool,
     agenda: Agenda<Happening>,
@@ -103,6 +105,7 @@ impl World {
             loss: 0.0,
             apart: BTreeSet::new(),
             steps: 0,
+            sabotage: None,
             audits: true,
             agenda: Agenda::new(),
             ids: BTreeMap::new(),
@@ -124,7 +127,10 @@ impl World {
             key: [0; 16].into(),
             client: "sim".to_owned(),
         };
-        let session = Session::new(config, self.seed << 16 | self.nodes.len() as u64);
+        let mut session = Session::new(config, self.seed << 16 | self.nodes.len() as u64);
+        if let Some(fault) = self.sabotage {
+            session.sabotage(fault);
+        }
         self.add_node(id, spec, Actor::Session(Box::new(session)))
     }
 

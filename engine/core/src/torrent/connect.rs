@@ -220,11 +220,11 @@ impl Torrent {
 
     fn leave_lines(&mut self, peer: &Peer, shared: &mut Shared) {
         if peer.upload.in_line {
-            self.upload_line.retain(|link| *link != peer.link);
+            shared.sabotage.leave(&mut self.upload_line, peer.link);
             shared.upload_line -= 1;
         }
         if peer.in_line {
-            self.download_line.retain(|link| *link != peer.link);
+            shared.sabotage.leave(&mut self.download_line, peer.link);
             shared.download_line -= 1;
         }
     }

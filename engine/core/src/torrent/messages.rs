@@ -136,6 +136,7 @@ impl Torrent {
     fn greeted(&mut self, link: LinkId, handshake: &Handshake, shared: &mut Shared) {
         let swarm = self.swarm();
         let info_hash = self.info_hash;
+        let told = self.told_to_latecomer(shared);
         let Some(peer) = self.peers.get_mut(&link) else {
             return;
         };
@@ -154,7 +155,7 @@ impl Torrent {
         }
         let have = self.content.as_ref().map(|content| &content.have);
         peer.told = have.map_or(0, |have| have.count() as usize);
-        if let Some(message) = inventory_message(have, peer.fast) {
+        if let Some(message) = inventory_message(told.as_ref().or(have), peer.fast) {
             peer.outbox.push(&message);
         }
         shared.event(Event::Peer {

@@ -183,7 +183,13 @@ impl Torrent {
     }
 
     /// A request that was on a peer's list will not be answered.
-    fn release(&mut self, link: LinkId, block: BlockRef, cancel: bool, shared: &mut Shared) {
+    pub(super) fn release(
+        &mut self,
+        link: LinkId,
+        block: BlockRef,
+        cancel: bool,
+        shared: &mut Shared,
+    ) {
         let Some(content) = &mut self.content else {
             return;
         };

@@ -157,7 +157,8 @@ impl Torrent {
         let rests = |peer: &Peer| peer.upload.rest > shared.now;
         let waiting = self.peers.values().filter(|peer| {
             let waits = peer.is_ready() && peer.wants && peer.choked;
-            waits && (free || !rests(peer))
+            let missed = shared.sabotage.skips(&self.peers, peer.link);
+            waits && (free || !rests(peer)) && !missed
         });
         waiting
             .min_by_key(|peer| (rests(peer), peer.upload.meter.total(), peer.link))

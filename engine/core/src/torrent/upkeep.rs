@@ -294,6 +294,7 @@ impl Torrent {
             self.hand_over(link, shared);
         }
         self.unsteer_forgotten(link, shared);
+        self.resend_hastily(link, shared);
     }
 
     fn check_leaves(&mut self, shared: &mut Shared) {

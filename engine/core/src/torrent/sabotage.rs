@@ -1,0 +1,103 @@
+//! Known faults, put back on purpose: each must make the proofs fail (`tests/sim/faults.rs`).
+//!
+//! They are those that made this program's predecessor crash with many peers and flood slow links. Only
+//! the feature `sabotage` can switch one on, and nothing that ships enables it.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use super::Torrent;
+use crate::bitfield::Bitfield;
+use crate::io::LinkId;
+use crate::shared::Shared;
+
+/// How long the hasty wait for a block: less than it lies in the queue of a slow peer.
+const HASTE: Duration = Duration::from_millis(500);
+
+/// A fault that can be put back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The walk over those who wait for a slot is no permutation where the number of peers is composite:
+    /// some are never reached.
+    SkippingWalk,
+    /// What has not come half a second after it was asked for is asked for again, however long the queue
+    /// that it waits in, and again, without end.
+    HastyResend,
+    /// Who comes late is not told of what everybody else has already.
+    ForgottenLatecomer,
+    /// Who leaves is taken out of a line at a place noted before others moved: somebody else is.
+    StalePlace,
+}
+
+/// The fault that is put back, if any.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Sabotage(#[cfg(feature = "sabotage")] pub(crate) Option<Fault>);
+
+impl Sabotage {
+    #[cfg(feature = "sabotage")]
+    fn commits(self, fault: Fault) -> bool {
+        self.0 == Some(fault)
+    }
+
+    #[cfg(not(feature = "sabotage"))]
+    fn commits(self, _: Fault) -> bool {
+        false
+    }
+
+    /// Whether the walk over `all` misses this one.
+    pub(super) fn skips<T>(self, all: &BTreeMap<LinkId, T>, link: LinkId) -> bool {
+        let misses = || {
+            let step = (2..all.len()).find(|step| all.len().is_multiple_of(*step));
+            let place = all.range(..link).count();
+            step.is_some_and(|step| !place.is_multiple_of(step))
+        };
+        self.commits(Fault::SkippingWalk) && misses()
+    }
+
+    /// Takes a peer out of a line.
+    pub(super) fn leave(self, line: &mut VecDeque<LinkId>, link: LinkId) {
+        if !self.commits(Fault::StalePlace) {
+            return line.retain(|other| *other != link);
+        }
+        let place = line.iter().position(|other| *other == link);
+        line.swap_remove_back(place.map_or(0, |place| (place + 1) % line.len()));
+    }
+}
+
+impl Torrent {
+    /// Asks again for what a peer has not sent yet.
+    pub(super) fn resend_hastily(&mut self, link: LinkId, shared: &mut Shared) {
+        let Some(peer) = self.peers.get_mut(&link) else {
+            return;
+        };
+        if !shared.sabotage.commits(Fault::HastyResend) {
+            return;
+        }
+        let late = |asked| shared.now.since(asked) > HASTE;
+        let owed = peer.download.requests();
+        let late = owed.filter(|block| peer.download.asked_at(*block).is_some_and(late));
+        for block in late.collect::<Vec<_>>() {
+            if let Some(peer) = self.peers.get_mut(&link) {
+                peer.download.remove(block);
+            }
+            self.release(link, block, false, shared);
+        }
+    }
+
+    /// What a newcomer is told instead of all that is here.
+    pub(super) fn told_to_latecomer(&self, shared: &Shared) -> Option<Bitfield> {
+        let content = self.content.as_ref()?;
+        if !shared.sabotage.commits(Fault::ForgottenLatecomer) {
+            return None;
+        }
+        let info = content.metainfo.info();
+        let mut told = content.have.clone();
+        let others = || self.peers.values().filter_map(|peer| peer.have());
+        for piece in info.pieces() {
+            if others().count() > 0 && others().all(|have| have.contains(piece)) {
+                told.remove(piece);
+            }
+        }
+        Some(told)
+    }
+}
