@@ -4,10 +4,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
+mod faults;
 mod figures;
 mod limits;
 mod people;
 mod random;
+mod replay;
 mod storage;
 mod strangers_kept_out;
 mod streaming;
