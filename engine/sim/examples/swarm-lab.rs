@@ -74,6 +74,7 @@ fn main() -> ExitCode {
                 vanishing: flags.vanishing,
                 playing: flags.sequential,
             };
+            let _replay = Replay(&scenario);
             let began = Instant::now();
             let mut world = scenario.world();
             world.audits = leechers <= 100;
@@ -111,6 +112,36 @@ fn tell_timeline(world: &mut World, every: Duration) {
             used * 100.0
         );
         before = now;
+    }
+}
+
+/// Tells upon a panic how to run the same swarm alone.
+struct Replay<'a>(&'a Scenario);
+
+impl Drop for Replay<'_> {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            return;
+        }
+        let scenario = self.0;
+        let ups: Vec<_> = scenario.ups.iter().map(u64::to_string).collect();
+        eprintln!(
+            "again: cargo run --release -p shoal-sim --example swarm-lab -- --leechers {} --seed {} \
+             --mib {} --piece-kib {} --seeder-up {} --ups {} --delay {} --vanishing {}{}",
+            scenario.leechers,
+            scenario.seed,
+            scenario.size >> 20,
+            scenario.piece_length >> 10,
+            scenario.seeder_up,
+            ups.join(","),
+            scenario.delay.as_millis(),
+            scenario.vanishing,
+            if scenario.seeder_leaves {
+                " --seeder-leaves"
+            } else {
+                ""
+            },
+        );
     }
 }
 

@@ -10,6 +10,7 @@ mod limits;
 mod people;
 mod random;
 mod replay;
+mod same_run;
 mod storage;
 mod strangers_kept_out;
 mod streaming;

@@ -17,12 +17,13 @@ const COME: Duration = Duration::from_secs(8);
 /// Nothing goes wrong any more: the last misfortune begins before 20 s and lasts 10 s at most.
 const CALM: Duration = Duration::from_secs(30);
 
-/// How many seeds each size of a swarm is run with.
+/// How many seeds each size of a swarm is run with, unless `SEEDS` says how many.
 const SEEDS: u64 = 300;
 
 /// Runs one swarm. From when nothing goes wrong any more, all who are left finish within three times
 /// the least time in which they can, and a minute for connections and for peers that fall silent.
-pub(crate) fn swarm(seed: u64, peers: usize, fault: Option<Fault>) {
+/// Returns what stands for all that has happened.
+pub(crate) fn swarm(seed: u64, peers: usize, fault: Option<Fault>) -> u64 {
     let _replay = Replay { seed, peers };
     let mut world = World::new(seed);
     world.sabotage = fault;
@@ -68,6 +69,7 @@ pub(crate) fn swarm(seed: u64, peers: usize, fault: Option<Fault>) {
         let least = world.least_time(&torrent);
         world.run(least * 3 + Duration::from_secs(60));
     }
+    world.log()
 }
 
 /// A computer, fast or slow, near or far.
@@ -162,10 +164,18 @@ fn repair_later(world: &mut World, torrent: &Content, node: usize) {
     });
 }
 
+/// A number that the environment names.
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+fn seeds() -> u64 {
+    number("SEEDS").unwrap_or(SEEDS)
+}
+
 /// Runs the swarm that a failure has named.
 #[test]
 fn one_seed() {
-    let number = |name| std::env::var(name).ok().and_then(|text| text.parse().ok());
     if let (Some(seed), Some(peers)) = (number("SEED"), number("PEERS")) {
         swarm(seed, peers as usize, None);
     }
@@ -173,7 +183,7 @@ fn one_seed() {
 
 #[test]
 fn small_swarms_survive_everything() {
-    for seed in 0..SEEDS {
+    for seed in 0..seeds() {
         for peers in [2, 3, 5] {
             swarm(seed * 100 + peers as u64, peers, None);
         }
@@ -182,21 +192,22 @@ fn small_swarms_survive_everything() {
 
 #[test]
 fn middling_swarms_survive_everything() {
-    for seed in 0..SEEDS {
+    for seed in 0..seeds() {
         swarm(1_000_000 + seed, 10, None);
     }
 }
 
+// In halves, which run at the same time.
 #[test]
 fn large_swarms_survive_everything() {
-    for seed in 0..SEEDS / 2 {
+    for seed in 0..seeds() / 2 {
         swarm(2_000_000 + seed, 30, None);
     }
 }
 
 #[test]
 fn more_large_swarms_survive_everything() {
-    for seed in SEEDS / 2..SEEDS {
+    for seed in seeds() / 2..seeds() {
         swarm(2_000_000 + seed, 30, None);
     }
 }
