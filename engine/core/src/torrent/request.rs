@@ -126,6 +126,9 @@ impl Torrent {
             if !peer.chokes_us {
                 peer.download.note_reject(shared.now);
             }
+            if peer.download.snubbed {
+                self.let_others_give(link);
+            }
             self.release(link, block, false, shared);
             self.touch_all();
         }

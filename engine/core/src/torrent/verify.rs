@@ -295,8 +295,11 @@ impl Torrent {
             return;
         };
         if let Some(open) = content.open.get_mut(&piece) {
-            let is_here = |link: &LinkId| self.peers.contains_key(link);
-            open.only_from = open.only_from.filter(is_here);
+            let gives = |link: &LinkId| {
+                let peer = self.peers.get(link);
+                peer.is_some_and(|peer| !peer.chokes_us && !peer.download.snubbed)
+            };
+            open.only_from = open.only_from.filter(gives);
         }
         for (block, data) in verdict.write {
             let span = content.span(block);

@@ -147,6 +147,67 @@ fn garbage_ends_that_connection_only() {
 }
 
 #[test]
+fn a_liar_that_gives_no_more_does_not_keep_a_piece_from_others() {
+    for chokes in [false, true] {
+        let torrent = Content::with_piece_length(5, &[MIB], Some(128 << 10));
+        let mut world = World::new(5);
+        world.stranger(
+            &torrent,
+            Spec::default(),
+            Once {
+                chokes,
+                lied: false,
+            },
+        );
+        let leecher = world.add(Spec::default());
+        let nothing = Bitfield::new(torrent.metainfo.info().piece_count());
+        world.resume_with(leecher, &torrent, nothing);
+        world.run_for(Duration::from_secs(3));
+        world.seeder(&torrent, Spec::default());
+        world.run(Duration::from_secs(60));
+    }
+}
+
+/// Gives one block, which is wrong, and nothing more.
+struct Once {
+    chokes: bool,
+    lied: bool,
+}
+
+impl Stranger for Once {
+    fn open(
+        &mut self,
+        swarm: shoal_protocol::SwarmId,
+        peer: shoal_protocol::PeerId,
+        out: &mut BytesMut,
+    ) {
+        shoal_protocol::wire::Handshake::new(swarm, peer).encode(out);
+        Message::HaveAll.encode(out);
+        Message::Unchoke.encode(out);
+    }
+
+    fn react(&mut self, message: Message, out: &mut BytesMut) {
+        match message {
+            Message::Request(request) if self.lied => Message::Reject(request).encode(out),
+            Message::Request(request) => {
+                self.lied = true;
+                Message::Piece {
+                    piece: request.piece,
+                    begin: request.begin,
+                    data: vec![7; request.length as usize].into(),
+                }
+                .encode(out);
+                if self.chokes {
+                    Message::Choke.encode(out);
+                }
+            }
+            Message::HashRequest(request) => Message::HashReject(request).encode(out),
+            _ => {}
+        }
+    }
+}
+
+#[test]
 fn a_request_flood_is_bounded() {
     let torrent = Content::file(3, 4 * MIB);
     let mut world = World::new(3);
