@@ -156,6 +156,33 @@ impl OpenPiece {
         matches!(self.leaves, Leaves::Unavailable)
     }
 
+    /// Returns the bytes of blocks that have come and are not yet judged.
+    pub(crate) fn held_bytes(&self) -> usize {
+        let blocks = self.blocks.iter();
+        let bytes = blocks.map(|block| match block {
+            Block::Hashing { data, .. } | Block::Held { data, .. } => data.len(),
+            _ => 0,
+        });
+        bytes.sum()
+    }
+
+    /// Counts the blocks afresh; `asked` says of how many peers a block is asked.
+    pub(crate) fn is_consistent(&self, asked: impl Fn(u32) -> usize) -> bool {
+        let (mut free, mut stored) = (0, 0);
+        let mut all = (0..).zip(&self.blocks);
+        let requests = all.all(|(block, state)| {
+            stored += u32::from(matches!(state, Block::Stored));
+            let requests = match state {
+                Block::Missing { requests } => *requests,
+                _ => 0,
+            };
+            let is_free = matches!(state, Block::Missing { requests: 0 });
+            free += u32::from(is_free);
+            usize::from(requests) == asked(block) && (!is_free || block >= self.first_free)
+        });
+        requests && (free, stored) == (self.free, self.stored)
+    }
+
     pub(crate) fn add_request(&mut self, block: u32) {
         if let Some(Block::Missing { requests }) = self.blocks.get_mut(block as usize) {
             self.free -= u32::from(*requests == 0);

@@ -118,6 +118,11 @@ impl Outbox {
         self.waiting > BUSY
     }
 
+    /// Returns the bytes that wait.
+    pub(crate) fn pending(&self) -> usize {
+        self.pending.len()
+    }
+
     /// Returns whether something waits.
     pub(crate) fn is_empty(&self) -> bool {
         self.waiting == 0

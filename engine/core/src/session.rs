@@ -16,7 +16,7 @@ use crate::snapshot::TorrentSnapshot;
 use crate::time::Timestamp;
 #[cfg(feature = "sabotage")]
 use crate::torrent::sabotage::{Fault, Sabotage};
-use crate::torrent::{Announce, Torrent};
+use crate::torrent::{Announce, Sums, Torrent};
 use crate::trackers::Trackers;
 
 /// How often deadlines are looked at.
@@ -161,6 +161,27 @@ impl Session {
     #[must_use]
     pub fn limits(&self) -> Limits {
         self.limits
+    }
+
+    /// Checks that the session's books agree with each other, for simulations and tests: it takes time
+    /// with the number of torrents, peers and pieces.
+    ///
+    /// # Errors
+    /// Says what does not agree. That is a bug in this crate, whatever peers and the caller have done.
+    pub fn check(&self) -> Result<(), &'static str> {
+        let mut all = Sums::default();
+        for torrent in self.torrents.values() {
+            let sums = torrent.check(&self.shared)?;
+            all.requested += sums.requested;
+            all.unstored += sums.unstored;
+            all.upload_line += sums.upload_line;
+            all.download_line += sums.download_line;
+            all.links += sums.links;
+        }
+        let agree = all == self.shared.sums();
+        agree
+            .then_some(())
+            .ok_or("the torrents' sums are not the session's")
     }
 
     fn run_timers(&mut self) {

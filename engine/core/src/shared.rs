@@ -13,6 +13,7 @@ use crate::limiter::Bucket;
 use crate::limits::Rate;
 use crate::session::Config;
 use crate::time::Timestamp;
+use crate::torrent::Sums;
 use crate::torrent::sabotage::Sabotage;
 
 /// Bytes of blocks that may be asked for, under verification or being written, all torrents together.
@@ -172,6 +173,17 @@ impl Shared {
     /// Returns whether what has come alone uses memory for blocks up.
     pub(crate) fn is_clogged(&self) -> bool {
         self.unstored >= MAX_UNSTORED
+    }
+
+    /// Returns the sums over all torrents as they are counted in passing.
+    pub(crate) fn sums(&self) -> Sums {
+        Sums {
+            requested: self.requested,
+            unstored: self.unstored,
+            upload_line: self.upload_line,
+            download_line: self.download_line,
+            links: self.links.len(),
+        }
     }
 
     /// So many bytes are asked for.

@@ -12,6 +12,7 @@
 //! [`Torrent::settle`] then tops up the touched peers' requests, serves and flushes them. So an event
 //! costs what it concerns, however many peers there are.
 
+mod check;
 mod connect;
 mod contacts;
 mod hashes;
@@ -36,6 +37,7 @@ use std::sync::Arc;
 use shoal_protocol::metainfo::Metainfo;
 use shoal_protocol::{BlockRef, InfoHash, PeerId, PieceIndex, SwarmId};
 
+pub(crate) use self::check::Sums;
 use self::contacts::Contacts;
 use self::metadata::Fetch;
 use self::neighbours::Turnover;

@@ -28,6 +28,9 @@ const MAX_UNSTORED: usize = 8 << 20;
 /// Blocks that are read ahead for one peer at most.
 const READ_AHEAD: usize = 16;
 
+/// A session is looked into after one input in so many.
+const CHECK_EVERY: u64 = 16;
+
 /// Why peers part that have done nothing wrong.
 const INNOCENT: [&str; 11] = [
     "cut",
@@ -122,6 +125,14 @@ impl World {
             if let Some(end) = computer.endpoints.get_mut(&link) {
                 end.starved = end.credit(most) == 0;
             }
+        }
+    }
+
+    /// A session's own books agree; looked at now and then.
+    pub(super) fn check_session(&self, node: usize) {
+        if self.audits && self.steps.is_multiple_of(CHECK_EVERY) {
+            let result = self.nodes[node].session().check();
+            assert_eq!(result, Ok(()), "seed {}: {node}", self.seed);
         }
     }
 

@@ -31,6 +31,7 @@ impl World {
             self.output(node, output);
         }
         self.audit_requests(node);
+        self.check_session(node);
         if let Some(due) = self.nodes[node].session().poll_timeout() {
             let due = due.max(now);
             if self.nodes[node].wakeup.is_none_or(|wakeup| wakeup > due) {
