@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use rand::Rng;
 use shoal_core::{Command, Fault, Rate, TorrentState};
+use shoal_protocol::InfoHash;
 use shoal_sim::{Content, Forger, KIB, Miser, Naysayer, Shouter, Spec, World};
 
 use crate::replay::Replay;
@@ -63,6 +64,11 @@ pub(crate) fn swarm(seed: u64, peers: usize, fault: Option<Fault>) -> u64 {
         world.later(when, move |world| {
             misfortune(world, &torrent, first, seeder);
         });
+    }
+    for second in 1..60 {
+        let id = torrent.info_hash();
+        let when = Duration::from_secs(second);
+        world.later(when, move |world| look_after(world, id, first));
     }
     world.run_for(COME);
     if !world.run_at_most(CALM - COME) {
@@ -140,28 +146,38 @@ fn misfortune(world: &mut World, torrent: &Content, first: usize, seeder: usize)
         }
         7 => {
             world.nodes[node].spec.capacity = Some(100 << 10);
-            repair_later(world, torrent, node);
+            repair_later(world, node);
         }
         8 => {
             world.nodes[node].spec.fails = Some(world.rng.random_range(1..100));
-            repair_later(world, torrent, node);
+            repair_later(world, node);
         }
         _ => {}
     }
 }
 
-/// A disk is all right again after a while, and somebody looks after the torrent.
-fn repair_later(world: &mut World, torrent: &Content, node: usize) {
-    let id = torrent.info_hash();
+/// A disk is all right again after a while.
+fn repair_later(world: &mut World, node: usize) {
     world.later(Duration::from_secs(8), move |world| {
         world.nodes[node].spec.capacity = None;
         world.nodes[node].spec.fails = None;
-        let session = world.nodes[node].session();
-        let shot = session.snapshot(world.now, id);
+    });
+}
+
+/// People see that something has stopped, and let it go on once their disk is all right.
+fn look_after(world: &mut World, id: InfoHash, first: usize) {
+    for node in first..world.nodes.len() {
+        let computer = &world.nodes[node];
+        let spec = &computer.spec;
+        let is_sound = spec.capacity.is_none() && spec.fails.is_none() && computer.is_honest();
+        if !computer.alive || !is_sound {
+            continue;
+        }
+        let shot = computer.session().snapshot(world.now, id);
         if shot.is_some_and(|shot| shot.state == TorrentState::Error) {
             world.command(node, Command::Resume { torrent: id });
         }
-    });
+    }
 }
 
 /// A number that the environment names.
