@@ -6,7 +6,7 @@
 //! decides what to ask of whom, [`stream`] what somebody needs who plays a file, [`verify`] takes blocks
 //! from arrival to storage, [`slots`] decides who is served, [`steer`] what they should take, [`serve`]
 //! gives it to them, [`hashes`] answers for Merkle trees, [`upkeep`] is what time does, [`report`] is what
-//! people see.
+//! people see; [`check`] and [`sabotage`] are for proofs.
 //!
 //! What has happened changes state and *touches* the peers who may go on because of it;
 //! [`Torrent::settle`] then tops up the touched peers' requests, serves and flushes them. So an event

@@ -18,6 +18,7 @@
 //! Nothing unverified is stored, nothing is read or announced that is not there, no link is sent more
 //! than it takes, no block is asked of two peers at once before the very end, honest peers do not send
 //! each other away, and connections, requests, reads and what is not stored yet stay within their bounds.
+//! A session's own books agree ([`shoal_core::Session::check`]).
 //! A world panics with its seed when one of these fails: it is made for tests.
 
 #![allow(clippy::unwrap_used, reason = "a simulation may fail by panicking")]
