@@ -60,7 +60,7 @@ fn idle_swarm(seed: u64, torrent: &Arc<Content>, members: usize) -> World {
 fn squat(world: &mut World, stranger: usize, node: usize) {
     world.call(stranger, node);
     world.later(Duration::from_secs(6), move |world| {
-        squat(world, stranger, node)
+        squat(world, stranger, node);
     });
 }
 
