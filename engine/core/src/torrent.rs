@@ -4,7 +4,8 @@
 //! whom, [`neighbours`] who keeps a place, by [`rank`] among others, [`messages`] takes the peer wire
 //! apart, [`metadata`] gets a magnet's metainfo, [`interest`] keeps the books on who has what, [`request`]
 //! decides what to ask of whom, [`stream`] what somebody needs who plays a file, [`verify`] takes blocks
-//! from arrival to storage, [`slots`] decides who is served, [`steer`] what they should take, [`serve`]
+//! from arrival to storage, [`slots`] decides who is served and
+//! [`probe`] whether more could be, [`steer`] what they should take, [`serve`]
 //! gives it to them, [`hashes`] answers for Merkle trees, [`upkeep`] is what time does, [`report`] is what
 //! people see; [`check`] and [`sabotage`] are for proofs.
 //!
@@ -20,6 +21,7 @@ mod interest;
 mod messages;
 mod metadata;
 mod neighbours;
+mod probe;
 mod rank;
 mod report;
 mod request;
@@ -41,6 +43,7 @@ pub(crate) use self::check::Sums;
 use self::contacts::Contacts;
 use self::metadata::Fetch;
 use self::neighbours::Turnover;
+use self::probe::Probe;
 use crate::assembly::OpenPiece;
 use crate::bitfield::Bitfield;
 use crate::io::{LinkId, Order, Output, Span, TrackerId};
@@ -92,6 +95,7 @@ pub(crate) struct Torrent {
     /// Peers who wait for the upload limit, and those of whom we wait for the download limit, in turns.
     upload_line: VecDeque<LinkId>,
     download_line: VecDeque<LinkId>,
+    probe: Probe,
     /// When to see whether a slot has become free.
     slots_due: Option<Timestamp>,
     /// When gathered *have*s are due to all, and to those who know of nothing that we have for them.
@@ -182,6 +186,7 @@ impl Torrent {
             touched: LinkSet::default(),
             upload_line: VecDeque::new(),
             download_line: VecDeque::new(),
+            probe: Probe::new(shared.now),
             slots_due: None,
             haves_due: None,
             first_haves_due: None,

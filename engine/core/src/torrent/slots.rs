@@ -16,7 +16,7 @@ use shoal_protocol::wire::Message;
 use std::time::Duration;
 
 /// Peers that are served at a time, at least and at most.
-const MIN_SLOTS: usize = 4;
+const MIN_SLOTS: usize = 2;
 pub(super) const MAX_SLOTS: usize = 8;
 
 /// How long a piece should take a peer that is served.
@@ -83,18 +83,18 @@ impl Torrent {
         }
     }
 
-    /// How many are served at a time: so many that a piece takes each of them about [`PIECE_TIME`]. Half
-    /// a piece is of no use to anybody, and on a slow uplink many slots would mean many halves.
-    fn slots(&self, shared: &Shared) -> usize {
+    /// How many are served at a time: so many that a piece takes each of them about [`PIECE_TIME`], for
+    /// half a piece is of no use to anybody, and on a slow uplink many slots would mean many halves. Where
+    /// it is them who are slow, the probe finds out that more of them take more.
+    fn slots(&mut self, shared: &Shared) -> usize {
         let Some(content) = &self.content else {
             return MIN_SLOTS;
         };
-        let rate = u128::from(self.uploaded.rate(shared.now));
+        let rate = self.uploaded.rate(shared.now);
         let piece = u128::from(content.metainfo.info().piece_length());
-        let pieces = rate * PIECE_TIME.as_millis() / (1000 * piece);
-        usize::try_from(pieces)
-            .unwrap_or(MAX_SLOTS)
-            .clamp(MIN_SLOTS, MAX_SLOTS)
+        let pieces = u128::from(rate) * PIECE_TIME.as_millis() / (1000 * piece);
+        let slots = usize::try_from(pieces).unwrap_or(MAX_SLOTS);
+        slots.clamp(MIN_SLOTS, MAX_SLOTS) + self.probe.extra(rate, shared.now)
     }
 
     /// Those who have asked for nothing for a while stay unchoked, that they may ask the moment they want

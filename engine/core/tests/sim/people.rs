@@ -160,3 +160,19 @@ fn everybody_who_finishes_leaves_and_the_rest_still_finish() {
         let _ = node;
     }
 }
+
+#[test]
+fn many_slow_takers_do_not_keep_each_other_from_a_fast_uplink() {
+    let torrent = Content::file(8, 16 * MIB);
+    let mut world = World::new(8);
+    let seeder = world.seeder(&torrent, Spec::default().up(8 << 20));
+    for _ in 0..8 {
+        let leecher = world.leecher(&torrent, Spec::default().down(50_000));
+        world.limit_upload(leecher, 0);
+    }
+    world.run_for(Duration::from_secs(60));
+    let before = world.nodes[seeder].payload_sent;
+    world.run_for(Duration::from_secs(60));
+    let share = (world.nodes[seeder].payload_sent - before) as f64 / (8.0 * 50_000.0 * 60.0);
+    assert!(share > 0.75, "only {share:.2} of what they could take");
+}

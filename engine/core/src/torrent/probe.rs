@@ -1,0 +1,130 @@
+//! Whether more slots bring more: tried now and then, one slot at a time.
+//!
+//! An uplink cannot be seen to be full, only that serving one more peer sends no more. What is tried in
+//! vain is tried more and more seldom.
+//!
+//! ```text
+//!            ┌─ more is sent ─┐                     ┌─ as much is sent, some left ─┐
+//!            ▼                │                     ▼                              │
+//! Settled ─► one slot more ───┴─ no more: back ─► Settled ─► one slot fewer ───────┴─ less: back ─► Settled
+//! ```
+
+use std::time::Duration;
+
+use crate::time::Timestamp;
+
+/// How long a number of slots is tried: the rate is one of the last two seconds.
+const TRIAL: Duration = Duration::from_secs(2);
+
+/// How long it stays as it is after trials that have led to nothing.
+const MOST_REST: Duration = Duration::from_secs(32);
+
+/// Extra slots at most.
+const MOST: usize = 16;
+
+/// The trials.
+#[derive(Debug)]
+pub(super) struct Probe {
+    /// Slots beyond what the rate is worth.
+    extra: usize,
+    stage: Stage,
+    /// Bytes a second before the trial.
+    rate: u64,
+    due: Timestamp,
+    rest: Duration,
+    /// The next trial is of one slot fewer.
+    fewer_next: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Stage {
+    Settled,
+    More,
+    Fewer,
+}
+
+impl Probe {
+    /// Begins at once: while a swarm comes together many slots spread a piece sooner.
+    pub(super) fn new(now: Timestamp) -> Self {
+        Self {
+            extra: 0,
+            stage: Stage::Settled,
+            rate: 0,
+            due: now,
+            rest: TRIAL,
+            fewer_next: false,
+        }
+    }
+
+    /// Returns how many slots there should be beyond what `rate`, the bytes a second that are sent, is
+    /// worth.
+    pub(super) fn extra(&mut self, rate: u64, now: Timestamp) -> usize {
+        if now >= self.due {
+            self.go_on(rate, now);
+        }
+        self.extra
+    }
+
+    fn go_on(&mut self, rate: u64, now: Timestamp) {
+        let more = rate > self.rate + self.rate / 5;
+        let less = rate < self.rate - self.rate / 8;
+        self.rate = rate;
+        self.stage = match self.stage {
+            Stage::More if more && self.extra < MOST => self.one_more(),
+            Stage::More => {
+                self.extra -= usize::from(!more);
+                self.rest_before(true)
+            }
+            Stage::Fewer if less => {
+                self.extra += 1;
+                self.rest_before(false)
+            }
+            Stage::Fewer | Stage::Settled if self.fewer_next && self.extra > 0 => {
+                self.extra -= 1;
+                Stage::Fewer
+            }
+            Stage::Fewer => Stage::Settled,
+            Stage::Settled => self.one_more(),
+        };
+        let settled = matches!(self.stage, Stage::Settled);
+        self.due = now + if settled { self.rest } else { TRIAL };
+    }
+
+    fn one_more(&mut self) -> Stage {
+        if matches!(self.stage, Stage::More) {
+            self.rest = TRIAL;
+        }
+        self.extra += 1;
+        Stage::More
+    }
+
+    fn rest_before(&mut self, fewer: bool) -> Stage {
+        self.rest = (self.rest * 2).min(MOST_REST);
+        self.fewer_next = fewer;
+        Stage::Settled
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The mean of the extra slots in the last of ten minutes, where so many of them bring something.
+    fn mean(useful: usize) -> f64 {
+        let mut probe = Probe::new(Timestamp::ZERO);
+        let mut sum = 0;
+        for second in 0..600u64 {
+            let serving = 2 + probe.extra.min(useful) as u64;
+            let now = Timestamp::new(Duration::from_secs(second));
+            let extra = probe.extra(serving * 50_000, now);
+            sum += if second < 540 { 0 } else { extra };
+        }
+        sum as f64 / 60.0
+    }
+
+    #[test]
+    fn slots_that_bring_something_are_found_and_others_seldom_tried() {
+        assert!(mean(0) < 0.3, "{}", mean(0));
+        assert!((2.8..4.5).contains(&mean(4)), "{}", mean(4));
+    }
+}
