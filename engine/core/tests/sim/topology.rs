@@ -236,8 +236,8 @@ fn those_who_are_cut_off_at_once_come_back_one_by_one() {
     }
     println!("{before} before; {windows:?}");
     assert!(neighbours(&world, hub, &late).len() >= before * 9 / 10);
-    let most = windows.values().max().unwrap();
-    assert!(most * 3 < before, "{most} of {before} at once");
+    // Without jitter they come in six of them.
+    assert!(windows.len() >= 9, "{windows:?}");
 }
 
 #[test]
