@@ -11,6 +11,7 @@ use shoal_protocol::{OfferId, PeerId};
 
 use super::Torrent;
 use super::contacts::Contact;
+use super::neighbours::ENOUGH;
 use super::rank::Rank;
 use crate::io::{Event, LinkId, Output, PeerChange, Role, TrackerId, TrackerRequest};
 use crate::peer::{Peer, Stage};
@@ -52,7 +53,7 @@ impl Torrent {
         if self.paused {
             return false;
         }
-        if self.peers.len() < self.enough(shared)
+        if self.peers.len() < ENOUGH
             && let Some((id, contact)) = self.next_contact(trackers, shared, |_| true)
             && self.take_place(&contact, shared)
         {
@@ -61,7 +62,7 @@ impl Torrent {
         }
         if self.is_turnover_due(shared)
             && let Some((id, contact)) = self.next_contact(trackers, shared, Contact::is_new)
-            && self.turn_over(shared)
+            && self.turn_over(&contact, shared)
         {
             self.call(id, contact.tracker, trackers, shared);
             return true;

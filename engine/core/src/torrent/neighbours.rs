@@ -43,8 +43,10 @@ const OUTRANKED_PAUSE: Duration = Duration::from_secs(60);
 /// 300 s, as libtorrent does.
 const TURNOVER_PAUSE: Duration = Duration::from_secs(150);
 
-/// The same while nothing comes from anybody.
+/// The same while nothing comes from anybody; doubled after each so many exchanges in vain. Where the
+/// whole swarm waits, nobody finds anything by looking around.
 const SEARCH_PAUSE: Duration = Duration::from_millis(500);
+const SEARCH_ROUND: u32 = 16;
 
 /// Without a block for so long, others than those who are here are looked for.
 const STARVED_AFTER: Duration = Duration::from_secs(8);
@@ -71,6 +73,8 @@ pub(super) struct Turnover {
     idle: Timestamp,
     /// Bytes of blocks that had come when last seen, and since when they are no more, though wanted.
     fed: (u64, Timestamp),
+    /// Neighbours exchanged since then.
+    searched: u32,
 }
 
 impl Turnover {
@@ -79,6 +83,7 @@ impl Turnover {
             outranked: now,
             idle: now,
             fed: (0, now),
+            searched: 0,
         }
     }
 }
@@ -93,20 +98,13 @@ impl Torrent {
             && !limits.iter().any(|limit| limit.is_paused());
         if !wants || total != self.turnover.fed.0 {
             self.turnover.fed = (total, shared.now);
+            self.turnover.searched = 0;
         }
     }
 
     /// Returns whether we want something and nothing has come for a while.
     pub(super) fn is_starved(&self, shared: &Shared) -> bool {
         shared.now.since(self.turnover.fed.1) > STARVED_AFTER
-    }
-
-    /// Returns how many connections we look for.
-    pub(super) fn enough(&self, shared: &Shared) -> usize {
-        match self.is_starved(shared) {
-            true => MAX_NEIGHBOURS,
-            false => ENOUGH,
-        }
     }
 
     /// Finds a place for a peer that calls us.
@@ -124,26 +122,30 @@ impl Torrent {
         here && shared.claim_place(self.info_hash, contact.is_promising())
     }
 
-    /// Returns whether it is time to exchange an idle neighbour for one that was never met.
+    /// Returns whether it is time to meet one that was never met, though we know enough.
     pub(super) fn is_turnover_due(&self, shared: &Shared) -> bool {
         let starved = self.is_starved(shared);
         let full = self.peers.len() >= MAX_NEIGHBOURS * 9 / 10 || !shared.has_place(self.info_hash);
         let pause = if starved {
-            SEARCH_PAUSE
+            let rounds = self.turnover.searched / SEARCH_ROUND;
+            TURNOVER_PAUSE.min(SEARCH_PAUSE * (1 << rounds.min(8)))
         } else {
             TURNOVER_PAUSE
         };
-        full && shared.now.since(self.turnover.idle) >= pause
+        (full || starved) && shared.now.since(self.turnover.idle) >= pause
     }
 
-    /// Sends an idle neighbour away for one that was never met.
-    pub(super) fn turn_over(&mut self, shared: &mut Shared) -> bool {
-        let victim = self.least_worthy(shared, |_| true);
-        let Some((_, _, link)) = victim.filter(|(worth, ..)| *worth < Worth::Busy) else {
-            return false;
-        };
+    /// Finds a place for one that was never met, if need be that of an idle neighbour.
+    pub(super) fn turn_over(&mut self, contact: &Contact, shared: &mut Shared) -> bool {
+        if !self.take_place(contact, shared) {
+            let victim = self.least_worthy(shared, |_| true);
+            let Some((_, _, link)) = victim.filter(|(worth, ..)| *worth < Worth::Busy) else {
+                return false;
+            };
+            self.drop_peer(link, "others are given a chance", shared);
+        }
         self.turnover.idle = shared.now;
-        self.drop_peer(link, "others are given a chance", shared);
+        self.turnover.searched += 1;
         true
     }
 
