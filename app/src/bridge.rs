@@ -124,7 +124,7 @@ impl Bridge {
         };
         let options = OpenOptions {
             trackers,
-            limits: Limits::default(),
+            ..OpenOptions::default()
         };
         let opened = self
             .engine

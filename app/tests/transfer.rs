@@ -124,3 +124,37 @@ fn what_a_link_lacks_for_a_check_comes_from_peers() {
     assert_eq!(checked["complete"], true);
     assert_eq!(checked["have_bytes"], MIB);
 }
+
+#[test]
+fn a_sequential_download_has_the_beginning_first() {
+    let (scratch, tracker) = (Scratch::new(), Tracker::start());
+    let source = random_file(&scratch.path("film.bin"), 16 * MIB, 71);
+    let limit = ["--upload-limit", "2M"];
+    let (_one, link) = Shoal::seed(&source, &tracker.url(), &limit);
+    // With two seeders nobody but the leecher decides what it gets.
+    let (two, _) = Shoal::seed(&source, &tracker.url(), &limit);
+    two.event("peer", |event| event["change"] == "connected");
+
+    let out = scratch.path("out");
+    let mut get = Shoal::get(&link, &out, &["--sequential"]);
+    let half = get.event("progress", |event| {
+        event["have_bytes"].as_u64() > Some(8 * MIB)
+    });
+    get.kill();
+    let (right, part) = (fs::read(&source).unwrap(), out.join("film.bin.part"));
+    let part = fs::read(part).unwrap();
+    let wrong = right
+        .iter()
+        .zip(&part)
+        .position(|(right, part)| right != part);
+    let beginning = wrong.unwrap_or(part.len()) as u64;
+    let have = half["have_bytes"].as_u64().unwrap();
+    assert!(
+        beginning > have / 2,
+        "{beginning} of {have} bytes are the beginning"
+    );
+
+    let mut get = Shoal::get(&link, &out, &["--sequential"]);
+    assert_eq!(get.exit_code(), 0, "{}", get.stderr());
+    assert_eq!(sha256(&out.join("film.bin")), sha256(&source));
+}

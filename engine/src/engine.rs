@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use shoal_core::{Event, Limits};
+use shoal_core::{Event, Limits, Order};
 use shoal_protocol::InfoHash;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
@@ -126,6 +126,11 @@ impl Engine {
     pub async fn set_torrent_limits(&self, torrent: InfoHash, limits: Limits) {
         self.tell(Request::SetTorrentLimits { torrent, limits })
             .await;
+    }
+
+    /// Changes the order in which a torrent's pieces are begun, from now on.
+    pub async fn set_order(&self, torrent: InfoHash, order: Order) {
+        self.tell(Request::SetOrder { torrent, order }).await;
     }
 
     /// Changes the limits of all torrents together at once.

@@ -30,7 +30,7 @@ pub use share::{CheckReport, Progress, check, create};
 pub use snapshot::{Preparing, Snapshot, TorrentView};
 
 pub use shoal_core::{
-    Bitfield, Event, Limits, PeerChange, PeerSnapshot, Rate, RateError, Route, StorageFault,
+    Bitfield, Event, Limits, Order, PeerChange, PeerSnapshot, Rate, RateError, Route, StorageFault,
     TorrentSnapshot, TorrentState, TrackerSnapshot, TrackerState,
 };
 pub use shoal_protocol::magnet::{Magnet, MagnetError};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use shoal_core::Limits;
+use shoal_core::{Limits, Order};
 use shoal_protocol::magnet::Magnet;
 use shoal_protocol::metainfo::Metainfo;
 
@@ -45,4 +45,6 @@ pub struct OpenOptions {
     pub trackers: Vec<String>,
     /// The torrent's own limits.
     pub limits: Limits,
+    /// In which order its pieces are begun.
+    pub order: Order,
 }

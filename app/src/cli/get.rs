@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use shoal_engine::{
-    Destination, Engine, EngineOptions, OpenOptions, TorrentSource, TorrentState, TorrentView,
+    Destination, Engine, EngineOptions, OpenOptions, Order, TorrentSource, TorrentState,
+    TorrentView,
 };
 
 use super::error::CliError;
@@ -36,6 +37,9 @@ pub(crate) struct GetArgs {
     // Hidden until the engine can choose files.
     #[arg(long, value_name = "GLOB", hide = true)]
     select: Vec<String>,
+    /// Fetch what comes first in the files sooner, so that they can be played while they come
+    #[arg(long)]
+    sequential: bool,
     /// Go on sharing once complete, until interrupted
     #[arg(long)]
     seed: bool,
@@ -64,6 +68,7 @@ impl GetArgs {
         let options = OpenOptions {
             trackers,
             limits: self.limits.limits(),
+            order: self.order(),
         };
         let torrent = engine.open(given.into(), options).await?;
         let destination = Destination(self.out.clone());
@@ -73,6 +78,13 @@ impl GetArgs {
         let result = self.download(&mut follow, &mut teller, began).await;
         let left = follow.leave(&mut teller).await;
         result.and(left)
+    }
+
+    fn order(&self) -> Order {
+        match self.sequential {
+            true => Order::Sequential,
+            false => Order::RarestFirst,
+        }
     }
 
     async fn download(

@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use shoal_core::{Bitfield, Command, Event, Limits, StorageFault, TorrentState};
+use shoal_core::{Bitfield, Command, Event, Limits, Order, StorageFault, TorrentState};
 use shoal_protocol::InfoHash;
 use shoal_protocol::metainfo::Metainfo;
 use tokio::sync::oneshot;
@@ -50,6 +50,10 @@ pub(crate) enum Request {
     SetTorrentLimits {
         torrent: InfoHash,
         limits: Limits,
+    },
+    SetOrder {
+        torrent: InfoHash,
+        order: Order,
     },
     SetSessionLimits {
         limits: Limits,
@@ -118,6 +122,9 @@ impl Driver {
             Request::Remove { torrent } => self.remove(torrent),
             Request::SetTorrentLimits { torrent, limits } => {
                 self.command(Command::SetTorrentLimits { torrent, limits });
+            }
+            Request::SetOrder { torrent, order } => {
+                self.command(Command::SetOrder { torrent, order });
             }
             Request::SetSessionLimits { limits } => {
                 self.limits = limits;
@@ -275,7 +282,11 @@ impl Driver {
     }
 
     fn open(&mut self, source: TorrentSource, options: OpenOptions) -> InfoHash {
-        let OpenOptions { trackers, limits } = options;
+        let OpenOptions {
+            trackers,
+            limits,
+            order,
+        } = options;
         let (mut magnet, metainfo) = match &source {
             TorrentSource::Magnet(magnet) => (magnet.clone(), None),
             TorrentSource::Metainfo(metainfo) => (metainfo.magnet(), Some(Arc::clone(metainfo))),
@@ -301,6 +312,7 @@ impl Driver {
                 limits,
             },
         });
+        self.command(Command::SetOrder { torrent, order });
         torrent
     }
 

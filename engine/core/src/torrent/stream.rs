@@ -5,9 +5,9 @@
 //! - in length: the first [`WINDOW`] pieces that are missing, and the [`LAST`] of the file that begins
 //!   there, for many formats keep at their end what a player needs first (the index of MP4, MKV and AVI);
 //! - in requests: a piece is chosen from the window with a chance of [`SHARE`], else the rarest is. With
-//!   a fast seeder and all of ten leechers playing, that is 10 s until playing would never stall instead
-//!   of 24 and half a per cent at most on the swarm's time; a chance of 0.2 leads to 15 s, and one of 1
-//!   again to 10 s but costs 3 per cent;
+//!   a fast seeder and all of ten leechers playing, playing would never stall after 10 s instead of 24;
+//!   a chance of 0.2 leads to 15 s, one of 1 to 10 s again. The swarm's time, which grows by 3 to 7 per
+//!   cent with that, grows by 1 at most;
 //! - in sources: not what only one peer has. That is for it to give out (see [`super::steer`]), each piece
 //!   once before any twice, and the earliest first.
 //!
