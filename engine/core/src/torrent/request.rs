@@ -268,6 +268,8 @@ impl Torrent {
     /// Chooses the next block to ask of a peer.
     fn pick(&mut self, link: LinkId, shared: &mut Shared) -> Option<BlockRef> {
         let sole = self.plays_alone();
+        // What one of several seeders suggests is not its alone, and nobody waits for the others.
+        let free = sole && self.peers.len() > 1;
         let in_order = sole || self.order.draws_window(&mut shared.rng);
         let content = self.content.as_mut()?;
         let peer = self.peers.get_mut(&link)?;
@@ -278,7 +280,7 @@ impl Torrent {
             return Some(block);
         }
         let within = |at: Option<Timestamp>, time| at.is_some_and(|at| shared.now.since(at) < time);
-        let led = within(peer.led, LED_FOR);
+        let led = !free && within(peer.led, LED_FOR);
         let mut choice = None;
         if led {
             // Before it leads us on: nobody else can give us the rest of what we have let lie.
@@ -293,10 +295,10 @@ impl Torrent {
         }
         choice = choice.or_else(|| content.next_partial(link, peer, led));
         if choice.is_none() && content.may_begin() {
-            choice = content.next_suggested(peer);
-            if choice.is_none() && in_order {
+            if in_order {
                 choice = content.next_in_window(peer, sole && !led);
             }
+            choice = choice.or_else(|| content.next_suggested(peer));
             let has = peer.have()?;
             choice = choice.or_else(|| content.next_rarest(has, led, &mut shared.rng));
         }

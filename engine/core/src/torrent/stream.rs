@@ -12,7 +12,8 @@
 //!   once before any twice, and the earliest first.
 //!
 //! A sole leecher takes nothing from anybody: it has the window from whoever has it, and nothing else
-//! before. Seeders of other programs suggest nothing.
+//! before. Of several seeders it heeds no suggestions, for they may not know of each other, and then make
+//! them at random; seeders of other programs make none.
 //!
 //! The window follows what is missing, from file to file as they stand in the torrent: nobody says where
 //! a player is, and what has come is not asked for again. Nearer pieces come before farther ones, and

@@ -130,6 +130,21 @@ fn a_sole_leecher_is_given_file_after_file() {
 }
 
 #[test]
+fn a_sole_leecher_of_seeders_that_do_not_see_each_other_plays_soon() {
+    let torrent = Content::with_piece_length(7, &[8 * MIB], Some(64 << 10));
+    let mut world = World::new(7);
+    let seeders = [(); 2].map(|()| world.seeder(&torrent, Spec::default().up(256 << 10)));
+    world.apart.insert(seeders.into());
+    let leecher = world.leecher(&torrent, Spec::default());
+    play(&mut world, leecher, &torrent);
+    world.run(Duration::from_secs(60));
+    let rate = torrent.size() as f64 / world.seconds();
+    let wait = start_up(&world.nodes[leecher], &torrent, rate).unwrap();
+    println!("{wait:?} of {:.1} s", world.seconds());
+    assert!(wait.as_secs_f64() < 0.3 * world.seconds());
+}
+
+#[test]
 fn the_order_can_be_changed_on_the_way() {
     let torrent = Content::with_piece_length(6, &[4 * MIB], Some(64 << 10));
     let (mut world, leecher) = alone(&torrent);
