@@ -11,8 +11,8 @@ fn received(world: &World, node: usize, torrent: &Content) -> u64 {
 
 #[test]
 fn an_upload_limit_is_kept() {
-    for rate in [5_000, 50_000, 1_000_000, 10_000_000] {
-        let torrent = Content::file(1, 160 * MIB.min(rate as usize));
+    for rate in [1_000, 5_000, 50_000, 1_000_000, 10_000_000] {
+        let torrent = Content::file(1, 160 * MIB.min(rate.max(20_000) as usize));
         let mut world = World::new(1);
         let fast = Spec::default().up(100 << 20);
         let seeder = world.seeder(&torrent, fast.clone());
@@ -22,7 +22,8 @@ fn an_upload_limit_is_kept() {
         world.limit_upload(seeder, rate);
         world.run_for(Duration::from_secs(5));
         let before = world.nodes[seeder].payload_sent;
-        let time = if rate < 20_000 { 100 } else { 10 };
+        // Long enough that a block more or less is no matter.
+        let time = (1_000_000 / rate).clamp(10, 1_000);
         world.run_for(Duration::from_secs(time));
         let sent = world.nodes[seeder].payload_sent - before;
         let expected = rate * time;
@@ -50,7 +51,7 @@ fn a_download_limit_is_kept() {
         world.run_for(Duration::from_secs(8));
         let got = received(&world, leecher, &torrent) - before;
         let expected = rate * 8;
-        let slack = expected / 30 + 32 * KIB as u64;
+        let slack = expected / 50 + 16 * KIB as u64;
         assert!(got.abs_diff(expected) <= slack, "{rate}: {got}");
     }
 }
@@ -69,7 +70,7 @@ fn zero_pauses_and_more_goes_on_at_once() {
             false => world.limit(node, Rate::UNLIMITED, rate),
         };
         limit(&mut world, Rate::bytes_per_second(0));
-        world.run_for(Duration::from_millis(400));
+        world.run_for(Duration::from_millis(200));
         let before = received(&world, leecher, &torrent);
         world.run_for(Duration::from_secs(20));
         assert_eq!(
