@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use self::view::{Local, View, Viewer};
 use crate::command::Command;
 use crate::platform::{self, Place};
-use crate::state::{AppState, AppStateStoreExt, Limits, StartFacts, TorrentId};
+use crate::state::{AppState, AppStateStoreExt, StartFacts, TorrentId};
 
 /// Starts the engine and returns where to send commands.
 pub(crate) fn use_engine(state: Store<AppState>, facts: StartFacts) -> Callback<Command> {
