@@ -98,6 +98,12 @@ export class ShoalPage {
     };
   }
 
+  /** Payload that this page has sent of the torrent, to three digits as it shows it. */
+  async sentBytes() {
+    const [value, unit] = (await this.page.locator("[data-figure=Sent] dd").innerText()).split(" ");
+    return Number(value) * 1000 ** ["B", "kB", "MB", "GB"].indexOf(unit);
+  }
+
   /** Sets this torrent's upload limit (a RATE: `0`, `500k`, `2M`, `none`). */
   async limitUpload(rate) {
     await this.id("upload-limit").fill(rate);

@@ -203,11 +203,18 @@ impl Torrent {
             // Who wants nothing for now keeps its place, but takes none from others.
             Message::Interested | Message::NotInterested => {
                 let wants = message == Message::Interested;
-                self.with_peer(link, |peer| peer.wants = wants);
-                if !wants {
-                    self.first_haves_due.get_or_insert(shared.now);
+                // Said again it is no news, and to look at all slots is dear.
+                if self
+                    .peers
+                    .get(&link)
+                    .is_some_and(|peer| peer.wants != wants)
+                {
+                    self.with_peer(link, |peer| peer.wants = wants);
+                    if !wants {
+                        self.first_haves_due.get_or_insert(shared.now);
+                    }
+                    self.rechoke(shared);
                 }
-                self.rechoke(shared);
             }
             Message::Have(piece) => self.peer_has(link, piece, shared)?,
             Message::Bitfield(bits) => self.peer_has_bits(link, Some(bits), shared)?,

@@ -84,7 +84,8 @@ impl Probe {
                 Stage::Fewer
             }
             Stage::Fewer => Stage::Settled,
-            Stage::Settled => self.one_more(),
+            Stage::Settled if self.extra < MOST => self.one_more(),
+            Stage::Settled => Stage::Settled,
         };
         let settled = matches!(self.stage, Stage::Settled);
         self.due = now + if settled { self.rest } else { TRIAL };

@@ -64,7 +64,7 @@ impl Torrent {
         while let Some(waiting) = self.next_in_line(taken < slots, shared) {
             if taken >= slots {
                 let Some(done) = self.had_its_turn(shared) else {
-                    return;
+                    break;
                 };
                 taken -= usize::from(self.peers.get(&done).is_some_and(|peer| takes(&peer)));
                 self.note_idle_turn(done, shared);

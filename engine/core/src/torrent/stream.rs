@@ -52,7 +52,10 @@ impl Torrent {
     pub(super) fn plays_alone(&self) -> bool {
         self.order == Order::Sequential
             && self.trackers.values().all(|at| at.leechers <= 1)
-            && self.peers.values().all(|peer| peer.seed)
+            && self
+                .peers
+                .values()
+                .all(|peer| peer.seed || !peer.is_ready())
     }
 }
 
