@@ -15,6 +15,10 @@ use crate::shared::Shared;
 const HASTE: Duration = Duration::from_millis(500);
 
 /// A fault that can be put back.
+#[cfg_attr(
+    not(feature = "sabotage"),
+    expect(unreachable_pub, reason = "shown by that feature alone")
+)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// The walk over those who wait for a slot is no permutation where the number of peers is composite:
