@@ -39,7 +39,7 @@ test("two leechers finish from each other after the seeder has stopped", async (
   const overlap = (held[0].have + held[1].have - all) / all;
   t.diagnostic(`pieces held: ${held[0].have} and ${held[1].have} of ${all}; overlap ${(overlap * 100).toFixed(1)} %`);
   for (const { have } of held) assert.ok(have > 0 && have < all, `${have} of ${all} is no part of a file`);
-  assert.ok(overlap < 0.05, `the halves overlap by ${(overlap * 100).toFixed(1)} %`);
+  assert.ok(overlap < 0.1, `the halves overlap by ${(overlap * 100).toFixed(1)} %`);
   await seeder.page.context().close();
 
   await Promise.all(leechers.map((leecher) => leecher.limitUpload("none")));
