@@ -27,9 +27,10 @@
 //! - Nothing that a peer or tracker sends panics, allocates without bound or ends more than its own
 //!   connection: a bad peer becomes an [`Output::Disconnect`].
 //! - Nothing unverified is written, announced or shown as done.
-//! - Memory is bounded whatever the size of a file: at most 8 MiB of blocks under verification or being
-//!   written, 32 MiB of blocks held for want of their hashes, 512 KiB of control messages and 256 queued
-//!   requests a peer, 48 neighbours a torrent and 96 a session, 2 MiB of block hashes kept for others.
+//! - Memory is bounded whatever the size of a file: 8 MiB of blocks under verification or being written and
+//!   a block a peer beyond it, 32 MiB of blocks held for want of their hashes, 16 blocks a peer read ahead to
+//!   be sent, 512 KiB of messages and 256 queued requests a peer, 48 neighbours a torrent and 96 a session,
+//!   2 MiB of block hashes kept for others.
 //! - A send never exceeds the credit that the link has given.
 
 mod assembly;

@@ -6,7 +6,8 @@
 //! - Among those of use rank decides, seldom, and by a clear margin: an attacker can choose its rank.
 //! - Who hears nothing from anybody looks around faster; who is content lets one idle peer go now and then.
 //!
-//! A young connection is left alone, and so is who has something for us that nobody else has.
+//! A young connection is left alone, and so is who has something for us that nobody else has, or says so:
+//! a liar with a piece of its own invention can keep a place.
 
 use std::cmp::Reverse;
 use std::time::Duration;

@@ -1,7 +1,8 @@
 //! Whether more slots bring more: tried now and then, one slot at a time.
 //!
 //! An uplink cannot be seen to be full, only that serving one more peer sends no more. What is tried in
-//! vain is tried more and more seldom.
+//! vain is tried more and more seldom. One slot among many adds less than rates waver by, so that this finds
+//! out about the first few only.
 //!
 //! ```text
 //!            ┌─ more is sent ─┐                     ┌─ as much is sent, some left ─┐
