@@ -81,6 +81,8 @@ pub(crate) struct Peer {
     pub(crate) wanted: u32,
     /// How many of the torrent's stored pieces, in their order, it has been told of.
     pub(crate) told: usize,
+    /// When it was told last.
+    pub(crate) told_at: Timestamp,
     /// Pieces it suggests to take next (BEP 6), oldest first.
     pub(crate) suggested: VecDeque<u32>,
     /// Those of them that we have begun.
@@ -204,6 +206,7 @@ impl Peer {
             seed: false,
             wanted: 0,
             told: 0,
+            told_at: now,
             suggested: VecDeque::new(),
             followed: BTreeSet::new(),
             led: None,

@@ -17,6 +17,12 @@ use crate::time::Timestamp;
 /// would else be most of what is sent and heard. They go sooner with whatever is sent to a peer.
 const HAVE_DELAY: Duration = Duration::from_millis(150);
 
+/// The least time between *have*s to a peer whose next block will take them along.
+const SERVED_HAVE_GAP: Duration = Duration::from_millis(300);
+
+/// The same for one who cannot ask for anything, for it waits for a slot: with that it hears of the rest.
+const WAITING_HAVE_GAP: Duration = Duration::from_secs(1);
+
 /// How long they are gathered for others: for them it may be what they wait for.
 const FIRST_HAVE_DELAY: Duration = Duration::from_millis(50);
 
@@ -181,13 +187,20 @@ impl Torrent {
             return;
         };
         let mut peers = self.peers.values_mut();
+        let now = shared.now;
+        let mut later = false;
         while let Some(peer) = peers.find(|peer| peer.is_ready() && (all || !peer.wants)) {
-            if content.tell_haves(peer) {
+            if now.since(peer.told_at) < have_gap(peer) {
+                later |= peer.told < content.stored.len();
+                continue;
+            }
+            if content.tell_haves(peer, now) {
                 self.touched.insert(peer.link);
             }
-            if peer.told < content.stored.len() {
-                self.haves_due.get_or_insert(shared.now + HAVE_DELAY);
-            }
+            later |= peer.told < content.stored.len();
+        }
+        if later {
+            self.haves_due.get_or_insert(now + HAVE_DELAY);
         }
     }
 }
@@ -195,13 +208,14 @@ impl Torrent {
 impl Content {
     /// Tells a peer which pieces we have by now, unless it has much to read already. Returns whether there
     /// was something to tell.
-    pub(super) fn tell_haves(&self, peer: &mut Peer) -> bool {
+    pub(super) fn tell_haves(&self, peer: &mut Peer, now: Timestamp) -> bool {
         let before = peer.told;
         while !peer.outbox.is_busy()
             && let Some(number) = self.stored.get(peer.told).filter(|_| peer.is_ready())
         {
             peer.outbox.push(&Message::Have(*number));
             peer.told += 1;
+            peer.told_at = now;
         }
         peer.told > before
     }
@@ -210,6 +224,16 @@ impl Content {
     pub(super) fn is_useless(&self, peer: &Peer) -> bool {
         let full = peer.have().is_some_and(Bitfield::is_full);
         full && self.missing.is_empty()
+    }
+}
+
+/// The least time between *have*s to a peer that nothing else is said to.
+fn have_gap(peer: &Peer) -> Duration {
+    match (peer.wants, peer.choked) {
+        (false, _) => Duration::ZERO,
+        _ if peer.is_served() => SERVED_HAVE_GAP,
+        (true, true) => WAITING_HAVE_GAP,
+        (true, false) => Duration::ZERO,
     }
 }
 

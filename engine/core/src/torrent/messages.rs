@@ -60,7 +60,7 @@ impl Torrent {
             return;
         };
         if let Some(content) = self.content.as_ref().filter(|_| !peer.outbox.is_empty()) {
-            content.tell_haves(peer);
+            content.tell_haves(peer, shared.now);
         }
         while let Some(data) = peer.outbox.next_send() {
             peer.last_sent = shared.now;
