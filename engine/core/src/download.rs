@@ -16,8 +16,9 @@ use crate::time::Timestamp;
 /// Requests to a peer that are out at most.
 pub(crate) const MAX_WINDOW: usize = 256;
 
-/// Requests that are out at least: one under way while the next is being served.
-const MIN_WINDOW: usize = 2;
+/// Requests that are out at least. Where one comes quickly the next time there are two; a second with
+/// somebody who takes seconds for the first keeps a piece from those who are faster.
+const MIN_WINDOW: usize = 1;
 
 /// Requests to a peer of which nothing is known.
 const START_WINDOW: usize = 4;

@@ -51,13 +51,22 @@ impl Torrent {
         }
         let steered = peer.steered.remove(&number).is_some();
         let leaves = steered && peer.steered.is_empty() && peer.upload.last_pieces.is_some();
-        if !steered {
+        if steered {
+            peer.kept += 1;
+            content.kept.insert(number, link);
+        } else {
             content.note_other_source(piece, shared);
         }
         content.picker.add_copy(piece);
         if content.missing.contains(piece) {
             peer.wanted += 1;
             review_interest(peer);
+        }
+        if !steered
+            && let Some(holder) = content.kept.remove(&number)
+            && let Some(holder) = self.peers.get_mut(&holder)
+        {
+            holder.kept = holder.kept.saturating_sub(1);
         }
         if leaves {
             self.rechoke(shared);
@@ -138,6 +147,7 @@ impl Torrent {
         if peer.seed {
             content.picker.remove_seed();
         }
+        content.kept.retain(|_, holder| *holder != peer.link);
         for piece in pieces_in(have, metainfo.info()) {
             if !peer.seed {
                 content.picker.remove_copy(piece);

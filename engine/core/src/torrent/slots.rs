@@ -22,6 +22,7 @@ pub(super) const MAX_SLOTS: usize = 8;
 /// How long a piece should take a peer that is served.
 const PIECE_TIME: Duration = Duration::from_millis(500);
 
+
 /// Peers that are unchoked at most, the idle among them.
 const MAX_UNCHOKED: usize = 24;
 
@@ -35,6 +36,9 @@ const LAST_PIECES: Duration = Duration::from_secs(5);
 
 /// However slowly its holder takes what it has asked for, a turn ends after this.
 const MAX_TURN_TIME: Duration = Duration::from_secs(30);
+
+/// One turn in so many goes to whoever has been served least, whatever it has passed on.
+const FAIR: u64 = 8;
 
 /// A peer that has pieces to take and asks for nothing gives its slot up to one who waits.
 const IDLE: Duration = Duration::from_secs(3);
@@ -94,7 +98,11 @@ impl Torrent {
         let piece = u128::from(content.metainfo.info().piece_length());
         let pieces = u128::from(rate) * PIECE_TIME.as_millis() / (1000 * piece);
         let slots = usize::try_from(pieces).unwrap_or(MAX_SLOTS);
-        slots.clamp(MIN_SLOTS, MAX_SLOTS) + self.probe.extra(rate, shared.now)
+        let slots = slots.clamp(MIN_SLOTS, MAX_SLOTS);
+        // Whose link takes no more: it is slow, or our uplink is full, which the probe finds out.
+        let crowded = |peer: &&Peer| !peer.choked && !peer.upload.ready.is_empty();
+        let crowded = self.peers.values().filter(crowded).count() >= slots + self.probe.extra();
+        slots + self.probe.review(slots, rate, crowded, shared.now)
     }
 
     /// Those who have asked for nothing for a while stay unchoked, that they may ask the moment they want
@@ -143,6 +151,7 @@ impl Torrent {
             peer.unchoked_at = shared.now;
             peer.upload.turn = 0;
             peer.upload.last_pieces = None;
+            self.turns_given += 1;
             // Who did not listen in its last turn may in this one.
             peer.strays /= 2;
             // Suggestions go first, so that the first requests follow them.
@@ -154,6 +163,8 @@ impl Torrent {
 
     /// The waiting peer that has been served least; one that rests only if a slot is `free`.
     fn next_in_line(&self, free: bool, shared: &Shared) -> Option<LinkId> {
+        // Who cannot pass anything on, for it reaches nobody but us, must not wait for ever.
+        let fair = self.turns_given % FAIR == 0;
         let rests = |peer: &Peer| peer.upload.rest > shared.now;
         let waiting = self.peers.values().filter(|peer| {
             let waits = peer.is_ready() && peer.wants && peer.choked;
@@ -161,8 +172,25 @@ impl Torrent {
             waits && (free || !rests(peer)) && !missed
         });
         waiting
-            .min_by_key(|peer| (rests(peer), peer.upload.meter.total(), peer.link))
+            .min_by_key(|peer| {
+                let hoarded = if fair { 0 } else { self.hoarded(peer) };
+                (rests(peer), hoarded, peer.upload.meter.total(), peer.link)
+            })
             .map(|peer| peer.link)
+    }
+
+    /// Pieces that a peer alone has got from us, or is to get, and has not passed on; as long as we still
+    /// have some that nobody has. Who passes on fastest gets most of those, or fast uplinks would run out
+    /// of something to send while slow ones never get through what they were given: BEP 16 waits for a
+    /// piece to be passed on before it gives the next, here it only decides whose turn it is.
+    fn hoarded(&self, peer: &Peer) -> usize {
+        let content = self.content.as_ref();
+        let more = content.is_some_and(|content| !content.untold.is_empty());
+        if more {
+            peer.kept + peer.steered.len()
+        } else {
+            0
+        }
     }
 
     /// A peer that made nothing of its turn waits longer for the next.
@@ -194,7 +222,7 @@ impl Torrent {
     }
 
     /// Holders of slots who have had a full turn or ask for nothing: whether idle, how much they had.
-    fn turns_over(&self, shared: &Shared) -> impl Iterator<Item = (bool, u64, LinkId)> {
+    fn turns_over(&self, shared: &Shared) -> impl Iterator<Item = (bool, usize, u64, LinkId)> {
         let content = self.content.as_ref();
         let piece_length =
             content.map_or(0, |content| content.metainfo.info().piece_length().into());
@@ -205,7 +233,7 @@ impl Torrent {
             let idle = !peer.is_served() && quiet > IDLE;
             let served = peer.upload.turn >= TURN.max(piece_length) && held > TURN_TIME;
             let over = !peer.choked && peer.wants && (served || idle || held > MAX_TURN_TIME);
-            over.then_some((idle, peer.upload.turn, peer.link))
+            over.then_some((idle, self.hoarded(peer), peer.upload.turn, peer.link))
         })
     }
 
@@ -221,7 +249,7 @@ impl Torrent {
             })
         };
         self.turns_over(shared)
-            .filter(|(idle, _, link)| *idle || finished(link))
+            .filter(|(idle, _, _, link)| *idle || finished(link))
             .max()
             .map(|(.., link)| link)
     }
