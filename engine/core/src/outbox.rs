@@ -120,7 +120,7 @@ impl Outbox {
 
     /// Returns the bytes that wait.
     pub(crate) fn pending(&self) -> usize {
-        self.pending.len()
+        self.waiting
     }
 
     /// Returns whether something waits.

@@ -260,15 +260,18 @@ impl Torrent {
         if self.half_open(Role::Answerer) >= MAX_ANSWERING {
             return None;
         }
-        if let Some(link) = self.link_of(&from) {
-            self.drop_peer(link, "replaced by a newer connection", shared);
-        }
         let caller = match self.contacts.get(&from) {
             Some(contact) => *contact,
             None => self.new_contact(from, tracker, shared),
         };
-        if !self.admit(&caller, shared) {
-            return None;
+        let old = self.link_of(&from);
+        let old = old.and_then(|link| Some((link, self.peers.get(&link)?.role)));
+        match old {
+            // Its place is there for it; but places of those whom we call are not for callers.
+            Some((_, Role::Offerer)) if !self.has_place_for_callers() => return None,
+            Some((link, _)) => self.drop_peer(link, "replaced by a newer connection", shared),
+            None if !self.admit(&caller, shared) => return None,
+            None => {}
         }
         self.introduce(tracker, &[from], shared);
         Some(self.attempt(from, offer, Role::Answerer, tracker, trackers, shared))

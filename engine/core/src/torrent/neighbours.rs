@@ -6,8 +6,8 @@
 //! - Among those of use rank decides, seldom, and by a clear margin: an attacker can choose its rank.
 //! - Who hears nothing from anybody looks around faster; who is content lets one idle peer go now and then.
 //!
-//! A young connection is left alone, and so is who has something for us that nobody else has, or says so:
-//! a liar with a piece of its own invention can keep a place.
+//! A young connection is left alone, and so is who has something for us that nobody else has, if it has
+//! given us something or has not been here long: a liar with a piece of its own invention keeps no place.
 
 use std::cmp::Reverse;
 use std::time::Duration;
@@ -36,6 +36,9 @@ const YOUNG: Duration = Duration::from_secs(5);
 
 /// The same for one where a side has interest in the other.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long somebody who alone has something may take to give us anything: it may serve others first.
+const PROMISE: Duration = Duration::from_secs(60);
 
 /// How often a peer of use may have to go for one that ranks better.
 const OUTRANKED_PAUSE: Duration = Duration::from_secs(60);
@@ -110,11 +113,16 @@ impl Torrent {
 
     /// Finds a place for a peer that calls us.
     pub(super) fn admit(&mut self, caller: &Contact, shared: &mut Shared) -> bool {
-        let calls = |peer: &&Peer| peer.role == Role::Answerer;
-        match self.peers.values().filter(calls).count() < MAX_CALLERS {
+        match self.has_place_for_callers() {
             true => self.take_place(caller, shared) || self.make_room(caller, shared, |_| true),
-            false => self.make_room(caller, shared, |peer| calls(&peer)),
+            false => self.make_room(caller, shared, |peer| peer.role == Role::Answerer),
         }
+    }
+
+    /// Returns whether one more of our neighbours may be one that has called us.
+    pub(super) fn has_place_for_callers(&self) -> bool {
+        let calls = |peer: &&Peer| peer.role == Role::Answerer;
+        self.peers.values().filter(calls).count() < MAX_CALLERS
     }
 
     /// Takes a place that is free, here and in the session.
@@ -200,7 +208,10 @@ impl Torrent {
             })
             .collect();
         all.sort_unstable_by_key(|(worth, rank, link)| (*worth, Reverse(*rank), *link));
-        let needed = |link: &LinkId| self.peers.get(link).is_some_and(|peer| self.needs(peer));
+        let needed = |link: &LinkId| {
+            let peer = self.peers.get(link);
+            peer.is_some_and(|peer| self.needs(peer, shared.now))
+        };
         all.into_iter().find(|(.., link)| !needed(link))
     }
 
@@ -216,18 +227,19 @@ impl Torrent {
         }
     }
 
-    /// Returns whether nobody else who is here has what it has for us.
-    fn needs(&self, peer: &Peer) -> bool {
+    /// Returns whether nobody else who is here has what it has for us, and it may yet give it.
+    fn needs(&self, peer: &Peer, now: Timestamp) -> bool {
         let Some(content) = &self.content else {
             return self.is_metadata_source(peer.link);
         };
-        let mut missing = content.metainfo.info().pieces();
-        peer.we_want
-            && !peer.download.snubbed
-            && missing.any(|piece| {
-                content.missing.contains(piece)
-                    && content.picker.copies(piece) == 1
-                    && peer.has(piece)
-            })
+        let gives = peer.download.meter.total() > 0 || now.since(peer.ready_at) < PROMISE;
+        let info = content.metainfo.info();
+        let alone = |number| {
+            let piece = info.piece(number);
+            piece.is_some_and(|piece| content.picker.copies(piece) == 1)
+        };
+        let has = peer.have().into_iter();
+        let mut lacked = has.flat_map(|has| content.missing.shared(has));
+        gives && peer.we_want && !peer.download.snubbed && lacked.any(alone)
     }
 }

@@ -166,7 +166,6 @@ impl Torrent {
         peer.upload.meter.add(length, shared.now);
         peer.upload.turn += length;
         peer.upload.busy = shared.now;
-        peer.upload.idle_turns = 0;
         self.uploaded.add(length, shared.now);
         self.upload.take(request.length);
         shared.upload.take(request.length);

@@ -70,9 +70,12 @@ impl Torrent {
                 let Some(done) = self.had_its_turn(shared) else {
                     break;
                 };
-                taken -= usize::from(self.peers.get(&done).is_some_and(|peer| takes(&peer)));
+                taken -= 1;
                 self.note_idle_turn(done, shared);
                 self.choke(done);
+                if taken >= slots {
+                    continue;
+                }
             }
             self.unchoke(waiting, shared);
             taken += 1;
@@ -114,6 +117,7 @@ impl Torrent {
         let mut idle: Vec<_> = idle.map(|peer| (peer.upload.busy, peer.link)).collect();
         idle.sort_unstable();
         for (_, link) in idle.into_iter().take(crowd) {
+            self.note_idle_turn(link, shared);
             self.choke(link);
         }
     }
@@ -193,11 +197,15 @@ impl Torrent {
         }
     }
 
-    /// A peer that made nothing of its turn waits longer for the next.
+    /// A peer that made nothing of its turn, or next to nothing of a long one, waits longer for the next.
     fn note_idle_turn(&mut self, link: LinkId, shared: &Shared) {
-        if let Some(peer) = self.peers.get_mut(&link)
-            && peer.upload.turn == 0
-        {
+        if let Some(peer) = self.peers.get_mut(&link) {
+            let held = shared.now.since(peer.unchoked_at);
+            let trickles = peer.upload.turn < TURN && held > MAX_TURN_TIME;
+            if peer.upload.turn > 0 && !trickles {
+                peer.upload.idle_turns = 0;
+                return;
+            }
             peer.upload.rest = shared.now + REST * (1 << peer.upload.idle_turns.min(MAX_RESTS));
             peer.upload.idle_turns = peer.upload.idle_turns.saturating_add(1);
         }
@@ -232,7 +240,8 @@ impl Torrent {
             let quiet = now.since(peer.upload.busy.max(peer.unchoked_at));
             let idle = !peer.is_served() && quiet > IDLE;
             let served = peer.upload.turn >= TURN.max(piece_length) && held > TURN_TIME;
-            let over = !peer.choked && peer.wants && (served || idle || held > MAX_TURN_TIME);
+            let over = served || idle || held > MAX_TURN_TIME;
+            let over = over && !peer.choked && peer.takes_slot(now);
             over.then_some((idle, self.hoarded(peer), peer.upload.turn, peer.link))
         })
     }
