@@ -51,10 +51,7 @@ impl Torrent {
         }
         let steered = peer.steered.remove(&number).is_some();
         let leaves = steered && peer.steered.is_empty() && peer.upload.last_pieces.is_some();
-        if steered {
-            peer.kept += 1;
-            content.kept.insert(number, link);
-        } else {
+        if !steered {
             content.note_other_source(piece, shared);
         }
         content.picker.add_copy(piece);
@@ -62,11 +59,13 @@ impl Torrent {
             peer.wanted += 1;
             review_interest(peer);
         }
-        if !steered
-            && let Some(holder) = content.kept.remove(&number)
-            && let Some(holder) = self.peers.get_mut(&holder)
-        {
-            holder.kept = holder.kept.saturating_sub(1);
+        if let Some(holder) = content.kept.remove(&number) {
+            if let Some(holder) = self.peers.get_mut(&holder) {
+                holder.kept = holder.kept.saturating_sub(1);
+            }
+        } else if steered && content.picker.copies(piece) == 1 {
+            peer.kept += 1;
+            content.kept.insert(number, link);
         }
         if leaves {
             self.rechoke(shared);

@@ -69,12 +69,13 @@ fn a_peer_that_is_taken_out_of_a_line_in_place_of_another() {
         let torrent = Content::file(1, 2 * MIB);
         let seeder = world.seeder(&torrent, Spec::default());
         world.limit_upload(seeder, 100_000);
-        for _ in 0..6 {
+        for _ in 0..12 {
             let leecher = world.leecher(&torrent, Spec::default());
             world.limit_upload(leecher, 0);
         }
-        world.run_for(Duration::from_secs(5));
-        for node in 1..4 {
+        // Few are served at a time: some of those who leave are among them.
+        for node in 1..10 {
+            world.run_for(Duration::from_millis(700));
             world.leave(node);
         }
         world.run(Duration::from_secs(90));
