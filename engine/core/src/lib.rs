@@ -40,6 +40,7 @@ pub mod io;
 mod leaves;
 mod limiter;
 pub mod limits;
+mod link_map;
 mod link_set;
 mod outbox;
 mod peer;

@@ -50,6 +50,7 @@ use crate::io::{LinkId, Order, Output, Span, TrackerId};
 use crate::leaves::LeafStore;
 use crate::limiter::Bucket;
 use crate::limits::Limits;
+use crate::link_map::LinkMap;
 use crate::link_set::LinkSet;
 use crate::peer::Peer;
 use crate::picker::Picker;
@@ -75,7 +76,7 @@ pub(crate) struct Torrent {
     paused: bool,
     fault: Option<String>,
 
-    peers: BTreeMap<LinkId, Peer>,
+    peers: LinkMap<Peer>,
     /// The same by id.
     links: BTreeMap<PeerId, LinkId>,
     contacts: Contacts,
@@ -175,7 +176,7 @@ impl Torrent {
             ending: Ending::Missing,
             paused: false,
             fault: None,
-            peers: BTreeMap::new(),
+            peers: LinkMap::new(),
             links: BTreeMap::new(),
             contacts: Contacts::default(),
             turnover: Turnover::new(shared.now),

@@ -19,6 +19,7 @@ use super::{Content, Torrent};
 use crate::assembly::{Leaves, OpenPiece};
 use crate::bitfield::Bitfield;
 use crate::io::LinkId;
+use crate::link_map::LinkMap;
 use crate::peer::Peer;
 use crate::shared::{FREE_REQUESTS, Shared};
 use crate::time::Timestamp;
@@ -461,7 +462,7 @@ impl Content {
     fn next_late(
         &self,
         peer: &Peer,
-        peers: &std::collections::BTreeMap<LinkId, Peer>,
+        peers: &LinkMap<Peer>,
         shared: &mut Shared,
     ) -> Option<BlockRef> {
         if !self.picker.is_empty() || !self.partial.is_empty() {

@@ -3,12 +3,13 @@
 //! They are those that made this program's predecessor crash with many peers and flood slow links. Only
 //! the feature `sabotage` can switch one on, and nothing that ships enables it.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::Torrent;
 use crate::bitfield::Bitfield;
 use crate::io::LinkId;
+use crate::link_map::LinkMap;
 use crate::shared::Shared;
 
 /// How long the hasty wait for a block: less than it lies in the queue of a slow peer.
@@ -49,10 +50,10 @@ impl Sabotage {
     }
 
     /// Whether the walk over `all` misses this one.
-    pub(super) fn skips<T>(self, all: &BTreeMap<LinkId, T>, link: LinkId) -> bool {
+    pub(super) fn skips<T>(self, all: &LinkMap<T>, link: LinkId) -> bool {
         let misses = || {
             let step = (2..all.len()).find(|step| all.len().is_multiple_of(*step));
-            let place = all.range(..link).count();
+            let place = all.place(link);
             step.is_some_and(|step| !place.is_multiple_of(step))
         };
         self.commits(Fault::SkippingWalk) && misses()

@@ -252,8 +252,10 @@ impl Torrent {
             let Leaves::Wanted(request) = open.leaves else {
                 continue;
             };
-            let mut sources = self.peers.values_mut().filter(|peer| peer.has(open.piece));
-            let other = sources.find(|peer| !open.leafless.contains(&peer.link));
+            let gives = |peer: &&mut Peer| {
+                peer.has(open.piece) && !open.leafless.contains(&peer.link)
+            };
+            let other = self.peers.values_mut().find(gives);
             if let Some(peer) = other {
                 peer.outbox.push(&Message::HashRequest(request));
                 self.touched.insert(peer.link);
