@@ -15,6 +15,12 @@ export function launchChromium() {
   });
 }
 
+/** Reads a figure such as `8.39 MB`. */
+function bytes(text) {
+  const [value, unit] = text.split(" ");
+  return Number(value) * 1000 ** ["B", "kB", "MB", "GB"].indexOf(unit);
+}
+
 /** One page in a browser context of its own. */
 export class ShoalPage {
   /** Opens `address` (the tracker's page, or a web link). */
@@ -100,8 +106,16 @@ export class ShoalPage {
 
   /** Payload that this page has sent of the torrent, to three digits as it shows it. */
   async sentBytes() {
-    const [value, unit] = (await this.page.locator("[data-figure=Sent] dd").innerText()).split(" ");
-    return Number(value) * 1000 ** ["B", "kB", "MB", "GB"].indexOf(unit);
+    return bytes(await this.page.locator("[data-figure=Sent] dd").innerText());
+  }
+
+  /** The same at the moment when it first sees another whole copy beside its own in the swarm. */
+  async sentForFirstCopy() {
+    const sent = await this.page.waitForFunction(() => {
+      const figure = (name) => document.querySelector(`[data-figure=${name}] dd`)?.textContent;
+      return Number(figure("Copies")) >= 2 && figure("Sent");
+    }, undefined, { timeout: 300_000 });
+    return bytes(await sent.jsonValue());
   }
 
   /** Sets this torrent's upload limit (a RATE: `0`, `500k`, `2M`, `none`). */

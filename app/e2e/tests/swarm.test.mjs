@@ -19,8 +19,10 @@ async function swarm(t, count, size) {
   const seeder = await ShoalPage.open(t, browser, tracker.http);
   const link = await seeder.share([source]);
   const leechers = await Promise.all(Array.from({ length: count }, () => ShoalPage.open(t, browser, link)));
+  const firstCopy = seeder.sentForFirstCopy();
   await Promise.all(leechers.map((leecher) => leecher.confirm()));
   await Promise.all(leechers.map((leecher) => leecher.complete(300)));
+  const first = (await firstCopy) / size;
   const copies = (await seeder.sentBytes()) / size;
   const hash = await sha256(source);
   for (const [number, leecher] of leechers.entries()) {
@@ -28,19 +30,22 @@ async function swarm(t, count, size) {
     leecher.unharmed();
   }
   seeder.unharmed();
-  return copies;
+  t.diagnostic(
+    `the seeder sent ${first.toFixed(3)} copies until ${count} leechers had all of one, ${copies.toFixed(3)} in all`,
+  );
+  return { first, copies };
 }
 
-// The goal is 1.1 copies; on two busy cores it is about 1.25, and about 2 to 4 with other programs.
+// A seeder goes on serving when a copy is out, as fast as anybody: in all it sends about 1.25 copies on
+// two busy cores, and about 2 to 4 with other programs.
 test("four pages take little more than one copy from the page that shares", async (t) => {
-  const copies = await swarm(t, 4, 32 * MIB);
-  t.diagnostic(`the seeder sent ${copies.toFixed(3)} copies to 4 leechers`);
+  const { first, copies } = await swarm(t, 4, 32 * MIB);
+  assert.ok(first < 1.1, `the seeder sent ${first} copies until all of one was out`);
   assert.ok(copies < 1.8, `the seeder sent ${copies} copies`);
 });
 
 for (const pages of [3, 5, 9]) {
   test(`${pages} pages at once finish`, async (t) => {
-    const copies = await swarm(t, pages - 1, 8 * MIB);
-    t.diagnostic(`the seeder sent ${copies.toFixed(3)} copies to ${pages - 1} leechers`);
+    await swarm(t, pages - 1, 8 * MIB);
   });
 }
