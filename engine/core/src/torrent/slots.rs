@@ -40,6 +40,10 @@ const MAX_TURN_TIME: Duration = Duration::from_secs(30);
 /// One turn in so many goes to whoever has been served least, whatever it has passed on.
 const FAIR: u64 = 8;
 
+/// Who has had its turn and takes nothing at the moment is choked only after this long, for it may be about
+/// to ask: to be choked costs it a round trip. Much longer, and those who wait find no slot free.
+const PAUSE: Duration = Duration::from_millis(300);
+
 /// A peer that has pieces to take and asks for nothing gives its slot up to one who waits.
 const IDLE: Duration = Duration::from_secs(3);
 
@@ -70,7 +74,7 @@ impl Torrent {
                 let Some(done) = self.had_its_turn(shared) else {
                     break;
                 };
-                taken -= 1;
+                taken -= usize::from(self.peers.get(&done).is_some_and(|peer| takes(&peer)));
                 self.note_idle_turn(done, shared);
                 self.choke(done);
                 if taken >= slots {
@@ -241,7 +245,8 @@ impl Torrent {
             let idle = !peer.is_served() && quiet > IDLE;
             let served = peer.upload.turn >= TURN.max(piece_length) && held > TURN_TIME;
             let over = served || idle || held > MAX_TURN_TIME;
-            let over = over && !peer.choked && peer.takes_slot(now);
+            let pauses = !peer.takes_slot(now) && quiet <= PAUSE;
+            let over = over && !peer.choked && peer.wants && !pauses;
             over.then_some((idle, self.hoarded(peer), peer.upload.turn, peer.link))
         })
     }
