@@ -14,6 +14,8 @@
 mod driver;
 mod engine;
 mod error;
+#[allow(dead_code, reason = "a page keeps no journal yet")]
+mod journal;
 mod options;
 mod platform;
 mod share;
