@@ -401,7 +401,7 @@ impl Driver {
         self.sockets.clear();
         // Hashing and checking end with the next run.
         self.hashing.values().for_each(Hashing::cancel);
-        self.entries.clear();
+        let entries = std::mem::take(&mut self.entries);
         let mut farewell = Box::pin(self.platform.sleep(FAREWELL));
         let mut is_waiting = true;
         while is_waiting && !(self.link_events.is_empty() && self.tracker_events.is_empty()) {
@@ -411,6 +411,10 @@ impl Driver {
                 () = &mut farewell => is_waiting = false,
             }
         }
+        // What is still being written is written before them.
+        let storages = entries.into_values().filter_map(|entry| entry.storage);
+        let closing = storages.map(|storage| requests::when_done(storage.close()));
+        self.jobs.extend(closing);
         let mut patience = Box::pin(self.platform.sleep(LAST_WRITES));
         while !self.jobs.is_empty() {
             tokio::select! {

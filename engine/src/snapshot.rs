@@ -46,4 +46,6 @@ pub struct TorrentView {
     pub is_started: bool,
     /// Where people find the files when they are complete; `None` in memory.
     pub location: Option<String>,
+    /// Bytes that were there, verified, when the download was started; 0 until then.
+    pub resumed_bytes: u64,
 }

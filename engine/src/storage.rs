@@ -4,8 +4,11 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
-use shoal_core::StorageFault;
+use shoal_core::{Bitfield, StorageFault};
 use shoal_protocol::Hash256;
+use shoal_protocol::metainfo::Info;
+
+use crate::journal::Stored;
 
 /// The files of one torrent, or of a share that is being hashed, numbered in the order of the torrent's
 /// file tree. Calls may overlap; each future does its work when polled and may be dropped.
@@ -13,8 +16,16 @@ pub(crate) trait Storage {
     /// Reads exactly `length` bytes.
     fn read(&self, file: usize, offset: u64, length: u32) -> Answer<Bytes>;
 
-    /// Writes verified bytes; once that is done they can be read. Not for shares.
+    /// Writes verified bytes; once that is done they can be read, and the next start finds them. Not for
+    /// shares.
     fn write(&self, file: usize, offset: u64, data: Bytes) -> Answer<()>;
+
+    /// Hears which pieces are right at the start, those that were hashed again among them, so that the
+    /// next start need not. Comes once, when a download begins.
+    fn vouch(&self, have: &Bitfield) -> Answer<()>;
+
+    /// Flushes what is written so that the next start finds it in order. Nothing is written afterwards.
+    fn close(&self) -> Answer<()>;
 
     /// Flushes and gives every file its final name. Calling it again does no harm.
     fn finish(&self) -> Answer<()>;
@@ -32,10 +43,37 @@ pub(crate) type Answer<T> = LocalBoxFuture<'static, Result<T, StorageFault>>;
 pub(crate) struct Opened {
     /// The files.
     pub(crate) storage: Rc<dyn Storage>,
-    /// Something is there from an earlier time and has to be checked.
-    pub(crate) existing: bool,
+    /// What is there of an earlier time.
+    pub(crate) kept: Kept,
     /// Where people find the files when they are complete.
     pub(crate) location: Option<String>,
+}
+
+/// What a download's storage has kept of an earlier time.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    /// What is there for certain.
+    pub(crate) sure: Stored,
+    /// Pieces that may be there and have to be hashed.
+    pub(crate) doubtful: Bitfield,
+}
+
+impl Kept {
+    /// Nothing.
+    pub(crate) fn nothing(info: &Info) -> Self {
+        Self {
+            sure: Stored::new(info),
+            doubtful: Bitfield::new(info.piece_count()),
+        }
+    }
+
+    /// Anything may be there.
+    pub(crate) fn unchecked(info: &Info) -> Self {
+        Self {
+            sure: Stored::new(info),
+            doubtful: Bitfield::full(info.piece_count()),
+        }
+    }
 }
 
 /// What a person shares, looked through.

@@ -21,6 +21,8 @@ pub(super) struct Entry {
     pub(super) destination: Option<Destination>,
     pub(super) storage: Option<Rc<dyn Storage>>,
     pub(super) location: Option<String>,
+    /// Bytes of whole pieces that were there when the download was started.
+    pub(super) resumed_bytes: u64,
     pub(super) stage: Stage,
 }
 
@@ -50,6 +52,7 @@ impl Entry {
             destination: None,
             storage: None,
             location: None,
+            resumed_bytes: 0,
             stage: Stage::Waiting,
         }
     }
@@ -86,6 +89,7 @@ impl Entry {
             metainfo: self.metainfo.clone(),
             is_started: self.destination.is_some() || matches!(self.stage, Stage::Running),
             location: self.location.clone(),
+            resumed_bytes: self.resumed_bytes,
         }
     }
 }

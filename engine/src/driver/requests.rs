@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use futures_util::future::LocalBoxFuture;
 use shoal_core::{Bitfield, Command, Event, Limits, Order, StorageFault, TorrentState};
 use shoal_protocol::InfoHash;
 use shoal_protocol::metainfo::Metainfo;
@@ -14,8 +15,8 @@ use super::{Done, Driver};
 use crate::error::EngineError;
 use crate::options::{OpenOptions, ShareOptions, TorrentSource};
 use crate::platform::{Destination, SaveMode, Source};
-use crate::share::{Share, verify};
-use crate::storage::{Opened, Storage};
+use crate::share::{Share, Verified, verify};
+use crate::storage::{Answer, Opened, Storage};
 
 /// A request of a handle; see [`crate::Engine`].
 #[derive(Debug)]
@@ -176,7 +177,10 @@ impl Driver {
     }
 
     fn remove(&mut self, torrent: InfoHash) {
-        self.entries.remove(&torrent);
+        let entry = self.entries.remove(&torrent);
+        if let Some(storage) = entry.and_then(|entry| entry.storage) {
+            self.jobs.push(when_done(storage.close()));
+        }
         self.command(Command::Remove { torrent });
     }
 
@@ -219,12 +223,13 @@ impl Driver {
         };
         entry.storage = Some(Rc::clone(&opened.storage));
         entry.location = opened.location;
-        if !opened.existing {
-            entry.stage = Stage::Running;
-            let have = Bitfield::new(metainfo.info().piece_count());
-            return self.command(Command::Start { torrent, have });
-        }
+        let Opened { storage, kept, .. } = opened;
+        let is_in_doubt = kept.doubtful.count() > 0;
+        work.set(Verified::of(metainfo.info(), &kept));
         entry.stage = Stage::Checking(Rc::clone(&work));
+        if !is_in_doubt {
+            return self.checked(torrent, &work, kept.sure.pieces().clone());
+        }
         self.tell_state(torrent, TorrentState::Checking, None);
         self.jobs.push(Box::pin(async move {
             let progress = |now| {
@@ -232,18 +237,24 @@ impl Driver {
                 // An entry that is removed lets go of its work: then nobody wants to know any more.
                 Rc::strong_count(&work) > 1
             };
-            let have = verify(&metainfo, opened.storage, progress).await;
+            let have = verify(&metainfo, storage, &kept, progress).await;
             Done::Checked(torrent, work, have)
         }));
     }
 
-    /// What was there already has been checked.
+    /// It is known which pieces are there.
     pub(super) fn checked(&mut self, torrent: InfoHash, work: &Work, have: Bitfield) {
         let entry = self.entries.get_mut(&torrent);
-        if let Some(entry) = entry.filter(|entry| entry.waits_for(work)) {
-            entry.stage = Stage::Running;
-            self.command(Command::Start { torrent, have });
+        let Some(entry) = entry.filter(|entry| entry.waits_for(work)) else {
+            return;
+        };
+        entry.stage = Stage::Running;
+        entry.resumed_bytes = work.get().good_bytes;
+        if let Some(storage) = &entry.storage {
+            // What the storage cannot keep, the next start finds out by itself.
+            self.jobs.push(when_done(storage.vouch(&have)));
         }
+        self.command(Command::Start { torrent, have });
     }
 
     fn share(
@@ -412,4 +423,14 @@ impl Driver {
             reason,
         });
     }
+}
+
+/// Lets work on a storage run that nobody waits for.
+pub(super) fn when_done(work: Answer<()>) -> LocalBoxFuture<'static, Done> {
+    Box::pin(async move {
+        if let Err(fault) = work.await {
+            tracing::warn!(%fault, "storage");
+        }
+        Done::Nothing
+    })
 }

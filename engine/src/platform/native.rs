@@ -103,10 +103,10 @@ impl Platform {
         metainfo: Arc<Metainfo>,
         destination: Destination,
     ) -> Result<Opened, StorageFault> {
-        let opened =
+        let (opened, kept) =
             hashing::blocking(move || DownloadFiles::open(&metainfo, &destination.0)).await?;
         Ok(Opened {
-            existing: opened.has_something(),
+            kept,
             location: Some(opened.location().display().to_string()),
             storage: Rc::new(opened),
         })
@@ -115,7 +115,7 @@ impl Platform {
     /// What lies at the destination, for reading only.
     pub(crate) fn check_storage(
         &self,
-        metainfo: &Metainfo,
+        metainfo: &Arc<Metainfo>,
         destination: &Destination,
     ) -> Result<Rc<dyn Storage>, EngineError> {
         Ok(Rc::new(DownloadFiles::look_at(metainfo, &destination.0)))

@@ -38,7 +38,7 @@ use self::storage::{Download, DownloadStorage, Share};
 use self::turns::share_turn;
 use crate::error::EngineError;
 use crate::signalling::Signalling;
-use crate::storage::{Listing, Opened, Storage};
+use crate::storage::{Kept, Listing, Opened, Storage};
 use crate::transport::Transport;
 
 pub use self::save::SaveMode;
@@ -121,7 +121,7 @@ impl Platform {
         downloads.insert(metainfo.info_hash(), Rc::downgrade(&download));
         Ok(Opened {
             storage: Rc::new(DownloadStorage(download)),
-            existing: false,
+            kept: Kept::nothing(metainfo.info()),
             location: None,
         })
     }
@@ -129,7 +129,7 @@ impl Platform {
     /// Nothing of an earlier time lies in a page's memory.
     pub(crate) fn check_storage(
         &self,
-        metainfo: &Metainfo,
+        metainfo: &Arc<Metainfo>,
         _destination: &Destination,
     ) -> Result<Rc<dyn Storage>, EngineError> {
         let download = Download::open(metainfo.info(), &self.room)?;
