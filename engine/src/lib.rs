@@ -18,6 +18,8 @@ mod error;
 mod journal;
 mod options;
 mod platform;
+#[allow(dead_code, reason = "a page remembers nothing yet")]
+mod saved;
 mod share;
 mod signalling;
 mod snapshot;

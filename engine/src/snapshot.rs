@@ -15,6 +15,8 @@ pub struct Snapshot {
     pub torrents: Vec<TorrentView>,
     /// Limits of all torrents together.
     pub limits: Limits,
+    /// What of an earlier run could not be brought back, or will not be remembered, in words.
+    pub complaints: Vec<String>,
 }
 
 /// A share that is being hashed.
@@ -48,4 +50,6 @@ pub struct TorrentView {
     pub location: Option<String>,
     /// Bytes that were there, verified, when the download was started; 0 until then.
     pub resumed_bytes: u64,
+    /// It was shared from here, now or in an earlier run.
+    pub is_share: bool,
 }

@@ -1,14 +1,16 @@
 //! What a platform gives so that a torrent's files can be read and written.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
 use shoal_core::{Bitfield, StorageFault};
 use shoal_protocol::Hash256;
-use shoal_protocol::metainfo::Info;
+use shoal_protocol::metainfo::{Info, Metainfo};
 
 use crate::journal::Stored;
+use crate::saved::Saved;
 
 /// The files of one torrent, or of a share that is being hashed, numbered in the order of the torrent's
 /// file tree. Calls may overlap; each future does its work when polled and may be dropped.
@@ -29,6 +31,10 @@ pub(crate) trait Storage {
 
     /// Flushes and gives every file its final name. Calling it again does no harm.
     fn finish(&self) -> Answer<()>;
+
+    /// Returns what tells whether somebody has changed the files since they were complete: one number a
+    /// file; none while they are not, or where that cannot be told.
+    fn stamps(&self) -> Answer<Vec<u64>>;
 
     /// Reads `length` bytes from a multiple of 16 KiB on and returns the hash of each block: cheaper
     /// than reading and hashing one by one, and off the engine's thread where there are others.
@@ -67,6 +73,15 @@ impl Kept {
         }
     }
 
+    /// All of it.
+    #[allow(dead_code, reason = "a page's memory keeps nothing")]
+    pub(crate) fn all(info: &Info) -> Self {
+        Self {
+            sure: Stored::of(Bitfield::full(info.piece_count())),
+            doubtful: Bitfield::new(info.piece_count()),
+        }
+    }
+
     /// Anything may be there.
     pub(crate) fn unchecked(info: &Info) -> Self {
         Self {
@@ -74,6 +89,13 @@ impl Kept {
             doubtful: Bitfield::full(info.piece_count()),
         }
     }
+}
+
+/// A torrent that was remembered.
+pub(crate) struct Remembered {
+    pub(crate) saved: Saved,
+    /// Unless it was not known yet.
+    pub(crate) metainfo: Option<Arc<Metainfo>>,
 }
 
 /// What a person shares, looked through.

@@ -24,8 +24,6 @@ pub(super) struct View {
 pub(super) struct Local {
     /// Where the download shall go, while it has not begun.
     pub(super) place: Option<String>,
-    /// Whether it was shared from here.
-    pub(super) is_share: bool,
 }
 
 /// Makes views; keeps the lists of files, which may be long and never change.
@@ -97,7 +95,8 @@ impl Viewer {
             magnet: Some(magnet),
             can_save: is_whole
                 && torrent.state != TransferState::Seeding
-                && !local.is_share
+                // The person has those files already.
+                && !view.is_share
                 && view.is_started
                 && view.location.is_none(),
             place: if view.is_started {

@@ -32,6 +32,14 @@ impl Stored {
         }
     }
 
+    /// These pieces and nothing else.
+    pub(crate) fn of(pieces: Bitfield) -> Self {
+        Self {
+            pieces,
+            partial: BTreeMap::new(),
+        }
+    }
+
     /// Adds what a record says is stored. What the torrent does not have is ignored.
     pub(crate) fn apply(&mut self, record: &Record, info: &Info) {
         match *record {

@@ -14,7 +14,7 @@ use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use shoal_core::{Bitfield, StorageFault};
@@ -26,6 +26,7 @@ use self::write_queue::WriteQueue;
 use self::writing::Unflushed;
 use super::hashing::{blocking, fault, hash_blocks};
 use super::scan::{FoundFile, Scan};
+use crate::journal;
 use crate::platform::name::{safe, safe_paths};
 use crate::storage::{Answer, Kept, Storage};
 
@@ -120,6 +121,14 @@ impl Storage for SharedFiles {
         })
     }
 
+    fn stamps(&self) -> Answer<Vec<u64>> {
+        let files = self.0.iter();
+        let stamps = files
+            .map(|file| stamp(file.length, file.modified))
+            .collect();
+        Box::pin(async { Ok(stamps) })
+    }
+
     fn vouch(&self, _have: &Bitfield) -> Answer<()> {
         Box::pin(async { Ok(()) })
     }
@@ -196,6 +205,10 @@ impl Storage for DownloadFiles {
 
     fn write(&self, file: usize, offset: u64, data: Bytes) -> Answer<()> {
         Box::pin(Arc::clone(&self.0).write(file, offset, data))
+    }
+
+    fn stamps(&self) -> Answer<Vec<u64>> {
+        self.work(|download| Ok(download.stamps()))
     }
 
     fn vouch(&self, have: &Bitfield) -> Answer<()> {
@@ -280,6 +293,16 @@ impl Download {
             Found::Nothing if self.has_something() => Kept::unchecked(info),
             Found::Nothing => Kept::nothing(info),
         }
+    }
+
+    fn stamps(&self) -> Vec<u64> {
+        if !self.is_finished() {
+            return Vec::new();
+        }
+        let files = (0..self.files.len()).map(|file| self.metadata(file));
+        let stamps =
+            files.map(|found| found.map(|found| stamp(found.len(), found.modified().ok())));
+        stamps.collect::<Option<_>>().unwrap_or_default()
     }
 
     fn has_something(&self) -> bool {
@@ -491,6 +514,12 @@ impl Download {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Puts what tells whether a file has changed into one number.
+fn stamp(length: u64, modified: Option<SystemTime>) -> u64 {
+    let since = modified.and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok());
+    journal::stamp(length, since.unwrap_or_default().as_nanos())
 }
 
 fn read_at(file: &File, path: &Path, offset: u64, length: usize) -> Result<Bytes, StorageFault> {

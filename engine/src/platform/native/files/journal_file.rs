@@ -15,6 +15,7 @@ use shoal_core::Bitfield;
 use shoal_protocol::merkle::hash_block;
 use shoal_protocol::metainfo::Metainfo;
 
+use super::stamp;
 use crate::journal::{self, HEADER_LENGTH, Record, Recovered, Stored};
 
 /// Appended bytes after which a journal that says the same in fewer is written anew.
@@ -108,6 +109,7 @@ impl JournalFile {
             let was_recorded = is_torn || recovered.recorded.pieces().contains(piece);
             if there.contains(piece) && was_recorded && !is_sure {
                 doubtful.insert(piece);
+                recovered.sure.remove(piece);
             }
         }
         self.stored = recovered.sure.clone();
@@ -180,7 +182,8 @@ impl JournalFile {
             return;
         }
         let stamps = (0..).zip(files).filter_map(|(file, metadata)| {
-            let stamp = stamp(&metadata?);
+            let metadata = metadata?;
+            let stamp = stamp(metadata.len(), metadata.modified().ok());
             Some(Record::Stamp { file, stamp })
         });
         let stamps: Vec<_> = stamps.collect();
@@ -223,7 +226,7 @@ impl JournalFile {
             {}
             let is_as_it_was = found.as_ref().is_some_and(|found| match is_closed {
                 true => stamps.peek().is_some_and(|(other, kept)| {
-                    *other as usize == number && *kept == stamp(found)
+                    *other as usize == number && *kept == stamp(found.len(), found.modified().ok())
                 }),
                 false => found
                     .modified()
@@ -287,13 +290,6 @@ impl JournalFile {
         tracing::debug!(path = %self.path.display(), %error, "journal not written");
         self.file = None;
     }
-}
-
-/// Puts what tells whether a file has changed into one number.
-fn stamp(file: &Metadata) -> u64 {
-    let modified = file.modified().ok();
-    let modified = modified.and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok());
-    journal::stamp(file.len(), modified.unwrap_or_default().as_nanos())
 }
 
 fn encode(records: &[Record], at: u64, bytes: &mut Vec<u8>) {
