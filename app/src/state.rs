@@ -8,7 +8,8 @@ use std::rc::Rc;
 
 use dioxus::prelude::*;
 pub(crate) use shoal_engine::{
-    InfoHash, Limits, Rate, RateError, SaveMode, TorrentState as TransferState, TrackerState,
+    InfoHash, Limits, Rate, RateError, SaveMode, Shortage, TorrentState as TransferState,
+    TrackerState,
 };
 
 use crate::piece_map::{Bits, Pieces};

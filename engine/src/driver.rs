@@ -6,6 +6,7 @@
 mod entry;
 mod keeping;
 mod requests;
+mod shortage;
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
@@ -101,6 +102,8 @@ enum Done {
         Result<Rc<dyn Storage>, EngineError>,
     ),
     Stamped(InfoHash, Vec<u64>),
+    /// Bytes that a torrent's disk has free.
+    Room(InfoHash, Option<u64>),
     /// A record of a torrent is written.
     Kept(Result<(), StorageFault>),
     Nothing,
@@ -245,6 +248,7 @@ impl Driver {
                 self.shared_again(remembered, sources, result);
             }
             Done::Stamped(torrent, stamps) => self.stamped(torrent, stamps),
+            Done::Room(torrent, free) => self.room(torrent, free),
             Done::Kept(result) => self.kept(result),
             Done::Nothing => {}
         }
@@ -361,6 +365,11 @@ impl Driver {
         match &event {
             Event::Metadata { metainfo } => self.metainfo_arrived(metainfo),
             Event::Complete { torrent } => self.stamp(*torrent),
+            Event::Error {
+                torrent: Some(torrent),
+                kind: "disk-full",
+                ..
+            } => self.ran_short(*torrent),
             _ => {}
         }
         // Nobody may be listening.

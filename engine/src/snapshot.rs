@@ -32,6 +32,15 @@ pub struct Preparing {
     pub total_bytes: u64,
 }
 
+/// What a download lacks on its disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shortage {
+    /// Bytes that are still to be stored.
+    pub needed_bytes: u64,
+    /// Bytes that are free.
+    pub free_bytes: u64,
+}
+
 /// A torrent.
 #[derive(Clone, Debug)]
 pub struct TorrentView {
@@ -50,6 +59,8 @@ pub struct TorrentView {
     pub location: Option<String>,
     /// Bytes that were there, verified, when the download was started; 0 until then.
     pub resumed_bytes: u64,
+    /// Its disk is full: it goes on by itself when there is room.
+    pub shortage: Option<Shortage>,
     /// It was shared from here, now or in an earlier run.
     pub is_share: bool,
 }

@@ -32,6 +32,9 @@ pub(crate) trait Storage {
     /// Flushes and gives every file its final name. Calling it again does no harm.
     fn finish(&self) -> Answer<()>;
 
+    /// Returns how many bytes more can be stored; `None` where nobody knows.
+    fn room(&self) -> Answer<Option<u64>>;
+
     /// Returns what tells whether somebody has changed the files since they were complete: one number a
     /// file; none while they are not, or where that cannot be told.
     fn stamps(&self) -> Answer<Vec<u64>>;

@@ -13,6 +13,7 @@ use crate::piece_map::{Bits, Pieces};
 use crate::state::{
     FileEntry, Limits, Peer, StartFacts, Torrent, TorrentId, Tracker, TransferState,
 };
+use crate::words;
 
 /// What the screens show of a snapshot.
 pub(super) struct View {
@@ -70,7 +71,10 @@ impl Viewer {
             id: TorrentId::Known(torrent.info_hash),
             name: torrent.name.clone(),
             state: torrent.state,
-            reason: torrent.reason.clone(),
+            reason: view
+                .shortage
+                .map(words::not_enough_space)
+                .or_else(|| torrent.reason.clone()),
             awaits_start: !view.is_started,
             have_bytes: view.checked_bytes.unwrap_or(torrent.have_bytes),
             total_bytes: torrent.total_bytes,

@@ -11,7 +11,7 @@ use shoal_protocol::metainfo::Metainfo;
 use super::keeping::Written;
 use crate::platform::{Destination, Source};
 use crate::share::Verified;
-use crate::snapshot::TorrentView;
+use crate::snapshot::{Shortage, TorrentView};
 use crate::storage::Storage;
 
 /// A torrent.
@@ -24,6 +24,8 @@ pub(super) struct Entry {
     pub(super) location: Option<String>,
     /// Bytes that were there when the download was started.
     pub(super) resumed_bytes: u64,
+    /// Why it waits, if its disk is full.
+    pub(super) shortage: Option<Shortage>,
     /// What it is a share of.
     pub(super) sources: Option<Vec<Source>>,
     /// Its place among the others.
@@ -65,6 +67,7 @@ impl Entry {
             storage: None,
             location: None,
             resumed_bytes: 0,
+            shortage: None,
             sources: None,
             number: 0,
             limits,
@@ -109,6 +112,7 @@ impl Entry {
             is_started: self.destination.is_some() || matches!(self.stage, Stage::Running),
             location: self.location.clone(),
             resumed_bytes: self.resumed_bytes,
+            shortage: self.shortage,
             is_share: self.sources.is_some(),
         }
     }

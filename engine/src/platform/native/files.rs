@@ -121,6 +121,10 @@ impl Storage for SharedFiles {
         })
     }
 
+    fn room(&self) -> Answer<Option<u64>> {
+        Box::pin(async { Ok(None) })
+    }
+
     fn stamps(&self) -> Answer<Vec<u64>> {
         let files = self.0.iter();
         let stamps = files
@@ -205,6 +209,14 @@ impl Storage for DownloadFiles {
 
     fn write(&self, file: usize, offset: u64, data: Bytes) -> Answer<()> {
         Box::pin(Arc::clone(&self.0).write(file, offset, data))
+    }
+
+    fn room(&self) -> Answer<Option<u64>> {
+        self.work(|download| {
+            let folder = download.part.parent().unwrap_or(&download.part);
+            let found = rustix::fs::statvfs(folder).ok();
+            Ok(found.map(|found| found.f_bavail.saturating_mul(found.f_frsize)))
+        })
     }
 
     fn stamps(&self) -> Answer<Vec<u64>> {

@@ -73,6 +73,10 @@ impl Storage for DownloadStorage {
         .boxed_local()
     }
 
+    fn room(&self) -> Answer<Option<u64>> {
+        async { Ok(None) }.boxed_local()
+    }
+
     fn stamps(&self) -> Answer<Vec<u64>> {
         async { Ok(Vec::new()) }.boxed_local()
     }
@@ -134,6 +138,10 @@ impl Storage for Share {
 
     fn write(&self, _file: usize, _offset: u64, _data: Bytes) -> Answer<()> {
         async { Err(read_only()) }.boxed_local()
+    }
+
+    fn room(&self) -> Answer<Option<u64>> {
+        async { Ok(None) }.boxed_local()
     }
 
     fn stamps(&self) -> Answer<Vec<u64>> {
