@@ -55,11 +55,8 @@ fn a_downloader_may_be_killed_at_any_moment() {
     let mut get = Shoal::get(&link, &out, &[]);
     assert_eq!(get.exit_code(), 0, "{}", get.stderr());
     assert_eq!(sha256(&out.join("random.bin")), sha256(&source));
-    assert_eq!(
-        fs::read_dir(&out).unwrap().count(),
-        1,
-        "nothing else is left"
-    );
+    let left: Vec<_> = fs::read_dir(&out).unwrap().collect();
+    assert_eq!(left.len(), 1, "nothing else is left: {left:?}");
     seed.signal("TERM");
     assert_eq!(seed.exit_code(), 0);
     let sent = seed.latest("progress").unwrap()["uploaded_bytes"]
@@ -106,7 +103,7 @@ fn a_seeder_may_be_killed_at_any_moment() {
 
 /// Waits until it is known what a download begins with; returns its bytes.
 fn resumed_at(get: &Shoal) -> u64 {
-    let resuming = get.line("a resumed download", |line| {
+    get.line("a resumed download", |line| {
         let event: serde_json::Value = serde_json::from_str(line).unwrap();
         match event["event"].as_str().unwrap() {
             "resuming" => event["have_bytes"].as_u64(),
@@ -118,8 +115,7 @@ fn resumed_at(get: &Shoal) -> u64 {
             }
             _ => None,
         }
-    });
-    resuming
+    })
 }
 
 /// Bytes of the file that have a place on the disk.

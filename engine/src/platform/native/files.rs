@@ -292,11 +292,17 @@ impl Download {
     /// Says what is there of an earlier time.
     fn kept(&self, is_new: bool) -> Kept {
         let info = self.metainfo.info();
-        if self.is_finished() {
-            return Kept::unchecked(info);
-        }
+        let is_finished = self.is_finished();
         let mut journal = self.journal();
         match journal.recover(|file| self.metadata(file)) {
+            found if is_finished => {
+                // A process was killed between the two last steps.
+                if matches!(found, Found::Journal { .. }) {
+                    journal.remove();
+                }
+                Kept::unchecked(info)
+            }
+            // A journal without the files it tells of tells nothing.
             _ if is_new => {
                 journal.forget();
                 Kept::nothing(info)

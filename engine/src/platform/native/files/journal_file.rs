@@ -200,6 +200,7 @@ impl JournalFile {
         if !self.is_off {
             // One that stays is found out of date.
             let _ = fs::remove_file(&self.path);
+            let _ = fs::remove_file(new_name(&self.path));
         }
         self.is_off = true;
     }
@@ -324,12 +325,11 @@ fn read_journal(path: &Path) -> io::Result<Option<(Vec<u8>, SystemTime)>> {
 
 /// Puts `bytes` in the place of the file at `path`, all or nothing, and leaves it open.
 fn replace(path: &Path, bytes: &[u8]) -> io::Result<File> {
-    let mut new = path.as_os_str().to_owned();
-    new.push(".new");
+    let new = new_name(path);
     // One that is left over was cut off; only whoever has locked the download comes here.
     let _ = fs::remove_file(&new);
     let mut options = OpenOptions::new();
-    let file = open(options.write(true).create_new(true), Path::new(&new))?;
+    let file = open(options.write(true).create_new(true), &new)?;
     let written = file.write_all_at(bytes, 0).and_then(|()| {
         // Else a power cut could leave an empty file under the name.
         file.sync_data()?;
@@ -339,6 +339,13 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<File> {
         let _ = fs::remove_file(&new);
     }
     written.map(|()| file)
+}
+
+/// Where a journal is written before it takes its place.
+fn new_name(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".new");
+    name.into()
 }
 
 /// A link somebody has put there could lead anywhere.
