@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -160,7 +161,12 @@ fn make_folder(path: &Path) -> Result<(), CliError> {
         }
         Err(error) => return Err(CliError::file(path, error)),
     }
-    let probe = path.join(format!(".shoal-{}", std::process::id()));
-    let tried = fs::File::create(&probe).and_then(|_| fs::remove_file(&probe));
+    // Always the same, so that what a killed process leaves goes with the next.
+    let probe = path.join(".shoal-probe");
+    let tried = fs::File::create(&probe).and_then(|_| match fs::remove_file(&probe) {
+        // Another was faster.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    });
     tried.map_err(|error| CliError::file(path, error))
 }
