@@ -49,7 +49,7 @@ impl<T> LinkMap<T> {
     /// Puts a value in, in place of what was there for this link.
     pub(crate) fn insert(&mut self, link: LinkId, value: T) {
         match self.links.binary_search(&link) {
-            Ok(place) => self.values[place] = Box::new(value),
+            Ok(place) => *self.values[place] = value,
             Err(place) => {
                 self.links.insert(place, link);
                 self.values.insert(place, Box::new(value));

@@ -22,7 +22,6 @@ pub(super) const MAX_SLOTS: usize = 8;
 /// How long a piece should take a peer that is served.
 const PIECE_TIME: Duration = Duration::from_millis(500);
 
-
 /// Peers that are unchoked at most, the idle among them.
 const MAX_UNCHOKED: usize = 24;
 
@@ -172,7 +171,7 @@ impl Torrent {
     /// The waiting peer that has been served least; one that rests only if a slot is `free`.
     fn next_in_line(&self, free: bool, shared: &Shared) -> Option<LinkId> {
         // Who cannot pass anything on, for it reaches nobody but us, must not wait for ever.
-        let fair = self.turns_given % FAIR == 0;
+        let fair = self.turns_given.is_multiple_of(FAIR);
         let rests = |peer: &Peer| peer.upload.rest > shared.now;
         let waiting = self.peers.values().filter(|peer| {
             let waits = peer.is_ready() && peer.wants && peer.choked;

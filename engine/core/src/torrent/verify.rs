@@ -252,9 +252,8 @@ impl Torrent {
             let Leaves::Wanted(request) = open.leaves else {
                 continue;
             };
-            let gives = |peer: &&mut Peer| {
-                peer.has(open.piece) && !open.leafless.contains(&peer.link)
-            };
+            let gives =
+                |peer: &&mut Peer| peer.has(open.piece) && !open.leafless.contains(&peer.link);
             let other = self.peers.values_mut().find(gives);
             if let Some(peer) = other {
                 peer.outbox.push(&Message::HashRequest(request));
