@@ -88,6 +88,15 @@ pub(crate) fn is_journal(bytes: &[u8]) -> bool {
     bytes.is_empty() || bytes.starts_with(MAGIC)
 }
 
+/// Returns whether a journal is whole at its beginning and tells of another torrent.
+pub(crate) fn is_of_another(bytes: &[u8], info: &Info) -> bool {
+    let Some(begins) = bytes.first_chunk::<HEADER_LENGTH>() else {
+        return false;
+    };
+    let is_whole = begins[48..] == crc32fast::hash(&begins[..48]).to_le_bytes();
+    is_whole && begins[12..44] != header(info)[12..44]
+}
+
 /// Reads a journal of this torrent; `boot` is the system's present one. `None` if it is another's, of
 /// another version, or too long. Never allocates more than a small multiple of `bytes`.
 pub(crate) fn read(bytes: &[u8], info: &Info, boot: u64) -> Option<Recovered> {

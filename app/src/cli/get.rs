@@ -161,12 +161,15 @@ fn make_folder(path: &Path) -> Result<(), CliError> {
         }
         Err(error) => return Err(CliError::file(path, error)),
     }
-    // Always the same, so that what a killed process leaves goes with the next.
+    // Empty, so that one that a killed process has left says by its being there that this can be done.
     let probe = path.join(".shoal-probe");
-    let tried = fs::File::create(&probe).and_then(|_| match fs::remove_file(&probe) {
-        // Another was faster.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        removed => removed,
-    });
-    tried.map_err(|error| CliError::file(path, error))
+    match fs::File::create_new(&probe) {
+        Ok(_) => match fs::remove_file(&probe) {
+            // Another was faster.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            removed => removed.map_err(|error| CliError::file(path, error)),
+        },
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(CliError::file(path, error)),
+    }
 }

@@ -41,7 +41,7 @@ pub(super) struct Written {
 impl Keeping {
     /// Returns the next torrent's place among the others.
     pub(super) fn number(&mut self) -> u64 {
-        self.next_number += 1;
+        self.next_number = self.next_number.saturating_add(1);
         self.next_number
     }
 

@@ -15,7 +15,11 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 impl Driver {
     /// A download's disk is full.
     pub(super) fn ran_short(&mut self, torrent: InfoHash) {
-        self.look_for_room(torrent, Duration::ZERO);
+        let entry = self.entries.get(&torrent);
+        // Once is enough.
+        if entry.is_some_and(|entry| entry.shortage.is_none()) {
+            self.look_for_room(torrent, Duration::ZERO);
+        }
     }
 
     /// It is known how much room there is.
@@ -29,7 +33,7 @@ impl Driver {
             return;
         };
         // Somebody may have told it to go on, or to stop, meanwhile.
-        if snapshot.state != TorrentState::Error {
+        if snapshot.state != TorrentState::Error || entry.is_paused {
             return;
         }
         let needed_bytes = total.saturating_sub(snapshot.have_bytes);

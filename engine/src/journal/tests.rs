@@ -158,6 +158,15 @@ fn a_journal_of_another_torrent_or_version_is_not_read() {
     assert!(read(&bytes, &info, BOOT).is_none());
     assert!(is_journal(&bytes), "it may be replaced");
     assert!(!is_journal(b"somebody's own"));
+    assert!(
+        !is_of_another(&bytes, &info),
+        "of another version, but of this torrent"
+    );
+    bytes[12] ^= 1;
+    assert!(!is_of_another(&bytes, &info), "damaged");
+    let checksum = crc32fast::hash(&bytes[..48]);
+    bytes[48..].copy_from_slice(&checksum.to_le_bytes());
+    assert!(is_of_another(&bytes, &info));
 }
 
 proptest! {

@@ -60,6 +60,8 @@ struct Download {
     /// Held while something is being written.
     writing: Mutex<()>,
     unflushed: Mutex<Unflushed>,
+    /// Held while files are flushed.
+    flushing: Mutex<()>,
     journal: Mutex<JournalFile>,
 }
 
@@ -173,7 +175,7 @@ impl DownloadFiles {
                 "{target} is there already and is something else; nothing was changed"
             )));
         }
-        let kept = download.kept(is_new);
+        let kept = download.kept(is_new)?;
         Ok((Self(Arc::new(download)), kept))
     }
 
@@ -285,16 +287,17 @@ impl Download {
             queue: WriteQueue::default(),
             writing: Mutex::default(),
             unflushed: Mutex::default(),
+            flushing: Mutex::default(),
             journal: Mutex::new(journal),
         }
     }
 
     /// Says what is there of an earlier time.
-    fn kept(&self, is_new: bool) -> Kept {
+    fn kept(&self, is_new: bool) -> Result<Kept, StorageFault> {
         let info = self.metainfo.info();
         let is_finished = self.is_finished();
         let mut journal = self.journal();
-        match journal.recover(|file| self.metadata(file)) {
+        Ok(match journal.recover(|file| self.metadata(file)) {
             found if is_finished => {
                 // A process was killed between the two last steps.
                 if matches!(found, Found::Journal { .. }) {
@@ -307,10 +310,16 @@ impl Download {
                 journal.forget();
                 Kept::nothing(info)
             }
+            Found::OfAnother => {
+                let part = self.part.display();
+                return Err(StorageFault::Other(format!(
+                    "{part} belongs to an unfinished download of another torrent; nothing was changed"
+                )));
+            }
             Found::Journal { sure, doubtful } => Kept { sure, doubtful },
             Found::Nothing if self.has_something() => Kept::unchecked(info),
             Found::Nothing => Kept::nothing(info),
-        }
+        })
     }
 
     fn stamps(&self) -> Vec<u64> {
@@ -472,9 +481,11 @@ impl Download {
     }
 
     fn finish(&self) -> Result<(), StorageFault> {
-        if self.lock().finished {
+        let _flushing = self.flushing();
+        if self.is_finished() {
             return Ok(());
         }
+        self.may_go_on()?;
         for (number, file) in self.files.iter().enumerate() {
             let opened = self.opened(number, false)?;
             let failed = |error: io::Error| fault(&self.path(number), "write to", &error);
@@ -490,7 +501,8 @@ impl Download {
                 }
                 _ => {}
             }
-            opened.sync_all().map_err(failed)?;
+            let synced = opened.sync_all().map_err(failed);
+            synced.map_err(|fault| self.flush_failed(fault))?;
         }
         self.take_final_name()?;
         self.journal().remove();

@@ -58,6 +58,8 @@ pub(super) enum Found {
     Nothing,
     /// What is stored for certain, and pieces that were but have to be hashed again.
     Journal { sure: Stored, doubtful: Bitfield },
+    /// One that is of another torrent.
+    OfAnother,
 }
 
 impl JournalFile {
@@ -97,6 +99,9 @@ impl JournalFile {
                 return Found::Nothing;
             }
         };
+        if journal::is_of_another(&bytes, self.metainfo.info()) {
+            return Found::OfAnother;
+        }
         let Some(mut recovered) = journal::read(&bytes, self.metainfo.info(), boot()) else {
             return Found::Nothing;
         };
@@ -174,6 +179,11 @@ impl JournalFile {
     pub(super) fn flush_failed(&mut self) {
         self.stored = self.durable.clone();
         self.write_anew();
+        if self.file.take().is_none() && !self.is_off {
+            // Better none than one that vouches for what is lost.
+            let _ = fs::remove_file(&self.path);
+        }
+        self.is_off = true;
     }
 
     /// The files are flushed and closed.

@@ -14,6 +14,11 @@ const BLOCK: u64 = BLOCK_LENGTH as u64;
 const BLOCKS: u64 = 22;
 
 fn torrent(files: &[&str]) -> Arc<Metainfo> {
+    torrent_of(files, 1)
+}
+
+/// One whose blocks all have this hash.
+fn torrent_of(files: &[&str], hash: u8) -> Arc<Metainfo> {
     let length = BLOCK * BLOCKS;
     let piece = Some(BLOCK_LENGTH * 4);
     let listed: Vec<_> = files
@@ -25,7 +30,7 @@ fn torrent(files: &[&str]) -> Arc<Metainfo> {
         _ => MetainfoBuilder::folder("name", listed, piece).unwrap(),
     };
     while builder.next_block().is_some() {
-        builder.add_block(Hash256::new([1; 32])).unwrap();
+        builder.add_block(Hash256::new([hash; 32])).unwrap();
     }
     Arc::new(builder.build(&[]).unwrap())
 }
@@ -213,4 +218,42 @@ async fn nothing_is_left_of_the_journal_when_all_is_there() {
     files.close().await.unwrap();
     let names: Vec<_> = fs::read_dir(disk.folder.path()).unwrap().collect();
     assert_eq!(names.len(), 1, "{names:?}");
+}
+
+#[tokio::test]
+async fn another_torrents_unfinished_download_of_the_same_name_is_left_alone() {
+    let disk = Disk::new(&[]);
+    disk.write(0, 0..8).await;
+    let before = fs::read(disk.path("name.part")).unwrap();
+    let journal = fs::read(disk.path("name.part.journal")).unwrap();
+    let other = torrent_of(&[], 2);
+    let refused = DownloadFiles::open(&other, disk.folder.path()).map(|_| ());
+    assert!(matches!(refused, Err(StorageFault::Other(why)) if why.contains("another torrent")));
+    assert_eq!(fs::read(disk.path("name.part")).unwrap(), before);
+    assert_eq!(fs::read(disk.path("name.part.journal")).unwrap(), journal);
+    assert_eq!(disk.sure(), [0, 1]);
+}
+
+#[tokio::test]
+async fn after_a_flush_that_failed_nothing_is_written_or_finished() {
+    let disk = Disk::new(&[]);
+    let (files, kept) = disk.open();
+    files.vouch(kept.sure.pieces()).await.unwrap();
+    write(&files, 0, 0..BLOCKS).await;
+    let fault = files.0.flush_failed(StorageFault::Full("disk".to_owned()));
+    assert!(
+        matches!(fault, StorageFault::Other(_)),
+        "to free room does not help"
+    );
+    let data = Bytes::from(vec![0; BLOCK as usize]);
+    assert_eq!(
+        Arc::clone(&files.0).write(0, 0, data).await,
+        Err(fault.clone())
+    );
+    assert_eq!(files.0.finish(), Err(fault));
+    assert!(!disk.path("name").exists());
+    drop(files);
+    // Nothing had been flushed before: the next start hashes all that is there.
+    let kept = disk.open().1;
+    assert_eq!(numbers(kept.sure.pieces()), [0; 0]);
 }

@@ -22,7 +22,8 @@ pub(super) struct Unflushed {
     files: BTreeSet<usize>,
     bytes: u64,
     is_flushing: bool,
-    /// The last flush failed; whoever writes next hears it.
+    /// A flush failed. The system says that once, and what it had taken is lost: so nothing is written
+    /// or finished any more until the download is opened again and looked through.
     failed: Option<StorageFault>,
 }
 
@@ -51,9 +52,14 @@ impl Download {
 
     /// Takes in which pieces are right at the start.
     pub(super) fn vouch(&self, have: &Bitfield) {
-        if !self.is_finished() {
-            self.journal().vouch(have);
+        if self.is_finished() {
+            return;
         }
+        // An earlier run may have been killed before it flushed what is vouched for now.
+        let there = (0..self.files.len()).filter(|file| self.metadata(*file).is_some());
+        let there: Vec<_> = there.collect();
+        self.unflushed().files.extend(there);
+        self.journal().vouch(have);
     }
 
     /// Flushes what is written and leaves a journal that needs no check at the next start.
@@ -70,7 +76,13 @@ impl Download {
     }
 
     /// Flushes the files that were written to, and says so in the journal.
-    pub(super) fn flush(&self) -> Result<(), StorageFault> {
+    fn flush(&self) -> Result<(), StorageFault> {
+        // One at a time: a second would find nothing left to flush, and say so while the first is at it.
+        let _flushing = self.flushing();
+        if self.is_finished() {
+            return Ok(());
+        }
+        self.may_go_on()?;
         let mark = self.journal().mark();
         let files = {
             let mut unflushed = self.unflushed();
@@ -83,15 +95,32 @@ impl Download {
                 .sync_data()
                 .map_err(|error| fault(&self.path(*file), "write to", &error))
         });
-        match &flushed {
-            Ok(()) => self.journal().flushed(mark),
-            Err(_) => {
-                // The system may have dropped what it could not write, and will not say so twice.
-                self.journal().flush_failed();
-                self.unflushed().files.extend(files);
+        match flushed {
+            Ok(()) => {
+                self.journal().flushed(mark);
+                Ok(())
             }
+            Err(fault) => Err(self.flush_failed(fault)),
         }
-        flushed
+    }
+
+    /// Holds everything up that must not go on beside a flush.
+    pub(super) fn flushing(&self) -> MutexGuard<'_, ()> {
+        self.flushing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns an error if a flush has failed.
+    pub(super) fn may_go_on(&self) -> Result<(), StorageFault> {
+        self.unflushed().failed.clone().map_or(Ok(()), Err)
+    }
+
+    /// A flush has failed; returns what everybody hears from now on.
+    pub(super) fn flush_failed(&self, fault: StorageFault) -> StorageFault {
+        // No matter of room, even if the disk is full: to free some does not bring back what is lost.
+        let fault = StorageFault::Other(fault.to_string());
+        self.journal().flush_failed();
+        self.unflushed().failed = Some(fault.clone());
+        fault
     }
 
     /// Writes until nothing waits any more.
@@ -107,14 +136,11 @@ impl Download {
     }
 
     fn write_batch(&self, runs: Vec<Run>) {
-        let failed = self.unflushed().failed.take();
+        let may_go_on = self.may_go_on();
         let mut records = Vec::new();
         let mut written = Vec::new();
         for mut run in runs {
-            let result = match &failed {
-                Some(fault) => Err(fault.clone()),
-                None => self.write_run(&mut run),
-            };
+            let result = may_go_on.clone().and_then(|()| self.write_run(&mut run));
             if result.is_ok() {
                 self.records(&run, &mut records);
                 let mut unflushed = self.unflushed();
@@ -181,16 +207,10 @@ impl Download {
     }
 
     fn flush_beside(&self) {
-        // The files may be renamed meanwhile: then they have been flushed.
-        let flushed = match self.is_finished() {
-            true => Ok(()),
-            false => self.flush(),
-        };
-        let mut unflushed = self.unflushed();
-        unflushed.is_flushing = false;
-        if !self.is_finished() {
-            unflushed.failed = flushed.err();
+        if let Err(fault) = self.flush() {
+            tracing::warn!(%fault, "a download could not be flushed");
         }
+        self.unflushed().is_flushing = false;
     }
 
     fn unflushed(&self) -> MutexGuard<'_, Unflushed> {
