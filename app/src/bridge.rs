@@ -3,7 +3,7 @@
 mod view;
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -35,7 +35,11 @@ pub(crate) fn use_engine(state: Store<AppState>, facts: StartFacts) -> Callback<
 
 /// Carries out commands and shows snapshots until the page or window is closed.
 async fn run(state: Store<AppState>, facts: StartFacts, mut inbox: mpsc::Receiver<Command>) {
-    let engine = match Engine::start(EngineOptions::default()).await {
+    let options = EngineOptions {
+        platform: platform::engine_options(),
+        ..EngineOptions::default()
+    };
+    let engine = match Engine::start(options).await {
         Ok(engine) => engine,
         Err(error) => {
             let words = format!("Shoal cannot run here: {error}.");
@@ -50,7 +54,6 @@ async fn run(state: Store<AppState>, facts: StartFacts, mut inbox: mpsc::Receive
         state,
         usual_place: RefCell::new(Place::usual()),
         places: RefCell::default(),
-        shares: RefCell::default(),
         viewer: RefCell::default(),
     });
     spawn(Rc::clone(&bridge).show());
@@ -68,8 +71,6 @@ struct Bridge {
     usual_place: RefCell<Option<Place>>,
     /// Where downloads shall go that have not begun.
     places: RefCell<BTreeMap<InfoHash, Place>>,
-    /// What was shared from here: there is no use in saving it.
-    shares: RefCell<BTreeSet<InfoHash>>,
     viewer: RefCell<Viewer>,
 }
 
@@ -103,11 +104,7 @@ impl Bridge {
             ..ShareOptions::default()
         };
         match self.engine.share(sources, options).await {
-            Ok(torrent) => {
-                self.shares.borrow_mut().insert(torrent);
-                self.refresh();
-            }
-            Err(EngineError::Cancelled) => {}
+            Ok(_) | Err(EngineError::Cancelled) => {}
             Err(error) => self.state.share_error().set(Some(sentence(&error))),
         }
     }
@@ -144,7 +141,6 @@ impl Bridge {
 
     async fn remove(&self, torrent: InfoHash) {
         self.engine.remove(torrent).await;
-        self.shares.borrow_mut().remove(&torrent);
         self.places.borrow_mut().remove(&torrent);
         self.tell(torrent, Ok(()));
     }
@@ -188,10 +184,14 @@ impl Bridge {
         let snapshot = Arc::clone(&snapshots.borrow());
         let local = |torrent| Local {
             place: self.place(torrent).map(|place| place.to_string()),
-            is_share: self.shares.borrow().contains(&torrent),
         };
         let mut viewer = self.viewer.borrow_mut();
         let View { torrents, trackers } = viewer.view(&snapshot, &self.facts, local);
+        let complaints: Vec<_> = snapshot.complaints.iter().map(sentence).collect();
+        let shown = (!complaints.is_empty()).then(|| complaints.join(" "));
+        if *self.state.start_error().peek() != shown {
+            self.state.start_error().set(shown);
+        }
         // What has not changed is not written, so that nothing is drawn anew for it.
         if *self.state.torrents().peek() != torrents {
             self.state.torrents().set(torrents);

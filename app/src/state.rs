@@ -8,7 +8,8 @@ use std::rc::Rc;
 
 use dioxus::prelude::*;
 pub(crate) use shoal_engine::{
-    InfoHash, Limits, Rate, RateError, SaveMode, TorrentState as TransferState, TrackerState,
+    InfoHash, Limits, Rate, RateError, SaveMode, Shortage, TorrentState as TransferState,
+    TrackerState,
 };
 
 use crate::piece_map::{Bits, Pieces};
@@ -22,6 +23,8 @@ pub(crate) struct AppState {
     pub(crate) trackers: Vec<Tracker>,
     /// Why files could not be shared, next to the drop zone.
     pub(crate) share_error: Option<String>,
+    /// What of an earlier run could not be brought back, above all else.
+    pub(crate) start_error: Option<String>,
     /// Why a link could not be opened, next to its field.
     pub(crate) open_error: Option<String>,
     /// What went wrong with a command about a torrent, on its card.

@@ -2,7 +2,7 @@
 //!
 //! Pure functions from the state to text; nothing here knows of elements or of the engine.
 
-use crate::state::{Rate, Torrent, TransferState};
+use crate::state::{Rate, Shortage, Torrent, TransferState};
 
 /// Writes a size with three digits: `1.53 GB`.
 #[must_use]
@@ -114,6 +114,13 @@ pub(crate) fn status(torrent: &Torrent) -> String {
             .clone()
             .unwrap_or_else(|| "Stopped by an error".to_owned()),
     }
+}
+
+/// Says what a download lacks on its disk.
+#[must_use]
+pub(crate) fn not_enough_space(shortage: Shortage) -> String {
+    let (needed, free) = (size(shortage.needed_bytes), size(shortage.free_bytes));
+    format!("Not enough space: needs {needed}, {free} free. It goes on when there is room.")
 }
 
 /// Says how many copies others hold, to those who might close the page; `None` when it says nothing.

@@ -4,7 +4,9 @@
 //! where a torrent's files are, and the hashing of shares and of data that is already there.
 
 mod entry;
+mod keeping;
 mod requests;
+mod shortage;
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
@@ -19,16 +21,18 @@ use shoal_core::{
     Bitfield, Command, Config, Event, Input, Limits, LinkEvent, LinkId, Output, Session,
     StorageFault, Timestamp, TrackerEvent, TrackerId, TrackerRequest,
 };
-use shoal_protocol::{InfoHash, PeerId};
+use shoal_protocol::{BlockRef, InfoHash, PeerId};
 use tokio::sync::{broadcast, mpsc, watch};
 
 use self::entry::{Entry, Work};
+use self::keeping::Keeping;
 pub(crate) use self::requests::Request;
 use self::requests::{Hashing, SharedOutcome};
-use crate::platform::Platform;
+use crate::error::EngineError;
+use crate::platform::{Platform, Source};
 use crate::signalling::{Signalling, Socket};
 use crate::snapshot::{Preparing, Snapshot};
-use crate::storage::Opened;
+use crate::storage::{Opened, Remembered, Storage};
 use crate::transport::{Link, Transport};
 
 /// Least time between two snapshots.
@@ -64,6 +68,7 @@ pub(crate) struct Driver {
     next_hashing: u64,
     jobs: FuturesUnordered<LocalBoxFuture<'static, Done>>,
     limits: Limits,
+    keeping: Keeping,
     publish: watch::Sender<Arc<Snapshot>>,
     events: broadcast::Sender<Event>,
     dirty: bool,
@@ -88,7 +93,19 @@ enum Done {
     Input(Input),
     Shared(u64, SharedOutcome),
     Opened(InfoHash, Work, Result<Opened, StorageFault>),
-    Checked(InfoHash, Work, Bitfield),
+    Checked(InfoHash, Work, Bitfield, Vec<BlockRef>),
+    /// What an earlier run has left is read.
+    Recalled(Vec<Result<Remembered, String>>),
+    SharedAgain(
+        Remembered,
+        Vec<Source>,
+        Result<Rc<dyn Storage>, EngineError>,
+    ),
+    Stamped(InfoHash, Vec<u64>),
+    /// Bytes that a torrent's disk has free.
+    Room(InfoHash, Option<u64>),
+    /// A record of a torrent is written.
+    Kept(Result<(), StorageFault>),
     Nothing,
 }
 
@@ -131,6 +148,7 @@ impl Driver {
             next_hashing: 0,
             jobs: FuturesUnordered::new(),
             limits,
+            keeping: Keeping::default(),
             publish,
             events,
             dirty: true,
@@ -141,8 +159,10 @@ impl Driver {
 
     /// Runs until asked to stop, or until nobody holds a handle any more.
     pub(crate) async fn run(mut self, mut inbox: mpsc::Receiver<Request>) {
+        self.recall();
         loop {
             self.drain();
+            self.keep_next();
             // The session knows nothing of them.
             self.dirty |= !self.hashing.is_empty();
             self.publish_if_due();
@@ -220,7 +240,16 @@ impl Driver {
             Done::Input(input) => self.input(input),
             Done::Shared(id, outcome) => self.shared(id, outcome),
             Done::Opened(torrent, work, result) => self.opened(torrent, work, result),
-            Done::Checked(torrent, work, have) => self.checked(torrent, &work, have),
+            Done::Checked(torrent, work, have, blocks) => {
+                self.checked(torrent, &work, have, blocks);
+            }
+            Done::Recalled(remembered) => self.recalled(remembered),
+            Done::SharedAgain(remembered, sources, result) => {
+                self.shared_again(remembered, sources, result);
+            }
+            Done::Stamped(torrent, stamps) => self.stamped(torrent, stamps),
+            Done::Room(torrent, free) => self.room(torrent, free),
+            Done::Kept(result) => self.kept(result),
             Done::Nothing => {}
         }
         self.dirty = true;
@@ -333,8 +362,15 @@ impl Driver {
     }
 
     fn event(&mut self, event: Event) {
-        if let Event::Metadata { metainfo } = &event {
-            self.metainfo_arrived(metainfo);
+        match &event {
+            Event::Metadata { metainfo } => self.metainfo_arrived(metainfo),
+            Event::Complete { torrent } => self.stamp(*torrent),
+            Event::Error {
+                torrent: Some(torrent),
+                kind: "disk-full",
+                ..
+            } => self.ran_short(*torrent),
+            _ => {}
         }
         // Nobody may be listening.
         let _ = self.events.send(event);
@@ -346,7 +382,7 @@ impl Driver {
             .push(Box::pin(async move { Done::Input(future.await) }));
     }
 
-    fn storage(&self, torrent: &InfoHash) -> Option<Rc<dyn crate::storage::Storage>> {
+    fn storage(&self, torrent: &InfoHash) -> Option<Rc<dyn Storage>> {
         self.entries.get(torrent)?.storage.clone()
     }
 
@@ -387,6 +423,7 @@ impl Driver {
             preparing,
             torrents: torrents.collect(),
             limits: self.limits,
+            complaints: self.keeping.complaints.clone(),
         };
         self.publish.send_replace(Arc::new(snapshot));
     }
@@ -401,7 +438,19 @@ impl Driver {
         self.sockets.clear();
         // Hashing and checking end with the next run.
         self.hashing.values().for_each(Hashing::cancel);
-        self.entries.clear();
+        let mut patience = Box::pin(self.platform.sleep(FAREWELL));
+        // What has changed last is remembered.
+        while self.keep_next() || self.keeping.is_at_work() {
+            tokio::select! {
+                Some(done) = self.jobs.next(), if !self.jobs.is_empty() => match done {
+                    Done::Kept(result) => self.kept(result),
+                    Done::Recalled(_) => self.keep_all(),
+                    _ => {}
+                },
+                () = &mut patience => break,
+            }
+        }
+        let entries = std::mem::take(&mut self.entries);
         let mut farewell = Box::pin(self.platform.sleep(FAREWELL));
         let mut is_waiting = true;
         while is_waiting && !(self.link_events.is_empty() && self.tracker_events.is_empty()) {
@@ -411,6 +460,10 @@ impl Driver {
                 () = &mut farewell => is_waiting = false,
             }
         }
+        // What is still being written is written before them.
+        let storages = entries.into_values().filter_map(|entry| entry.storage);
+        let closing = storages.map(|storage| requests::when_done(storage.close()));
+        self.jobs.extend(closing);
         let mut patience = Box::pin(self.platform.sleep(LAST_WRITES));
         while !self.jobs.is_empty() {
             tokio::select! {

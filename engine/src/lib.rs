@@ -14,8 +14,12 @@
 mod driver;
 mod engine;
 mod error;
+#[allow(dead_code, reason = "a page keeps no journal yet")]
+mod journal;
 mod options;
 mod platform;
+#[allow(dead_code, reason = "a page remembers nothing yet")]
+mod saved;
 mod share;
 mod signalling;
 mod snapshot;
@@ -27,7 +31,7 @@ pub use error::EngineError;
 pub use options::{EngineOptions, OpenOptions, ShareOptions, TorrentSource};
 pub use platform::{Destination, PlatformOptions, SaveMode, Source};
 pub use share::{CheckReport, Progress, check, create};
-pub use snapshot::{Preparing, Snapshot, TorrentView};
+pub use snapshot::{Preparing, Shortage, Snapshot, TorrentView};
 
 pub use shoal_core::{
     Bitfield, Event, Limits, Order, PeerChange, PeerSnapshot, Rate, RateError, Route, StorageFault,

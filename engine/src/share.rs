@@ -6,11 +6,11 @@ use std::sync::Arc;
 use futures_util::{StreamExt, stream};
 use shoal_core::Bitfield;
 use shoal_protocol::merkle;
-use shoal_protocol::metainfo::{Metainfo, MetainfoBuilder};
+use shoal_protocol::metainfo::{Info, Metainfo, MetainfoBuilder};
 
 use crate::error::EngineError;
 use crate::platform::{Destination, Platform, PlatformOptions, Source};
-use crate::storage::{Listing, Storage};
+use crate::storage::{Kept, Listing, Storage};
 
 /// Bytes that are read and hashed in one go: a multiple of the block length.
 const RUN: u64 = 1 << 20;
@@ -74,7 +74,8 @@ pub async fn check(
     let total_bytes = metainfo.info().total_length();
     let storage = platform.check_storage(&metainfo, &destination)?;
     let mut good_bytes = 0;
-    let pieces = verify(&metainfo, storage, |now| {
+    let nothing = Kept::unchecked(metainfo.info());
+    let pieces = verify(&metainfo, storage, &nothing, |now| {
         good_bytes = now.good_bytes;
         progress(Progress {
             done_bytes: now.checked_bytes,
@@ -183,17 +184,38 @@ pub(crate) struct Verified {
     pub(crate) good_bytes: u64,
 }
 
-/// Finds the pieces that are right; what cannot be read is simply not there. `progress` hears of every
-/// piece and says whether to go on.
+impl Verified {
+    /// Where checking begins: what needs none counts as checked.
+    pub(crate) fn of(info: &Info, kept: &Kept) -> Self {
+        let mut now = Self::default();
+        for piece in info.pieces() {
+            let length = u64::from(info.piece_span(piece).length);
+            if kept.sure.pieces().contains(piece) {
+                now.good_bytes += length;
+            }
+            if !kept.doubtful.contains(piece) {
+                now.checked_bytes += length;
+            }
+        }
+        now
+    }
+}
+
+/// Finds the pieces that are right: those that are sure, and those of the doubtful that hash as they
+/// should. What cannot be read is simply not there. `progress` hears of every piece that was hashed and
+/// says whether to go on.
 pub(crate) async fn verify(
     metainfo: &Metainfo,
     storage: Rc<dyn Storage>,
+    kept: &Kept,
     mut progress: impl FnMut(Verified) -> bool,
 ) -> Bitfield {
     let info = metainfo.info();
-    let mut good = Bitfield::new(info.piece_count());
+    let mut good = kept.sure.pieces().clone();
+    let mut now = Verified::of(info, kept);
     // In runs: the length of a piece is a stranger's choice.
-    let runs = info.pieces().flat_map(|piece| {
+    let doubtful = info.pieces().filter(|piece| kept.doubtful.contains(*piece));
+    let runs = doubtful.flat_map(|piece| {
         let span = info.piece_span(piece);
         let end = span.offset + u64::from(span.length);
         runs(span.file.index(), span.offset, end).map(move |run| (piece, end, run))
@@ -205,7 +227,6 @@ pub(crate) async fn verify(
             async move { (piece, is_last, hashes.await) }
         })
         .buffered(RUNS);
-    let mut now = Verified::default();
     // The piece's leaves so far; none once one of its runs could not be read.
     let mut leaves = Some(Vec::new());
     while let Some((piece, is_last, run)) = hashes.next().await {

@@ -15,6 +15,8 @@ pub struct Snapshot {
     pub torrents: Vec<TorrentView>,
     /// Limits of all torrents together.
     pub limits: Limits,
+    /// What of an earlier run could not be brought back, or will not be remembered, in words.
+    pub complaints: Vec<String>,
 }
 
 /// A share that is being hashed.
@@ -28,6 +30,15 @@ pub struct Preparing {
     pub done_bytes: u64,
     /// Bytes in all.
     pub total_bytes: u64,
+}
+
+/// What a download lacks on its disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shortage {
+    /// Bytes that are still to be stored.
+    pub needed_bytes: u64,
+    /// Bytes that are free.
+    pub free_bytes: u64,
 }
 
 /// A torrent.
@@ -46,4 +57,10 @@ pub struct TorrentView {
     pub is_started: bool,
     /// Where people find the files when they are complete; `None` in memory.
     pub location: Option<String>,
+    /// Bytes that were there, verified, when the download was started; 0 until then.
+    pub resumed_bytes: u64,
+    /// Its disk is full: it goes on by itself when there is room.
+    pub shortage: Option<Shortage>,
+    /// It was shared from here, now or in an earlier run.
+    pub is_share: bool,
 }

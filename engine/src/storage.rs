@@ -1,11 +1,16 @@
 //! What a platform gives so that a torrent's files can be read and written.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
-use shoal_core::StorageFault;
+use shoal_core::{Bitfield, StorageFault};
 use shoal_protocol::Hash256;
+use shoal_protocol::metainfo::{Info, Metainfo};
+
+use crate::journal::Stored;
+use crate::saved::Saved;
 
 /// The files of one torrent, or of a share that is being hashed, numbered in the order of the torrent's
 /// file tree. Calls may overlap; each future does its work when polled and may be dropped.
@@ -13,11 +18,26 @@ pub(crate) trait Storage {
     /// Reads exactly `length` bytes.
     fn read(&self, file: usize, offset: u64, length: u32) -> Answer<Bytes>;
 
-    /// Writes verified bytes; once that is done they can be read. Not for shares.
+    /// Writes verified bytes; once that is done they can be read, and the next start finds them. Not for
+    /// shares.
     fn write(&self, file: usize, offset: u64, data: Bytes) -> Answer<()>;
+
+    /// Hears which pieces are right at the start, those that were hashed again among them, so that the
+    /// next start need not. Comes once, when a download begins.
+    fn vouch(&self, have: &Bitfield) -> Answer<()>;
+
+    /// Flushes what is written so that the next start finds it in order. Nothing is written afterwards.
+    fn close(&self) -> Answer<()>;
 
     /// Flushes and gives every file its final name. Calling it again does no harm.
     fn finish(&self) -> Answer<()>;
+
+    /// Returns how many bytes more can be stored; `None` where nobody knows.
+    fn room(&self) -> Answer<Option<u64>>;
+
+    /// Returns what tells whether somebody has changed the files since they were complete: one number a
+    /// file; none while they are not, or where that cannot be told.
+    fn stamps(&self) -> Answer<Vec<u64>>;
 
     /// Reads `length` bytes from a multiple of 16 KiB on and returns the hash of each block: cheaper
     /// than reading and hashing one by one, and off the engine's thread where there are others.
@@ -32,10 +52,53 @@ pub(crate) type Answer<T> = LocalBoxFuture<'static, Result<T, StorageFault>>;
 pub(crate) struct Opened {
     /// The files.
     pub(crate) storage: Rc<dyn Storage>,
-    /// Something is there from an earlier time and has to be checked.
-    pub(crate) existing: bool,
+    /// What is there of an earlier time.
+    pub(crate) kept: Kept,
     /// Where people find the files when they are complete.
     pub(crate) location: Option<String>,
+}
+
+/// What a download's storage has kept of an earlier time.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    /// What is there for certain.
+    pub(crate) sure: Stored,
+    /// Pieces that may be there and have to be hashed.
+    pub(crate) doubtful: Bitfield,
+}
+
+impl Kept {
+    /// Nothing.
+    pub(crate) fn nothing(info: &Info) -> Self {
+        Self {
+            sure: Stored::new(info),
+            doubtful: Bitfield::new(info.piece_count()),
+        }
+    }
+
+    /// All of it.
+    #[allow(dead_code, reason = "a page's memory keeps nothing")]
+    pub(crate) fn all(info: &Info) -> Self {
+        Self {
+            sure: Stored::of(Bitfield::full(info.piece_count())),
+            doubtful: Bitfield::new(info.piece_count()),
+        }
+    }
+
+    /// Anything may be there.
+    pub(crate) fn unchecked(info: &Info) -> Self {
+        Self {
+            sure: Stored::new(info),
+            doubtful: Bitfield::full(info.piece_count()),
+        }
+    }
+}
+
+/// A torrent that was remembered.
+pub(crate) struct Remembered {
+    pub(crate) saved: Saved,
+    /// Unless it was not known yet.
+    pub(crate) metainfo: Option<Arc<Metainfo>>,
 }
 
 /// What a person shares, looked through.

@@ -6,6 +6,7 @@ import { once } from "node:events";
 import { promisify } from "node:util";
 import WebSocket from "ws";
 
+import { scratch } from "./files.mjs";
 import { Program } from "./processes.mjs";
 
 const poll = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
@@ -51,11 +52,14 @@ export class ShoalWindow {
   static async open(test, tracker, env = {}) {
     const display = await startScreen(test);
     const port = await freePort();
+    // Torrents are remembered there, but not from one test to the next.
+    const data = await scratch(test);
     const program = new Program(test, "shoal", [], {
       env: {
         DISPLAY: display,
         WEBKIT_INSPECTOR_HTTP_SERVER: `127.0.0.1:${port}`,
         SHOAL_TRACKER: tracker.announce,
+        XDG_DATA_HOME: data,
         ...env,
       },
     });

@@ -13,6 +13,7 @@ use crate::piece_map::{Bits, Pieces};
 use crate::state::{
     FileEntry, Limits, Peer, StartFacts, Torrent, TorrentId, Tracker, TransferState,
 };
+use crate::words;
 
 /// What the screens show of a snapshot.
 pub(super) struct View {
@@ -24,8 +25,6 @@ pub(super) struct View {
 pub(super) struct Local {
     /// Where the download shall go, while it has not begun.
     pub(super) place: Option<String>,
-    /// Whether it was shared from here.
-    pub(super) is_share: bool,
 }
 
 /// Makes views; keeps the lists of files, which may be long and never change.
@@ -72,7 +71,10 @@ impl Viewer {
             id: TorrentId::Known(torrent.info_hash),
             name: torrent.name.clone(),
             state: torrent.state,
-            reason: torrent.reason.clone(),
+            reason: view
+                .shortage
+                .map(words::not_enough_space)
+                .or_else(|| torrent.reason.clone()),
             awaits_start: !view.is_started,
             have_bytes: view.checked_bytes.unwrap_or(torrent.have_bytes),
             total_bytes: torrent.total_bytes,
@@ -97,7 +99,8 @@ impl Viewer {
             magnet: Some(magnet),
             can_save: is_whole
                 && torrent.state != TransferState::Seeding
-                && !local.is_share
+                // The person has those files already.
+                && !view.is_share
                 && view.is_started
                 && view.location.is_none(),
             place: if view.is_started {

@@ -89,6 +89,7 @@ impl Follow {
                 continue;
             };
             self.judge(teller, &view.torrent)?;
+            teller.resumed(view)?;
             teller.snapshot(&view.torrent)?;
             if reached(view)? {
                 return Ok(Outcome::Reached);

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -160,7 +161,15 @@ fn make_folder(path: &Path) -> Result<(), CliError> {
         }
         Err(error) => return Err(CliError::file(path, error)),
     }
-    let probe = path.join(format!(".shoal-{}", std::process::id()));
-    let tried = fs::File::create(&probe).and_then(|_| fs::remove_file(&probe));
-    tried.map_err(|error| CliError::file(path, error))
+    // Empty, so that one that a killed process has left says by its being there that this can be done.
+    let probe = path.join(".shoal-probe");
+    match fs::File::create_new(&probe) {
+        Ok(_) => match fs::remove_file(&probe) {
+            // Another was faster.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            removed => removed.map_err(|error| CliError::file(path, error)),
+        },
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(CliError::file(path, error)),
+    }
 }

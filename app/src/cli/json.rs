@@ -20,6 +20,8 @@ pub(crate) enum Event {
     Tracker(Tracker),
     /// A peer came or went.
     Peer(Peer),
+    /// Some of a download was here already, verified.
+    Resuming(Resuming),
     /// How far it is. At most twice a second, and only when something has changed.
     Progress(Progress),
     /// A download is finished.
@@ -114,6 +116,13 @@ pub(crate) struct Peer {
     /// Why it went.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) reason: Option<String>,
+}
+
+/// See [`Event::Resuming`].
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Resuming {
+    pub(crate) have_bytes: u64,
+    pub(crate) total_bytes: u64,
 }
 
 /// See [`Event::Progress`].

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use shoal_engine::{
-    Event as EngineEvent, PeerChange, Route, TorrentSnapshot, TorrentState, TrackerState,
+    Event as EngineEvent, PeerChange, Route, TorrentSnapshot, TorrentState, TorrentView,
+    TrackerState,
 };
 
 use super::error::CliError;
@@ -20,6 +21,7 @@ pub(crate) struct Teller<'r> {
     trackers: BTreeMap<String, json::Tracker>,
     progress: Option<json::Progress>,
     told: Option<Instant>,
+    has_resumed: bool,
 }
 
 impl<'r> Teller<'r> {
@@ -31,6 +33,7 @@ impl<'r> Teller<'r> {
             trackers: BTreeMap::new(),
             progress: None,
             told: None,
+            has_resumed: false,
         }
     }
 
@@ -47,6 +50,29 @@ impl<'r> Teller<'r> {
         self.state(torrent.state, torrent.reason.as_deref(), torrent)?;
         self.trackers(torrent)?;
         self.figures(figures(torrent), &status(torrent))
+    }
+
+    /// Tells how much of a download was here already, once it is known.
+    ///
+    /// # Errors
+    /// When standard output is gone.
+    pub(crate) fn resumed(&mut self, view: &TorrentView) -> Result<(), CliError> {
+        let (have_bytes, Some(total_bytes)) = (view.resumed_bytes, view.torrent.total_bytes) else {
+            return Ok(());
+        };
+        if have_bytes == 0 || have_bytes == total_bytes || self.has_resumed {
+            return Ok(());
+        }
+        self.has_resumed = true;
+        self.reporter.note(&format!(
+            "{}: resuming at {}",
+            words::harmless(&view.torrent.name),
+            words::percent(have_bytes, total_bytes),
+        ));
+        self.reporter.event(&Event::Resuming(json::Resuming {
+            have_bytes,
+            total_bytes,
+        }))
     }
 
     /// Tells an event at once.

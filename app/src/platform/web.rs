@@ -20,6 +20,7 @@ pub(crate) use files::dropped;
 pub(crate) use leaving::{on_close, use_leave_warning};
 pub(crate) use pixels::{Pixels, pixel_ratio};
 pub(crate) use place::{Place, destination, show};
+use shoal_engine::PlatformOptions;
 pub(crate) use shoal_engine::Source;
 
 /// What sharing means here.
@@ -36,6 +37,11 @@ pub(crate) fn main() -> ExitCode {
     let _ = dioxus::logger::init(dioxus::logger::tracing::Level::INFO);
     dioxus::web::launch::launch_cfg(crate::app::App, dioxus::web::Config::new());
     ExitCode::SUCCESS
+}
+
+/// There is nothing to say.
+pub(crate) fn engine_options() -> PlatformOptions {
+    PlatformOptions::default()
 }
 
 /// Waits.

@@ -47,6 +47,9 @@ pub(crate) fn Transfers(
                 upload_rate: sum(|torrent| torrent.upload_rate),
             }
             main {
+                if let Some(error) = state.start_error().cloned() {
+                    p { class: "error", role: "alert", {error} }
+                }
                 div { class: "begin", "data-prominent": is_empty,
                     DropZone {
                         hovered: hovered(),

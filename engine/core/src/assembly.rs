@@ -84,6 +84,8 @@ pub(crate) struct Verdict {
     pub(crate) bad: Vec<(LinkId, u32)>,
     /// Bytes that were thrown away without anybody to blame.
     pub(crate) lost: u32,
+    /// Blocks of an earlier run are missing again.
+    pub(crate) forgotten: bool,
 }
 
 impl OpenPiece {
@@ -190,6 +192,15 @@ impl OpenPiece {
         }
     }
 
+    /// An earlier run has stored a block.
+    pub(crate) fn keep(&mut self, block: u32) {
+        if let Some(state @ Block::Missing { requests: 0 }) = self.blocks.get_mut(block as usize) {
+            *state = Block::Stored;
+            self.free -= 1;
+            self.stored += 1;
+        }
+    }
+
     /// Takes a request back that will not be answered.
     pub(crate) fn drop_request(&mut self, block: u32) {
         if let Some(Block::Missing { requests }) = self.blocks.get_mut(block as usize) {
@@ -243,8 +254,20 @@ impl OpenPiece {
 
     /// Gives the leaves up.
     pub(crate) fn give_leaves_up(&mut self) -> Verdict {
+        // The whole can only be judged from what is in memory.
+        let forgotten = self.stored > 0;
+        for block in 0..self.blocks.len() {
+            if matches!(self.blocks[block], Block::Stored) {
+                self.blocks[block] = Block::Missing { requests: 0 };
+                self.note_free(u32::try_from(block).unwrap_or(u32::MAX));
+            }
+        }
+        self.stored = 0;
         self.leaves = Leaves::Unavailable;
-        self.judge_whole()
+        Verdict {
+            forgotten,
+            ..self.judge_whole()
+        }
     }
 
     /// A block is stored; or, if not, missing again.
@@ -405,6 +428,31 @@ mod tests {
         assert_eq!(take(&mut open, 2, &blocks[2]).write.len(), 1);
         open.written(2, true);
         assert!(open.is_stored());
+    }
+
+    #[test]
+    fn blocks_of_an_earlier_run_are_not_asked_for_while_others_can_be_judged() {
+        let (mut open, blocks) = held_piece();
+        let leaves: Vec<_> = blocks.iter().map(|data| hash_block(data)).collect();
+        let kept = |open: &OpenPiece| {
+            let mut open = OpenPiece::new(open.piece, open.hash, 2, 4, None);
+            [0, 1, 2].into_iter().for_each(|block| open.keep(block));
+            open
+        };
+        let mut first = kept(&open);
+        assert_eq!(first.next_unrequested(LinkId(1)).unwrap().block, 3);
+        first.set_leaves(leaves);
+        assert_eq!(take(&mut first, 3, &blocks[3]).write.len(), 1);
+        first.written(3, true);
+        assert!(first.is_stored());
+
+        open = kept(&open);
+        assert!(open.give_leaves_up().forgotten, "none gives the leaves");
+        assert!(open.is_untouched() && open.is_consistent(|_| 0));
+        for (block, data) in (0..).zip(&blocks[..3]) {
+            assert!(take(&mut open, block, data).write.is_empty());
+        }
+        assert_eq!(take(&mut open, 3, &blocks[3]).write.len(), 4);
     }
 
     #[test]

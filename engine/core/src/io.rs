@@ -6,7 +6,7 @@ use bytes::Bytes;
 use shoal_protocol::magnet::Magnet;
 use shoal_protocol::metainfo::Metainfo;
 use shoal_protocol::tracker::{ClientMessage, IceServer, ServerMessage, Signal};
-use shoal_protocol::{FileIndex, Hash256, InfoHash, PeerId};
+use shoal_protocol::{BlockRef, FileIndex, Hash256, InfoHash, PeerId};
 
 use crate::bitfield::Bitfield;
 use crate::limits::Limits;
@@ -103,6 +103,8 @@ pub enum Command {
         torrent: InfoHash,
         /// Pieces that are verified and readable.
         have: Bitfield,
+        /// Blocks of other pieces that are, from an earlier run.
+        blocks: Vec<BlockRef>,
     },
     /// Stops transferring; connections stay.
     Pause {

@@ -317,8 +317,13 @@ impl Session {
                 self.add_trackers(id, &all);
                 Some(id)
             }
-            Command::Start { torrent, have } => self.on(torrent, |torrent, shared| {
+            Command::Start {
+                torrent,
+                have,
+                blocks,
+            } => self.on(torrent, |torrent, shared| {
                 torrent.start(have, false, shared);
+                torrent.go_on_with(&blocks);
             }),
             Command::Pause { torrent } => self.on(torrent, Torrent::pause),
             Command::Resume { torrent } => self.on(torrent, Torrent::resume),

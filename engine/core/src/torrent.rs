@@ -265,6 +265,24 @@ impl Torrent {
         self.rechoke(shared);
     }
 
+    /// Takes in blocks that an earlier run has stored of pieces that are not whole.
+    pub(crate) fn go_on_with(&mut self, blocks: &[BlockRef]) {
+        let Some(content) = &mut self.content else {
+            return;
+        };
+        for of_piece in blocks.chunk_by(|one, next| one.piece == next.piece) {
+            let piece = of_piece[0].piece;
+            let count = content.metainfo.info().block_count(piece) as usize;
+            // A whole piece would have been among the others: here it would never be told of.
+            if content.missing.contains(piece) && of_piece.len() < count {
+                content.begin(piece);
+                if let Some(open) = content.open.get_mut(&piece) {
+                    of_piece.iter().for_each(|block| open.keep(block.block));
+                }
+            }
+        }
+    }
+
     pub(crate) fn pause(&mut self, shared: &mut Shared) {
         self.paused = true;
         self.halt(shared);

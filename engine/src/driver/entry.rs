@@ -4,13 +4,14 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use shoal_core::{TorrentSnapshot, TorrentState};
+use shoal_core::{Limits, Order, TorrentSnapshot, TorrentState};
 use shoal_protocol::magnet::Magnet;
 use shoal_protocol::metainfo::Metainfo;
 
-use crate::platform::Destination;
+use super::keeping::Written;
+use crate::platform::{Destination, Source};
 use crate::share::Verified;
-use crate::snapshot::TorrentView;
+use crate::snapshot::{Shortage, TorrentView};
 use crate::storage::Storage;
 
 /// A torrent.
@@ -21,6 +22,21 @@ pub(super) struct Entry {
     pub(super) destination: Option<Destination>,
     pub(super) storage: Option<Rc<dyn Storage>>,
     pub(super) location: Option<String>,
+    /// Bytes that were there when the download was started.
+    pub(super) resumed_bytes: u64,
+    /// Why it waits, if its disk is full.
+    pub(super) shortage: Option<Shortage>,
+    /// What it is a share of.
+    pub(super) sources: Option<Vec<Source>>,
+    /// Its place among the others.
+    pub(super) number: u64,
+    pub(super) limits: Limits,
+    pub(super) order: Order,
+    pub(super) is_paused: bool,
+    /// See [`Storage::stamps`].
+    pub(super) stamps: Vec<u64>,
+    /// What is remembered of it.
+    pub(super) written: Written,
     pub(super) stage: Stage,
 }
 
@@ -43,13 +59,22 @@ pub(super) enum Stage {
 }
 
 impl Entry {
-    pub(super) fn new(magnet: Magnet, metainfo: Option<Arc<Metainfo>>) -> Self {
+    pub(super) fn new(magnet: Magnet, metainfo: Option<Arc<Metainfo>>, limits: Limits) -> Self {
         Self {
             magnet,
             metainfo,
             destination: None,
             storage: None,
             location: None,
+            resumed_bytes: 0,
+            shortage: None,
+            sources: None,
+            number: 0,
+            limits,
+            order: Order::default(),
+            is_paused: false,
+            stamps: Vec::new(),
+            written: Written::default(),
             stage: Stage::Waiting,
         }
     }
@@ -86,6 +111,9 @@ impl Entry {
             metainfo: self.metainfo.clone(),
             is_started: self.destination.is_some() || matches!(self.stage, Stage::Running),
             location: self.location.clone(),
+            resumed_bytes: self.resumed_bytes,
+            shortage: self.shortage,
+            is_share: self.sources.is_some(),
         }
     }
 }

@@ -4,9 +4,10 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use futures_util::future::LocalBoxFuture;
 use shoal_core::{Bitfield, Command, Event, Limits, Order, StorageFault, TorrentState};
-use shoal_protocol::InfoHash;
 use shoal_protocol::metainfo::Metainfo;
+use shoal_protocol::{BlockRef, InfoHash};
 use tokio::sync::oneshot;
 
 use super::entry::{Entry, Stage, Work};
@@ -14,8 +15,8 @@ use super::{Done, Driver};
 use crate::error::EngineError;
 use crate::options::{OpenOptions, ShareOptions, TorrentSource};
 use crate::platform::{Destination, SaveMode, Source};
-use crate::share::{Share, verify};
-use crate::storage::{Opened, Storage};
+use crate::share::{Share, Verified, verify};
+use crate::storage::{Answer, Kept, Opened, Storage};
 
 /// A request of a handle; see [`crate::Engine`].
 #[derive(Debug)]
@@ -74,6 +75,7 @@ pub(super) struct Hashing {
     pub(super) done: Rc<Cell<u64>>,
     pub(super) total: Rc<Cell<u64>>,
     cancelled: Rc<Cell<bool>>,
+    sources: Vec<Source>,
     options: ShareOptions,
     reply: oneshot::Sender<Result<InfoHash, EngineError>>,
 }
@@ -117,13 +119,15 @@ impl Driver {
             } => {
                 let _ = reply.send(self.start(torrent, destination));
             }
-            Request::Pause { torrent } => self.command(Command::Pause { torrent }),
+            Request::Pause { torrent } => self.pause(torrent),
             Request::Resume { torrent } => self.resume(torrent),
             Request::Remove { torrent } => self.remove(torrent),
             Request::SetTorrentLimits { torrent, limits } => {
+                self.change(torrent, |entry| entry.limits = limits);
                 self.command(Command::SetTorrentLimits { torrent, limits });
             }
             Request::SetOrder { torrent, order } => {
+                self.change(torrent, |entry| entry.order = order);
                 self.command(Command::SetOrder { torrent, order });
             }
             Request::SetSessionLimits { limits } => {
@@ -154,19 +158,34 @@ impl Driver {
                 Some(_) => self.remove(torrent),
                 None => {}
             }
-            self.add_share(metainfo, storage, hashing.options);
+            self.add_share(
+                Arc::new(metainfo),
+                storage,
+                hashing.sources,
+                hashing.options,
+            );
+            self.stamp(torrent);
             Ok(torrent)
         });
         // Whoever asked may have gone.
         let _ = hashing.reply.send(result);
     }
 
-    fn add_share(&mut self, metainfo: Metainfo, storage: Rc<dyn Storage>, options: ShareOptions) {
-        let metainfo = Arc::new(metainfo);
-        let mut entry = Entry::new(metainfo.magnet(), Some(Arc::clone(&metainfo)));
+    pub(super) fn add_share(
+        &mut self,
+        metainfo: Arc<Metainfo>,
+        storage: Rc<dyn Storage>,
+        sources: Vec<Source>,
+        options: ShareOptions,
+    ) {
+        let known = Some(Arc::clone(&metainfo));
+        let mut entry = Entry::new(metainfo.magnet(), known, options.limits);
+        entry.number = self.keeping.number();
+        entry.sources = Some(sources);
         entry.storage = Some(storage);
         entry.stage = Stage::Running;
         self.entries.insert(metainfo.info_hash(), entry);
+        self.keeping.touch(metainfo.info_hash());
         self.command(Command::AddMetainfo {
             have: Some(Bitfield::full(metainfo.info().piece_count())),
             metainfo,
@@ -176,8 +195,25 @@ impl Driver {
     }
 
     fn remove(&mut self, torrent: InfoHash) {
-        self.entries.remove(&torrent);
+        let entry = self.entries.remove(&torrent);
+        if let Some(storage) = entry.and_then(|entry| entry.storage) {
+            self.jobs.push(when_done(storage.close()));
+        }
         self.command(Command::Remove { torrent });
+        self.keeping.touch(torrent);
+    }
+
+    fn pause(&mut self, torrent: InfoHash) {
+        self.change(torrent, |entry| entry.is_paused = true);
+        self.command(Command::Pause { torrent });
+    }
+
+    /// Changes what is remembered of a torrent.
+    fn change(&mut self, torrent: InfoHash, change: impl FnOnce(&mut Entry)) {
+        if let Some(entry) = self.entries.get_mut(&torrent) {
+            change(entry);
+            self.keeping.touch(torrent);
+        }
     }
 
     fn is_complete(&self, torrent: InfoHash) -> bool {
@@ -195,6 +231,7 @@ impl Driver {
         let torrent = metainfo.info_hash();
         if let Some(entry) = self.entries.get_mut(&torrent) {
             entry.metainfo = Some(Arc::clone(metainfo));
+            self.keeping.touch(torrent);
             self.open_storage(torrent);
         }
     }
@@ -219,12 +256,19 @@ impl Driver {
         };
         entry.storage = Some(Rc::clone(&opened.storage));
         entry.location = opened.location;
-        if !opened.existing {
-            entry.stage = Stage::Running;
-            let have = Bitfield::new(metainfo.info().piece_count());
-            return self.command(Command::Start { torrent, have });
-        }
+        let Opened { storage, kept, .. } = opened;
+        let is_in_doubt = kept.doubtful.count() > 0;
+        work.set(Verified::of(metainfo.info(), &kept));
         entry.stage = Stage::Checking(Rc::clone(&work));
+        if !is_in_doubt {
+            let Kept { sure, .. } = kept;
+            return self.checked(
+                torrent,
+                &work,
+                sure.pieces().clone(),
+                sure.blocks().collect(),
+            );
+        }
         self.tell_state(torrent, TorrentState::Checking, None);
         self.jobs.push(Box::pin(async move {
             let progress = |now| {
@@ -232,18 +276,37 @@ impl Driver {
                 // An entry that is removed lets go of its work: then nobody wants to know any more.
                 Rc::strong_count(&work) > 1
             };
-            let have = verify(&metainfo, opened.storage, progress).await;
-            Done::Checked(torrent, work, have)
+            let have = verify(&metainfo, storage, &kept, progress).await;
+            Done::Checked(torrent, work, have, kept.sure.blocks().collect())
         }));
     }
 
-    /// What was there already has been checked.
-    pub(super) fn checked(&mut self, torrent: InfoHash, work: &Work, have: Bitfield) {
+    /// It is known which pieces are there.
+    pub(super) fn checked(
+        &mut self,
+        torrent: InfoHash,
+        work: &Work,
+        have: Bitfield,
+        blocks: Vec<BlockRef>,
+    ) {
         let entry = self.entries.get_mut(&torrent);
-        if let Some(entry) = entry.filter(|entry| entry.waits_for(work)) {
-            entry.stage = Stage::Running;
-            self.command(Command::Start { torrent, have });
+        let Some(entry) = entry.filter(|entry| entry.waits_for(work)) else {
+            return;
+        };
+        entry.stage = Stage::Running;
+        let info = entry.metainfo.as_ref().map(|metainfo| metainfo.info());
+        let length = |block| info.map_or(0, |info| u64::from(info.block_span(block).length));
+        let of_blocks: u64 = blocks.iter().copied().map(length).sum();
+        entry.resumed_bytes = work.get().good_bytes + of_blocks;
+        if let Some(storage) = &entry.storage {
+            // What the storage cannot keep, the next start finds out by itself.
+            self.jobs.push(when_done(storage.vouch(&have)));
         }
+        self.command(Command::Start {
+            torrent,
+            have,
+            blocks,
+        });
     }
 
     fn share(
@@ -259,6 +322,7 @@ impl Driver {
             done: Rc::default(),
             total: Rc::default(),
             cancelled: Rc::default(),
+            sources: sources.clone(),
             options: options.clone(),
             reply,
         };
@@ -281,7 +345,7 @@ impl Driver {
         }));
     }
 
-    fn open(&mut self, source: TorrentSource, options: OpenOptions) -> InfoHash {
+    pub(super) fn open(&mut self, source: TorrentSource, options: OpenOptions) -> InfoHash {
         let OpenOptions {
             trackers,
             limits,
@@ -298,7 +362,11 @@ impl Driver {
         trackers
             .iter()
             .for_each(|tracker| magnet.add_tracker(tracker));
-        self.entries.insert(torrent, Entry::new(magnet, metainfo));
+        let mut entry = Entry::new(magnet, metainfo, limits);
+        entry.number = self.keeping.number();
+        entry.order = order;
+        self.entries.insert(torrent, entry);
+        self.keeping.touch(torrent);
         self.command(match source {
             TorrentSource::Magnet(magnet) => Command::AddMagnet {
                 magnet,
@@ -316,7 +384,11 @@ impl Driver {
         torrent
     }
 
-    fn start(&mut self, torrent: InfoHash, destination: Destination) -> Result<(), EngineError> {
+    pub(super) fn start(
+        &mut self,
+        torrent: InfoHash,
+        destination: Destination,
+    ) -> Result<(), EngineError> {
         let entry = self
             .entries
             .get_mut(&torrent)
@@ -324,12 +396,14 @@ impl Driver {
         if matches!(entry.stage, Stage::Waiting | Stage::Failed(_)) {
             entry.destination = Some(destination);
             entry.stage = Stage::Waiting;
+            self.keeping.touch(torrent);
             self.open_storage(torrent);
         }
         Ok(())
     }
 
     fn resume(&mut self, torrent: InfoHash) {
+        self.change(torrent, |entry| entry.is_paused = false);
         let failed = self
             .entries
             .get_mut(&torrent)
@@ -356,8 +430,17 @@ impl Driver {
         let work = Work::default();
         entry.stage = Stage::Opening(Rc::clone(&work));
         let platform = Rc::clone(&self.platform);
+        let stamps = entry.stamps.clone();
         self.jobs.push(Box::pin(async move {
-            let result = platform.download_storage(metainfo, destination).await;
+            let opened = platform.download_storage(Arc::clone(&metainfo), destination);
+            let mut result = opened.await;
+            if let Ok(opened) = &mut result
+                && !stamps.is_empty()
+                && opened.storage.stamps().await.is_ok_and(|now| now == stamps)
+            {
+                // Complete, and nobody has changed it since.
+                opened.kept = Kept::all(metainfo.info());
+            }
             Done::Opened(torrent, work, result)
         }));
     }
@@ -412,4 +495,14 @@ impl Driver {
             reason,
         });
     }
+}
+
+/// Lets work on a storage run that nobody waits for.
+pub(super) fn when_done(work: Answer<()>) -> LocalBoxFuture<'static, Done> {
+    Box::pin(async move {
+        if let Err(fault) = work.await {
+            tracing::warn!(%fault, "storage");
+        }
+        Done::Nothing
+    })
 }

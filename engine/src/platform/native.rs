@@ -4,33 +4,39 @@ mod files;
 mod hashing;
 mod scan;
 mod signalling;
+mod state_folder;
 mod transport;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use shoal_core::StorageFault;
-use shoal_protocol::Hash256;
 use shoal_protocol::merkle::hash_block;
 use shoal_protocol::metainfo::Metainfo;
+use shoal_protocol::{Hash256, InfoHash};
 use tokio::sync::oneshot;
 
 use self::files::{DownloadFiles, SharedFiles};
 use self::scan::{Scan, scan};
+use self::state_folder::StateFolder;
 use crate::error::EngineError;
 use crate::signalling::Signalling;
-use crate::storage::{Listing, Opened, Storage};
+use crate::storage::{Answer, Listing, Opened, Remembered, Storage};
 use crate::transport::Transport;
 
 /// Files and sockets that may be open at once, where the system allows as many.
 const MANY_FILES: u64 = 1 << 16;
 
-/// What only this platform can be told: nothing yet.
+/// What only this platform can be told.
 #[derive(Clone, Debug, Default)]
-pub struct PlatformOptions {}
+pub struct PlatformOptions {
+    /// The folder in which torrents are remembered from one run to the next; without it none are, nor
+    /// while another program uses it.
+    pub state: Option<PathBuf>,
+}
 
 /// Something to share: a file or a folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +46,35 @@ pub struct Source(pub PathBuf);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Destination(pub PathBuf);
 
+impl Source {
+    /// Writes it for the next run; `None` if it cannot be.
+    pub(crate) fn to_text(&self) -> Option<String> {
+        to_text(&self.0)
+    }
+
+    /// Reads what [`Self::to_text`] has written.
+    pub(crate) fn from_text(text: String) -> Option<Self> {
+        Some(Self(PathBuf::from(text)))
+    }
+}
+
+impl Destination {
+    /// Writes it for the next run; `None` if it cannot be.
+    pub(crate) fn to_text(&self) -> Option<String> {
+        to_text(&self.0)
+    }
+
+    /// Reads what [`Self::to_text`] has written.
+    pub(crate) fn from_text(text: String) -> Option<Self> {
+        Some(Self(PathBuf::from(text)))
+    }
+}
+
+/// The next run may be started elsewhere.
+fn to_text(path: &Path) -> Option<String> {
+    std::path::absolute(path).ok()?.to_str().map(str::to_owned)
+}
+
 /// Files are where they belong already: there is nothing to choose.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SaveMode;
@@ -47,13 +82,47 @@ pub struct SaveMode;
 /// The platform of one engine. Its methods are called within a tokio runtime.
 pub(crate) struct Platform {
     start: Instant,
+    state: Option<StateFolder>,
 }
 
 impl Platform {
-    pub(crate) fn new(_options: &PlatformOptions) -> Result<Self, EngineError> {
+    pub(crate) fn new(options: &PlatformOptions) -> Result<Self, EngineError> {
+        let state = options.state.as_ref().and_then(|path| {
+            let taken = StateFolder::take(path);
+            let told = |error: &_| tracing::warn!(%error, "torrents are not remembered");
+            taken.inspect_err(told).ok()
+        });
         Ok(Self {
             start: Instant::now(),
+            state,
         })
+    }
+
+    /// Reads the torrents that were remembered, each or in words what is wrong with it; `None` if none
+    /// are, here.
+    pub(crate) fn remembered(&self) -> Option<Answer<Vec<Result<Remembered, String>>>> {
+        self.state.as_ref().map(StateFolder::load)
+    }
+
+    /// Remembers a torrent; metainfo need be given only once.
+    pub(crate) fn remember(
+        &self,
+        torrent: InfoHash,
+        record: Vec<u8>,
+        metainfo: Option<Arc<Metainfo>>,
+    ) -> Answer<()> {
+        match &self.state {
+            Some(state) => state.keep(torrent, record, metainfo),
+            None => Box::pin(async { Ok(()) }),
+        }
+    }
+
+    /// Forgets a torrent.
+    pub(crate) fn forget(&self, torrent: InfoHash) -> Answer<()> {
+        match &self.state {
+            Some(state) => state.forget(torrent),
+            None => Box::pin(async { Ok(()) }),
+        }
     }
 
     pub(crate) fn transport(&self) -> Rc<dyn Transport> {
@@ -103,10 +172,10 @@ impl Platform {
         metainfo: Arc<Metainfo>,
         destination: Destination,
     ) -> Result<Opened, StorageFault> {
-        let opened =
+        let (opened, kept) =
             hashing::blocking(move || DownloadFiles::open(&metainfo, &destination.0)).await?;
         Ok(Opened {
-            existing: opened.has_something(),
+            kept,
             location: Some(opened.location().display().to_string()),
             storage: Rc::new(opened),
         })
@@ -115,7 +184,7 @@ impl Platform {
     /// What lies at the destination, for reading only.
     pub(crate) fn check_storage(
         &self,
-        metainfo: &Metainfo,
+        metainfo: &Arc<Metainfo>,
         destination: &Destination,
     ) -> Result<Rc<dyn Storage>, EngineError> {
         Ok(Rc::new(DownloadFiles::look_at(metainfo, &destination.0)))

@@ -38,7 +38,7 @@ use self::storage::{Download, DownloadStorage, Share};
 use self::turns::share_turn;
 use crate::error::EngineError;
 use crate::signalling::Signalling;
-use crate::storage::{Listing, Opened, Storage};
+use crate::storage::{Answer, Kept, Listing, Opened, Remembered, Storage};
 use crate::transport::Transport;
 
 pub use self::save::SaveMode;
@@ -51,6 +51,30 @@ pub struct PlatformOptions {}
 /// Where a download goes: the page's memory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Destination;
+
+impl Destination {
+    /// Memory is gone with the page.
+    pub(crate) fn to_text(&self) -> Option<String> {
+        None
+    }
+
+    /// See [`Self::to_text`].
+    pub(crate) fn from_text(_text: String) -> Option<Self> {
+        None
+    }
+}
+
+impl Source {
+    /// A page loses its files when it goes.
+    pub(crate) fn to_text(&self) -> Option<String> {
+        None
+    }
+
+    /// See [`Self::to_text`].
+    pub(crate) fn from_text(_text: String) -> Option<Self> {
+        None
+    }
+}
 
 /// The platform of one engine.
 pub(crate) struct Platform {
@@ -72,6 +96,26 @@ impl Platform {
             windows: Rc::default(),
             downloads: RefCell::default(),
         })
+    }
+
+    /// A page remembers nothing yet.
+    pub(crate) fn remembered(&self) -> Option<Answer<Vec<Result<Remembered, String>>>> {
+        None
+    }
+
+    /// Does nothing; see [`Self::remembered`].
+    pub(crate) fn remember(
+        &self,
+        _torrent: InfoHash,
+        _record: Vec<u8>,
+        _metainfo: Option<Arc<Metainfo>>,
+    ) -> Answer<()> {
+        Box::pin(async { Ok(()) })
+    }
+
+    /// Does nothing; see [`Self::remembered`].
+    pub(crate) fn forget(&self, _torrent: InfoHash) -> Answer<()> {
+        Box::pin(async { Ok(()) })
     }
 
     pub(crate) fn transport(&self) -> Rc<dyn Transport> {
@@ -121,7 +165,7 @@ impl Platform {
         downloads.insert(metainfo.info_hash(), Rc::downgrade(&download));
         Ok(Opened {
             storage: Rc::new(DownloadStorage(download)),
-            existing: false,
+            kept: Kept::nothing(metainfo.info()),
             location: None,
         })
     }
@@ -129,7 +173,7 @@ impl Platform {
     /// Nothing of an earlier time lies in a page's memory.
     pub(crate) fn check_storage(
         &self,
-        metainfo: &Metainfo,
+        metainfo: &Arc<Metainfo>,
         _destination: &Destination,
     ) -> Result<Rc<dyn Storage>, EngineError> {
         let download = Download::open(metainfo.info(), &self.room)?;

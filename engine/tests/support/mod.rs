@@ -15,6 +15,7 @@ use shoal_tracker::settings::Settings;
 /// Longer than anything takes; a test that reaches it has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+#[allow(dead_code, reason = "not every test needs one")]
 pub(crate) async fn engine() -> Engine {
     Engine::start(EngineOptions::default()).await.unwrap()
 }

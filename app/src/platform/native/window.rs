@@ -23,6 +23,7 @@ pub(crate) use choice::Choice;
 pub(crate) use clipboard::copy;
 pub(crate) use closing::on_close;
 pub(crate) use place::{Place, destination, show};
+use shoal_engine::PlatformOptions;
 pub(crate) use shoal_engine::Source;
 
 /// What sharing means here.
@@ -39,6 +40,14 @@ pub(crate) fn start_facts() -> StartFacts {
         tracker: std::env::var("SHOAL_TRACKER")
             .unwrap_or_else(|_| "ws://127.0.0.1:9010/announce".to_owned()),
         save_mode: SaveMode,
+    }
+}
+
+/// Says where torrents are remembered: in the user's folder for such data.
+pub(crate) fn engine_options() -> PlatformOptions {
+    let dirs = directories::ProjectDirs::from("", "", "shoal");
+    PlatformOptions {
+        state: dirs.map(|dirs| dirs.data_local_dir().join("torrents")),
     }
 }
 

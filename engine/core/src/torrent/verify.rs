@@ -317,7 +317,7 @@ impl Torrent {
                 data,
             });
         }
-        if verdict.bad.is_empty() && verdict.lost == 0 {
+        if verdict.bad.is_empty() && verdict.lost == 0 && !verdict.forgotten {
             return;
         }
         let bad: u32 = verdict.bad.iter().map(|(_, bytes)| bytes).sum();

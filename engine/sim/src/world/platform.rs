@@ -119,7 +119,11 @@ impl World {
                 let content = &self.nodes[node].stores[&torrent].content;
                 assert_eq!(metainfo.info(), content.metainfo.info());
                 let have = Bitfield::new(metainfo.info().piece_count());
-                let start = Command::Start { torrent, have };
+                let start = Command::Start {
+                    torrent,
+                    have,
+                    blocks: Vec::new(),
+                };
                 self.input_after(START, node, Input::Command(start));
             }
             Event::Piece { torrent, piece } => {

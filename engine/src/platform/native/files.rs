@@ -2,30 +2,40 @@
 //!
 //! A download lies below a temporary name, `NAME.part`, in the chosen folder until it is complete; then
 //! it is flushed and renamed. So a name without `.part` never stands for something unfinished, and
-//! nothing that was there before is overwritten.
+//! nothing that was there before is overwritten. Beside it lies a journal of what is stored, for the
+//! next start: [`journal_file`].
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+mod journal_file;
+mod write_queue;
+mod writing;
+
+use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
-use shoal_core::StorageFault;
+use shoal_core::{Bitfield, StorageFault};
 use shoal_protocol::Hash256;
 use shoal_protocol::metainfo::Metainfo;
 
+use self::journal_file::{Found, JournalFile};
+use self::write_queue::WriteQueue;
+use self::writing::Unflushed;
 use super::hashing::{blocking, fault, hash_blocks};
 use super::scan::{FoundFile, Scan};
+use crate::journal;
 use crate::platform::name::{safe, safe_paths};
-use crate::storage::{Answer, Storage};
+use crate::storage::{Answer, Kept, Storage};
 
 /// Files that are kept open.
 const MAX_OPEN: usize = 64;
 
-/// How long a download waits for another to let go of its temporary name, and how often it looks.
-const LOCK_PATIENCE: Duration = Duration::from_secs(1);
+/// How long a download waits for another to let go of its temporary name, and how often it looks. One
+/// that was just removed is being flushed.
+const LOCK_PATIENCE: Duration = Duration::from_secs(5);
 const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
 /// The files of a share: the person's own, only read.
@@ -44,7 +54,15 @@ struct Download {
     part: PathBuf,
     /// Only looked at: nothing is written.
     is_read_only: bool,
+    metainfo: Arc<Metainfo>,
     state: Mutex<State>,
+    queue: WriteQueue,
+    /// Held while something is being written.
+    writing: Mutex<()>,
+    unflushed: Mutex<Unflushed>,
+    /// Held while files are flushed.
+    flushing: Mutex<()>,
+    journal: Mutex<JournalFile>,
 }
 
 struct TorrentFile {
@@ -105,6 +123,26 @@ impl Storage for SharedFiles {
         })
     }
 
+    fn room(&self) -> Answer<Option<u64>> {
+        Box::pin(async { Ok(None) })
+    }
+
+    fn stamps(&self) -> Answer<Vec<u64>> {
+        let files = self.0.iter();
+        let stamps = files
+            .map(|file| stamp(file.length, file.modified))
+            .collect();
+        Box::pin(async { Ok(stamps) })
+    }
+
+    fn vouch(&self, _have: &Bitfield) -> Answer<()> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn close(&self) -> Answer<()> {
+        Box::pin(async { Ok(()) })
+    }
+
     fn finish(&self) -> Answer<()> {
         Box::pin(async { Ok(()) })
     }
@@ -119,11 +157,15 @@ impl Storage for SharedFiles {
 impl DownloadFiles {
     /// Opens a download below `folder`: what lies there already under its temporary name, or is
     /// complete, is gone on with.
-    pub(super) fn open(metainfo: &Metainfo, folder: &Path) -> Result<Self, StorageFault> {
+    pub(super) fn open(
+        metainfo: &Arc<Metainfo>,
+        folder: &Path,
+    ) -> Result<(Self, Kept), StorageFault> {
         fs::create_dir_all(folder).map_err(|error| fault(folder, "write to", &error))?;
         let download = Download::new(metainfo, folder, false);
         let exists = |path: &Path| fs::symlink_metadata(path).is_ok();
-        if exists(&download.part) || !exists(&download.target) {
+        let is_new = !exists(&download.part);
+        if !is_new || !exists(&download.target) {
             download.lay_out()?;
         } else if download.fits_target() {
             download.lock().finished = true;
@@ -133,23 +175,16 @@ impl DownloadFiles {
                 "{target} is there already and is something else; nothing was changed"
             )));
         }
-        Ok(Self(Arc::new(download)))
+        let kept = download.kept(is_new)?;
+        Ok((Self(Arc::new(download)), kept))
     }
 
     /// Looks at what lies below `folder`, without changing anything.
-    pub(super) fn look_at(metainfo: &Metainfo, folder: &Path) -> Self {
+    pub(super) fn look_at(metainfo: &Arc<Metainfo>, folder: &Path) -> Self {
         let download = Download::new(metainfo, folder, true);
         let finished = fs::symlink_metadata(&download.part).is_err();
         download.lock().finished = finished;
         Self(Arc::new(download))
-    }
-
-    /// Returns whether there is something to check.
-    pub(super) fn has_something(&self) -> bool {
-        let download = &self.0;
-        (0..download.files.len())
-            .any(|file| fs::metadata(download.path(file)).is_ok_and(|metadata| metadata.len() > 0))
-            || download.lock().finished
     }
 
     /// Returns where people will find the files.
@@ -175,13 +210,32 @@ impl Storage for DownloadFiles {
     }
 
     fn write(&self, file: usize, offset: u64, data: Bytes) -> Answer<()> {
-        self.work(move |download| {
-            download.refuse_to_overwrite()?;
-            let opened = download.opened(file, true)?;
-            opened
-                .write_all_at(&data, offset)
-                .map_err(|error| fault(&download.path(file), "write to", &error))
+        Box::pin(Arc::clone(&self.0).write(file, offset, data))
+    }
+
+    fn room(&self) -> Answer<Option<u64>> {
+        self.work(|download| {
+            let folder = download.part.parent().unwrap_or(&download.part);
+            let found = rustix::fs::statvfs(folder).ok();
+            Ok(found.map(|found| found.f_bavail.saturating_mul(found.f_frsize)))
         })
+    }
+
+    fn stamps(&self) -> Answer<Vec<u64>> {
+        self.work(|download| Ok(download.stamps()))
+    }
+
+    fn vouch(&self, have: &Bitfield) -> Answer<()> {
+        let have = have.clone();
+        self.work(move |download| {
+            download.vouch(&have);
+            Ok(())
+        })
+    }
+
+    fn close(&self) -> Answer<()> {
+        let download = Arc::clone(&self.0);
+        Box::pin(blocking(move || download.close()))
     }
 
     fn finish(&self) -> Answer<()> {
@@ -197,7 +251,7 @@ impl Storage for DownloadFiles {
 }
 
 impl Download {
-    fn new(metainfo: &Metainfo, folder: &Path, is_read_only: bool) -> Self {
+    fn new(metainfo: &Arc<Metainfo>, folder: &Path, is_read_only: bool) -> Self {
         let info = metainfo.info();
         let name = safe(info.name());
         let is_single = info.is_single_file();
@@ -214,6 +268,13 @@ impl Download {
                 },
                 length: file.length(),
             });
+        let journal = match is_read_only {
+            true => JournalFile::off(Arc::clone(metainfo)),
+            false => {
+                let path = folder.join(format!("{name}.part.journal"));
+                JournalFile::new(path, Arc::clone(metainfo))
+            }
+        };
         Self {
             is_single,
             files: files.collect(),
@@ -221,8 +282,64 @@ impl Download {
             part: folder.join(format!("{name}.part")),
             name,
             is_read_only,
+            metainfo: Arc::clone(metainfo),
             state: Mutex::default(),
+            queue: WriteQueue::default(),
+            writing: Mutex::default(),
+            unflushed: Mutex::default(),
+            flushing: Mutex::default(),
+            journal: Mutex::new(journal),
         }
+    }
+
+    /// Says what is there of an earlier time.
+    fn kept(&self, is_new: bool) -> Result<Kept, StorageFault> {
+        let info = self.metainfo.info();
+        let is_finished = self.is_finished();
+        let mut journal = self.journal();
+        Ok(match journal.recover(|file| self.metadata(file)) {
+            found if is_finished => {
+                // A process was killed between the two last steps.
+                if matches!(found, Found::Journal { .. }) {
+                    journal.remove();
+                }
+                Kept::unchecked(info)
+            }
+            // A journal without the files it tells of tells nothing.
+            _ if is_new => {
+                journal.forget();
+                Kept::nothing(info)
+            }
+            Found::OfAnother => {
+                let part = self.part.display();
+                return Err(StorageFault::Other(format!(
+                    "{part} belongs to an unfinished download of another torrent; nothing was changed"
+                )));
+            }
+            Found::Journal { sure, doubtful } => Kept { sure, doubtful },
+            Found::Nothing if self.has_something() => Kept::unchecked(info),
+            Found::Nothing => Kept::nothing(info),
+        })
+    }
+
+    fn stamps(&self) -> Vec<u64> {
+        if !self.is_finished() {
+            return Vec::new();
+        }
+        let files = (0..self.files.len()).map(|file| self.metadata(file));
+        let stamps =
+            files.map(|found| found.map(|found| stamp(found.len(), found.modified().ok())));
+        stamps.collect::<Option<_>>().unwrap_or_default()
+    }
+
+    fn has_something(&self) -> bool {
+        let mut files = (0..self.files.len()).filter_map(|file| self.metadata(file));
+        files.any(|metadata| metadata.len() > 0)
+    }
+
+    fn metadata(&self, file: usize) -> Option<Metadata> {
+        let found = fs::symlink_metadata(self.path(file)).ok()?;
+        found.is_file().then_some(found)
     }
 
     /// Makes the folders, and the empty files, which nothing will ever be written to.
@@ -364,9 +481,11 @@ impl Download {
     }
 
     fn finish(&self) -> Result<(), StorageFault> {
-        if self.lock().finished {
+        let _flushing = self.flushing();
+        if self.is_finished() {
             return Ok(());
         }
+        self.may_go_on()?;
         for (number, file) in self.files.iter().enumerate() {
             let opened = self.opened(number, false)?;
             let failed = |error: io::Error| fault(&self.path(number), "write to", &error);
@@ -382,9 +501,11 @@ impl Download {
                 }
                 _ => {}
             }
-            opened.sync_all().map_err(failed)?;
+            let synced = opened.sync_all().map_err(failed);
+            synced.map_err(|fault| self.flush_failed(fault))?;
         }
         self.take_final_name()?;
+        self.journal().remove();
         if let Some(folder) = self
             .target
             .parent()
@@ -412,9 +533,23 @@ impl Download {
         Ok(())
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+    fn is_finished(&self) -> bool {
+        self.lock().finished
+    }
+
+    fn journal(&self) -> MutexGuard<'_, JournalFile> {
+        self.journal.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Puts what tells whether a file has changed into one number.
+fn stamp(length: u64, modified: Option<SystemTime>) -> u64 {
+    let since = modified.and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok());
+    journal::stamp(length, since.unwrap_or_default().as_nanos())
 }
 
 fn read_at(file: &File, path: &Path, offset: u64, length: usize) -> Result<Bytes, StorageFault> {
@@ -437,3 +572,6 @@ fn hash_range(
 fn no_such_file() -> StorageFault {
     StorageFault::Other("the torrent has no such file".to_owned())
 }
+
+#[cfg(test)]
+mod tests;

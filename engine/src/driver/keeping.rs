@@ -1,0 +1,307 @@
+//! Torrents outlive the engine: what changes about them is written down, one record at a time, and the
+//! next run brings them back.
+
+use std::collections::BTreeSet;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use shoal_core::{Command, StorageFault};
+use shoal_protocol::InfoHash;
+use shoal_protocol::metainfo::Metainfo;
+
+use super::entry::Entry;
+use super::{Done, Driver};
+use crate::error::EngineError;
+use crate::options::{OpenOptions, ShareOptions, TorrentSource};
+use crate::platform::{Destination, Platform, Source};
+use crate::saved::{Role, Saved};
+use crate::share::verify;
+use crate::storage::{Kept, Listing, Remembered, Storage};
+
+/// What is still to be written down.
+#[derive(Default)]
+pub(super) struct Keeping {
+    /// Whether anything is: not before what an earlier run has left is read.
+    is_on: bool,
+    is_reading: bool,
+    stale: BTreeSet<InfoHash>,
+    is_writing: bool,
+    next_number: u64,
+    /// What could not be brought back, or not be written, in words.
+    pub(super) complaints: Vec<String>,
+}
+
+/// What has been written of a torrent.
+#[derive(Default)]
+pub(super) struct Written {
+    record: Option<Saved>,
+    has_metainfo: bool,
+}
+
+impl Keeping {
+    /// Returns the next torrent's place among the others.
+    pub(super) fn number(&mut self) -> u64 {
+        self.next_number = self.next_number.saturating_add(1);
+        self.next_number
+    }
+
+    /// Something about a torrent has changed.
+    pub(super) fn touch(&mut self, torrent: InfoHash) {
+        if self.is_on {
+            self.stale.insert(torrent);
+        }
+    }
+
+    /// Returns whether something is being read or written.
+    pub(super) fn is_at_work(&self) -> bool {
+        self.is_reading || self.is_writing
+    }
+}
+
+impl Driver {
+    /// Begins to read what an earlier run has left.
+    pub(super) fn recall(&mut self) {
+        let Some(remembered) = self.platform.remembered() else {
+            return;
+        };
+        self.keeping.is_reading = true;
+        self.jobs.push(Box::pin(async move {
+            let remembered = remembered.await;
+            Done::Recalled(remembered.unwrap_or_else(|fault| vec![Err(fault.to_string())]))
+        }));
+    }
+
+    /// Brings torrents back. What the person has opened meanwhile stays as it is.
+    pub(super) fn recalled(&mut self, remembered: Vec<Result<Remembered, String>>) {
+        self.keep_all();
+        for remembered in remembered {
+            match remembered {
+                Ok(remembered) => self.bring_back(remembered),
+                Err(complaint) => self.keeping.complaints.push(complaint),
+            }
+        }
+    }
+
+    /// Begins to remember, with what the person has opened so far.
+    pub(super) fn keep_all(&mut self) {
+        self.keeping.is_reading = false;
+        self.keeping.is_on = true;
+        self.keeping.stale.extend(self.entries.keys());
+    }
+
+    /// Writes down the next of what has changed, unless something is being written. Returns whether it
+    /// did.
+    pub(super) fn keep_next(&mut self) -> bool {
+        if self.keeping.is_writing {
+            return false;
+        }
+        while let Some(torrent) = self.keeping.stale.pop_first() {
+            let Some(entry) = self.entries.get_mut(&torrent) else {
+                let forgetting = self.platform.forget(torrent);
+                self.write_down(forgetting);
+                return true;
+            };
+            let Some(record) = entry.record() else {
+                continue;
+            };
+            let metainfo = entry.metainfo.clone();
+            let metainfo = metainfo.filter(|_| !entry.written.has_metainfo);
+            if metainfo.is_none() && entry.written.record.as_ref() == Some(&record) {
+                continue;
+            }
+            entry.written.has_metainfo |= metainfo.is_some();
+            let writing = self.platform.remember(torrent, record.encode(), metainfo);
+            entry.written.record = Some(record);
+            self.write_down(writing);
+            return true;
+        }
+        false
+    }
+
+    /// A record is written, or could not be.
+    pub(super) fn kept(&mut self, result: Result<(), StorageFault>) {
+        self.keeping.is_writing = false;
+        if let Err(fault) = result {
+            tracing::warn!(%fault, "a torrent is not remembered");
+            let complaint = format!("this will not be remembered: {fault}");
+            if !self.keeping.complaints.contains(&complaint) {
+                self.keeping.complaints.push(complaint);
+            }
+        }
+    }
+
+    /// It is known what tells whether the complete files of a torrent have been changed.
+    pub(super) fn stamped(&mut self, torrent: InfoHash, stamps: Vec<u64>) {
+        if let Some(entry) = self.entries.get_mut(&torrent) {
+            entry.stamps = stamps;
+            self.keeping.touch(torrent);
+        }
+    }
+
+    /// Asks for that.
+    pub(super) fn stamp(&mut self, torrent: InfoHash) {
+        if let Some(storage) = self.storage(&torrent) {
+            self.jobs.push(Box::pin(async move {
+                Done::Stamped(torrent, storage.stamps().await.unwrap_or_default())
+            }));
+        }
+    }
+
+    /// A share of an earlier run is ready to be shared again, or is not.
+    pub(super) fn shared_again(
+        &mut self,
+        remembered: Remembered,
+        sources: Vec<Source>,
+        result: Result<Rc<dyn Storage>, EngineError>,
+    ) {
+        let Remembered { saved, metainfo } = remembered;
+        let name = saved.magnet.name.clone().unwrap_or_default();
+        let (Ok(storage), Some(metainfo)) = (&result, metainfo) else {
+            let why = result.err().map_or_else(
+                || "its list of files is missing".to_owned(),
+                |error| error.to_string(),
+            );
+            let complaint = format!("{name} is not shared again: {why}");
+            return self.keeping.complaints.push(complaint);
+        };
+        let torrent = metainfo.info_hash();
+        if self.entries.contains_key(&torrent) {
+            return;
+        }
+        let options = ShareOptions {
+            name: None,
+            trackers: saved.magnet.trackers.clone(),
+            limits: saved.limits,
+        };
+        self.add_share(metainfo, Rc::clone(storage), sources, options);
+        self.take_up(torrent, saved);
+    }
+
+    fn write_down(&mut self, work: crate::storage::Answer<()>) {
+        self.keeping.is_writing = true;
+        self.jobs
+            .push(Box::pin(async move { Done::Kept(work.await) }));
+    }
+
+    fn bring_back(&mut self, remembered: Remembered) {
+        let number = remembered.saved.number;
+        self.keeping.next_number = self.keeping.next_number.max(number);
+        match remembered.saved.role.clone() {
+            Role::Share(texts) => self.share_again(remembered, texts),
+            Role::Open => {
+                self.open_again(remembered);
+            }
+            Role::Download(text) => {
+                let torrent = self.open_again(remembered);
+                if let (Some(torrent), Some(place)) = (torrent, Destination::from_text(text)) {
+                    // It was opened just now.
+                    let _ = self.start(torrent, place);
+                }
+            }
+        }
+    }
+
+    /// Opens what was opened. `None` if the person has done so already.
+    fn open_again(&mut self, remembered: Remembered) -> Option<InfoHash> {
+        let Remembered { saved, metainfo } = remembered;
+        let torrent = saved.magnet.info_hash;
+        if self.entries.contains_key(&torrent) {
+            return None;
+        }
+        let options = OpenOptions {
+            trackers: saved.magnet.trackers.clone(),
+            limits: saved.limits,
+            order: saved.order,
+        };
+        let source = match metainfo {
+            Some(metainfo) => TorrentSource::Metainfo(metainfo),
+            None => TorrentSource::Magnet(saved.magnet.clone()),
+        };
+        self.open(source, options);
+        self.take_up(torrent, saved);
+        Some(torrent)
+    }
+
+    /// Makes a torrent what it was.
+    fn take_up(&mut self, torrent: InfoHash, saved: Saved) {
+        if let Some(entry) = self.entries.get_mut(&torrent) {
+            entry.magnet = saved.magnet;
+            entry.number = saved.number;
+            entry.stamps = saved.stamps;
+            entry.is_paused = saved.is_paused;
+        }
+        if saved.is_paused {
+            self.command(Command::Pause { torrent });
+        }
+    }
+
+    fn share_again(&mut self, remembered: Remembered, texts: Vec<String>) {
+        let sources: Option<Vec<_>> = texts.into_iter().map(Source::from_text).collect();
+        let Some(sources) = sources else {
+            return;
+        };
+        let platform = Rc::clone(&self.platform);
+        self.jobs.push(Box::pin(async move {
+            let result = match &remembered.metainfo {
+                Some(metainfo) => {
+                    let stamps = &remembered.saved.stamps;
+                    shared_files(&platform, metainfo, sources.clone(), stamps).await
+                }
+                None => Err(EngineError::NothingToShare),
+            };
+            Done::SharedAgain(remembered, sources, result)
+        }));
+    }
+}
+
+impl Entry {
+    /// What is to be remembered; `None` if this platform cannot.
+    fn record(&self) -> Option<Saved> {
+        let role = match (&self.sources, &self.destination) {
+            (Some(sources), _) => {
+                let texts: Option<_> = sources.iter().map(Source::to_text).collect();
+                Role::Share(texts?)
+            }
+            (None, Some(destination)) => Role::Download(destination.to_text()?),
+            (None, None) => Role::Open,
+        };
+        Some(Saved {
+            number: self.number,
+            magnet: self.magnet.clone(),
+            role,
+            limits: self.limits,
+            order: self.order,
+            is_paused: self.is_paused,
+            stamps: self.stamps.clone(),
+        })
+    }
+}
+
+/// Finds the files of a share again. Those that have been touched since are hashed.
+async fn shared_files(
+    platform: &Platform,
+    metainfo: &Arc<Metainfo>,
+    sources: Vec<Source>,
+    stamps: &[u64],
+) -> Result<Rc<dyn Storage>, EngineError> {
+    let (Listing { files, .. }, scan) = platform.scan(sources).await?;
+    let info = metainfo.info();
+    let changed = || EngineError::Storage(StorageFault::Changed(info.name().to_owned()));
+    let order = info.files().iter().map(|wanted| {
+        files.iter().position(|(path, length)| {
+            *length == wanted.length() && (info.is_single_file() || path == wanted.path())
+        })
+    });
+    let order: Option<Vec<_>> = order.collect();
+    let order = order.filter(|order| order.len() == files.len());
+    let storage = platform.share_storage(scan, &order.ok_or_else(changed)?);
+    if !stamps.is_empty() && storage.stamps().await? == stamps {
+        return Ok(storage);
+    }
+    let unchecked = Kept::unchecked(info);
+    let have = verify(metainfo, Rc::clone(&storage), &unchecked, |_| true).await;
+    if have.is_full() {
+        return Ok(storage);
+    }
+    Err(changed())
+}

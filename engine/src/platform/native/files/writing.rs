@@ -1,0 +1,221 @@
+//! How a download's blocks reach the disk: in batches, on one thread at a time, each batch recorded in
+//! the journal once it is written; and flushed from time to time, beside the writing.
+
+use std::collections::BTreeSet;
+use std::os::unix::fs::FileExt;
+use std::sync::{Arc, MutexGuard, PoisonError};
+
+use shoal_core::{Bitfield, StorageFault};
+use shoal_protocol::BLOCK_LENGTH;
+use tokio::sync::oneshot;
+
+use super::write_queue::{Run, Write};
+use super::{Download, fault};
+use crate::journal::Record;
+
+/// Written bytes after which the files are flushed: what a power cut makes the next start hash again.
+const FLUSH_AFTER: u64 = 128 << 20;
+
+/// What has been written since the last flush.
+#[derive(Default)]
+pub(super) struct Unflushed {
+    files: BTreeSet<usize>,
+    bytes: u64,
+    is_flushing: bool,
+    /// A flush failed. The system says that once, and what it had taken is lost: so nothing is written
+    /// or finished any more until the download is opened again and looked through.
+    failed: Option<StorageFault>,
+}
+
+impl Download {
+    /// Writes a part of a file, verified, when its turn comes.
+    pub(super) async fn write(
+        self: Arc<Self>,
+        file: usize,
+        offset: u64,
+        data: bytes::Bytes,
+    ) -> Result<(), StorageFault> {
+        let (done, answer) = oneshot::channel();
+        let write = Write {
+            file,
+            offset,
+            data,
+            done,
+        };
+        if self.queue.push(write) {
+            let download = Arc::clone(&self);
+            tokio::task::spawn_blocking(move || download.write_all());
+        }
+        let given_up = || StorageFault::Other("file work was given up".to_owned());
+        answer.await.unwrap_or_else(|_| Err(given_up()))
+    }
+
+    /// Takes in which pieces are right at the start.
+    pub(super) fn vouch(&self, have: &Bitfield) {
+        if self.is_finished() {
+            return;
+        }
+        // An earlier run may have been killed before it flushed what is vouched for now.
+        let there = (0..self.files.len()).filter(|file| self.metadata(*file).is_some());
+        let there: Vec<_> = there.collect();
+        self.unflushed().files.extend(there);
+        self.journal().vouch(have);
+    }
+
+    /// Flushes what is written and leaves a journal that needs no check at the next start.
+    pub(super) fn close(self: &Arc<Self>) -> Result<(), StorageFault> {
+        self.write_all();
+        if self.is_finished() || self.is_read_only {
+            return Ok(());
+        }
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.flush()?;
+        let files = (0..self.files.len()).map(|file| self.metadata(file));
+        self.journal().close(files);
+        Ok(())
+    }
+
+    /// Flushes the files that were written to, and says so in the journal.
+    fn flush(&self) -> Result<(), StorageFault> {
+        // One at a time: a second would find nothing left to flush, and say so while the first is at it.
+        let _flushing = self.flushing();
+        if self.is_finished() {
+            return Ok(());
+        }
+        self.may_go_on()?;
+        let mark = self.journal().mark();
+        let files = {
+            let mut unflushed = self.unflushed();
+            unflushed.bytes = 0;
+            std::mem::take(&mut unflushed.files)
+        };
+        let flushed = files.iter().try_for_each(|file| {
+            let opened = self.opened(*file, false)?;
+            opened
+                .sync_data()
+                .map_err(|error| fault(&self.path(*file), "write to", &error))
+        });
+        match flushed {
+            Ok(()) => {
+                self.journal().flushed(mark);
+                Ok(())
+            }
+            Err(fault) => Err(self.flush_failed(fault)),
+        }
+    }
+
+    /// Holds everything up that must not go on beside a flush.
+    pub(super) fn flushing(&self) -> MutexGuard<'_, ()> {
+        self.flushing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns an error if a flush has failed.
+    pub(super) fn may_go_on(&self) -> Result<(), StorageFault> {
+        self.unflushed().failed.clone().map_or(Ok(()), Err)
+    }
+
+    /// A flush has failed; returns what everybody hears from now on.
+    pub(super) fn flush_failed(&self, fault: StorageFault) -> StorageFault {
+        // No matter of room, even if the disk is full: to free some does not bring back what is lost.
+        let fault = StorageFault::Other(fault.to_string());
+        self.journal().flush_failed();
+        self.unflushed().failed = Some(fault.clone());
+        fault
+    }
+
+    /// Writes until nothing waits any more.
+    fn write_all(self: &Arc<Self>) {
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        while let Some(runs) = self.queue.next() {
+            self.write_batch(runs);
+            if let Some(()) = self.begin_flush() {
+                let download = Arc::clone(self);
+                tokio::task::spawn_blocking(move || download.flush_beside());
+            }
+        }
+    }
+
+    fn write_batch(&self, runs: Vec<Run>) {
+        let may_go_on = self.may_go_on();
+        let mut records = Vec::new();
+        let mut written = Vec::new();
+        for mut run in runs {
+            let result = may_go_on.clone().and_then(|()| self.write_run(&mut run));
+            if result.is_ok() {
+                self.records(&run, &mut records);
+                let mut unflushed = self.unflushed();
+                unflushed.files.insert(run.file);
+                unflushed.bytes += run.length as u64;
+                written.push(run);
+            } else {
+                run.answer(&result);
+            }
+        }
+        if records.is_empty() {
+            return written.into_iter().for_each(|run| run.answer(&Ok(())));
+        }
+        self.journal().append(&records);
+        // Only now: what is answered is recorded too.
+        written.into_iter().for_each(|run| run.answer(&Ok(())));
+    }
+
+    fn write_run(&self, run: &mut Run) -> Result<(), StorageFault> {
+        self.refuse_to_overwrite()?;
+        let opened = self.opened(run.file, true)?;
+        opened
+            .write_all_at(&run.data(), run.offset)
+            .map_err(|error| fault(&self.path(run.file), "write to", &error))
+    }
+
+    /// Says which blocks lie in what was written.
+    fn records(&self, run: &Run, records: &mut Vec<Record>) {
+        let info = self.metainfo.info();
+        let Some(index) = info.file_index(run.file) else {
+            return;
+        };
+        let file = info.file(index);
+        let block_length = u64::from(BLOCK_LENGTH);
+        let end = run.offset + run.length as u64;
+        // A block that is not all there does not count.
+        let first = run.offset.div_ceil(block_length);
+        let last = match end == file.length() {
+            true => end.div_ceil(block_length),
+            false => end / block_length,
+        };
+        let in_piece = u64::from(info.piece_length()) / block_length;
+        let mut block = first;
+        while block < last {
+            let (piece, within) = (block / in_piece, block % in_piece);
+            let count = (in_piece - within).min(last - block);
+            // Within a torrent's caps, which are far below.
+            let number = |value: u64| u32::try_from(value).unwrap_or(u32::MAX);
+            records.push(Record::Blocks {
+                piece: file.first_piece().saturating_add(number(piece)),
+                first: number(within),
+                count: number(count),
+            });
+            block += count;
+        }
+    }
+
+    /// Returns something if it is time to flush and nobody does.
+    fn begin_flush(&self) -> Option<()> {
+        let mut unflushed = self.unflushed();
+        let is_due = unflushed.bytes >= FLUSH_AFTER && !unflushed.is_flushing;
+        unflushed.is_flushing |= is_due;
+        is_due.then_some(())
+    }
+
+    fn flush_beside(&self) {
+        if let Err(fault) = self.flush() {
+            tracing::warn!(%fault, "a download could not be flushed");
+        }
+        self.unflushed().is_flushing = false;
+    }
+
+    fn unflushed(&self) -> MutexGuard<'_, Unflushed> {
+        self.unflushed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
