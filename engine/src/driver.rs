@@ -105,7 +105,7 @@ enum Done {
     /// Bytes that a torrent's disk has free.
     Room(InfoHash, Option<u64>),
     /// A record of a torrent is written.
-    Kept(Result<(), StorageFault>),
+    Kept(InfoHash, Result<(), StorageFault>),
     Nothing,
 }
 
@@ -249,7 +249,7 @@ impl Driver {
             }
             Done::Stamped(torrent, stamps) => self.stamped(torrent, stamps),
             Done::Room(torrent, free) => self.room(torrent, free),
-            Done::Kept(result) => self.kept(result),
+            Done::Kept(torrent, result) => self.kept(torrent, result),
             Done::Nothing => {}
         }
         self.dirty = true;
@@ -443,7 +443,7 @@ impl Driver {
         while self.keep_next() || self.keeping.is_at_work() {
             tokio::select! {
                 Some(done) = self.jobs.next(), if !self.jobs.is_empty() => match done {
-                    Done::Kept(result) => self.kept(result),
+                    Done::Kept(torrent, result) => self.kept(torrent, result),
                     Done::Recalled(_) => self.keep_all(),
                     _ => {}
                 },

@@ -98,7 +98,7 @@ impl Driver {
         while let Some(torrent) = self.keeping.stale.pop_first() {
             let Some(entry) = self.entries.get_mut(&torrent) else {
                 let forgetting = self.platform.forget(torrent);
-                self.write_down(forgetting);
+                self.write_down(torrent, forgetting);
                 return true;
             };
             let Some(record) = entry.record() else {
@@ -112,16 +112,19 @@ impl Driver {
             entry.written.has_metainfo |= metainfo.is_some();
             let writing = self.platform.remember(torrent, record.encode(), metainfo);
             entry.written.record = Some(record);
-            self.write_down(writing);
+            self.write_down(torrent, writing);
             return true;
         }
         false
     }
 
-    /// A record is written, or could not be.
-    pub(super) fn kept(&mut self, result: Result<(), StorageFault>) {
+    /// A record is written, or could not be: then it will be with the torrent's next change.
+    pub(super) fn kept(&mut self, torrent: InfoHash, result: Result<(), StorageFault>) {
         self.keeping.is_writing = false;
         if let Err(fault) = result {
+            if let Some(entry) = self.entries.get_mut(&torrent) {
+                entry.written = Written::default();
+            }
             tracing::warn!(%fault, "a torrent is not remembered");
             let complaint = format!("this will not be remembered: {fault}");
             if !self.keeping.complaints.contains(&complaint) {
@@ -177,10 +180,10 @@ impl Driver {
         self.take_up(torrent, saved);
     }
 
-    fn write_down(&mut self, work: crate::storage::Answer<()>) {
+    fn write_down(&mut self, torrent: InfoHash, work: crate::storage::Answer<()>) {
         self.keeping.is_writing = true;
         self.jobs
-            .push(Box::pin(async move { Done::Kept(work.await) }));
+            .push(Box::pin(async move { Done::Kept(torrent, work.await) }));
     }
 
     fn bring_back(&mut self, remembered: Remembered) {

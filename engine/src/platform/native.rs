@@ -83,25 +83,35 @@ pub struct SaveMode;
 pub(crate) struct Platform {
     start: Instant,
     state: Option<StateFolder>,
+    /// Why torrents are not remembered, though they should be.
+    complaint: Option<String>,
 }
 
 impl Platform {
     pub(crate) fn new(options: &PlatformOptions) -> Result<Self, EngineError> {
-        let state = options.state.as_ref().and_then(|path| {
-            let taken = StateFolder::take(path);
-            let told = |error: &_| tracing::warn!(%error, "torrents are not remembered");
-            taken.inspect_err(told).ok()
-        });
+        let (state, complaint) = match options.state.as_ref().map(|path| StateFolder::take(path)) {
+            None => (None, None),
+            Some(Ok(state)) => (Some(state), None),
+            Some(Err(error)) => (None, Some(format!("nothing will be remembered: {error}"))),
+        };
         Ok(Self {
             start: Instant::now(),
             state,
+            complaint,
         })
     }
 
     /// Reads the torrents that were remembered, each or in words what is wrong with it; `None` if none
     /// are, here.
     pub(crate) fn remembered(&self) -> Option<Answer<Vec<Result<Remembered, String>>>> {
-        self.state.as_ref().map(StateFolder::load)
+        match (&self.state, &self.complaint) {
+            (Some(state), _) => Some(state.load()),
+            (None, Some(complaint)) => {
+                let complaint = complaint.clone();
+                Some(Box::pin(async { Ok(vec![Err(complaint)]) }))
+            }
+            (None, None) => None,
+        }
     }
 
     /// Remembers a torrent; metainfo need be given only once.

@@ -11,7 +11,7 @@ mod writing;
 
 use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -166,7 +166,10 @@ impl DownloadFiles {
         let exists = |path: &Path| fs::symlink_metadata(path).is_ok();
         let is_new = !exists(&download.part);
         if !is_new || !exists(&download.target) {
-            download.lay_out()?;
+            if !download.lay_out()? {
+                // Whoever held it has just finished it.
+                return Self::open(metainfo, folder);
+            }
         } else if download.fits_target() {
             download.lock().finished = true;
         } else {
@@ -342,8 +345,9 @@ impl Download {
         found.is_file().then_some(found)
     }
 
-    /// Makes the folders, and the empty files, which nothing will ever be written to.
-    fn lay_out(&self) -> Result<(), StorageFault> {
+    /// Makes the folders, and the empty files, which nothing will ever be written to. Returns whether
+    /// what was taken still lies under its temporary name.
+    fn lay_out(&self) -> Result<bool, StorageFault> {
         for (number, file) in self.files.iter().enumerate() {
             let path = self.path(number);
             if let Some(parent) = path.parent() {
@@ -359,14 +363,18 @@ impl Download {
     }
 
     /// Refuses to share the temporary name: another torrent of the same name would write into this one.
-    fn take(&self) -> Result<(), StorageFault> {
+    /// Returns whether it is still its name: who had it before may have finished and renamed it.
+    fn take(&self) -> Result<bool, StorageFault> {
         let part = File::open(&self.part).map_err(|error| fault(&self.part, "read", &error))?;
         let deadline = Instant::now() + LOCK_PATIENCE;
         loop {
             match part.try_lock() {
                 Ok(()) => {
+                    let name = |found: Metadata| (found.dev(), found.ino());
+                    let taken = part.metadata().ok().map(name);
+                    let is_there = fs::symlink_metadata(&self.part).ok().map(name) == taken;
                     self.lock().lock = Some(part);
-                    return Ok(());
+                    return Ok(is_there);
                 }
                 // Work on the files of a torrent that was just removed may still be under way.
                 Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
@@ -381,7 +389,7 @@ impl Download {
                 // Some network file systems have no locks: that is no reason not to download.
                 Err(TryLockError::Error(error)) => {
                     tracing::debug!(%error, "no lock");
-                    return Ok(());
+                    return Ok(true);
                 }
             }
         }

@@ -6,7 +6,7 @@
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
@@ -239,9 +239,15 @@ impl JournalFile {
                 true => stamps.peek().is_some_and(|(other, kept)| {
                     *other as usize == number && *kept == stamp(found.len(), found.modified().ok())
                 }),
-                false => found
-                    .modified()
-                    .is_ok_and(|modified| modified <= written + WRITE_LAG),
+                false => {
+                    // No tool can set the time of this change back, as it can the time of writing.
+                    let changed = u64::try_from(found.ctime()).unwrap_or(u64::MAX);
+                    let changed = Duration::from_secs(changed);
+                    let latest = (written + WRITE_LAG).duration_since(SystemTime::UNIX_EPOCH);
+                    let modified = found.modified();
+                    latest.is_ok_and(|latest| changed <= latest)
+                        && modified.is_ok_and(|modified| modified <= written + WRITE_LAG)
+                }
             });
             let length = found.map_or(0, |found| found.len());
             for piece in info.pieces_of(index) {

@@ -257,3 +257,22 @@ async fn after_a_flush_that_failed_nothing_is_written_or_finished() {
     let kept = disk.open().1;
     assert_eq!(numbers(kept.sure.pieces()), [0; 0]);
 }
+
+#[tokio::test]
+async fn who_waits_for_a_download_that_is_finished_meanwhile_finds_it_complete() {
+    let disk = Disk::new(&[]);
+    let (files, kept) = disk.open();
+    files.vouch(kept.sure.pieces()).await.unwrap();
+    write(&files, 0, 0..BLOCKS).await;
+    let (begins, begun) = std::sync::mpsc::channel();
+    let (metainfo, folder) = (Arc::clone(&disk.metainfo), disk.folder.path().to_owned());
+    let other = std::thread::spawn(move || {
+        begins.send(()).unwrap();
+        DownloadFiles::open(&metainfo, &folder).map(|(files, _)| files.0.is_finished())
+    });
+    begun.recv().unwrap();
+    files.0.finish().unwrap();
+    drop(files);
+    assert_eq!(other.join().unwrap(), Ok(true));
+    assert!(!disk.path("name.part").exists());
+}
