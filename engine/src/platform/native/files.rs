@@ -313,15 +313,16 @@ impl Download {
                 journal.forget();
                 Kept::nothing(info)
             }
-            Found::OfAnother => {
+            Found::OfAnother if self.has_something() => {
                 let part = self.part.display();
                 return Err(StorageFault::Other(format!(
-                    "{part} belongs to an unfinished download of another torrent; nothing was changed"
+                    "{part} belongs to an unfinished download of another torrent: move it away, or \
+                     choose another folder"
                 )));
             }
             Found::Journal { sure, doubtful } => Kept { sure, doubtful },
             Found::Nothing if self.has_something() => Kept::unchecked(info),
-            Found::Nothing => Kept::nothing(info),
+            Found::Nothing | Found::OfAnother => Kept::nothing(info),
         })
     }
 
