@@ -189,8 +189,8 @@ impl Bridge {
         let View { torrents, trackers } = viewer.view(&snapshot, &self.facts, local);
         let complaints: Vec<_> = snapshot.complaints.iter().map(sentence).collect();
         let shown = (!complaints.is_empty()).then(|| complaints.join(" "));
-        if *self.state.start_error().peek() != shown {
-            self.state.start_error().set(shown);
+        if *self.state.complaints().peek() != shown {
+            self.state.complaints().set(shown);
         }
         // What has not changed is not written, so that nothing is drawn anew for it.
         if *self.state.torrents().peek() != torrents {

@@ -23,8 +23,8 @@ pub(crate) struct AppState {
     pub(crate) trackers: Vec<Tracker>,
     /// Why files could not be shared, next to the drop zone.
     pub(crate) share_error: Option<String>,
-    /// What of an earlier run could not be brought back, above all else.
-    pub(crate) start_error: Option<String>,
+    /// What of an earlier run could not be brought back, or will not be remembered, above all else.
+    pub(crate) complaints: Option<String>,
     /// Why a link could not be opened, next to its field.
     pub(crate) open_error: Option<String>,
     /// What went wrong with a command about a torrent, on its card.

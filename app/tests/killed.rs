@@ -11,6 +11,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::thread;
 
+use proptest::prelude::RngExt;
+use proptest::test_runner::{RngAlgorithm, TestRng};
 use support::{MIB, Scratch, Shoal, Tracker, random_file, sha256};
 
 /// Bytes of a block.
@@ -25,7 +27,7 @@ const ON_ITS_WAY: u64 = 8 * MIB;
 #[test]
 fn a_downloader_may_be_killed_at_any_moment() {
     let (scratch, tracker) = (Scratch::new(), Tracker::start());
-    let (kills, mut random) = (kills(4), Random::new());
+    let (kills, mut random) = (kills(4), random());
     // Long enough for pieces of several blocks.
     let size = 72 * MIB;
     let source = random_file(&scratch.path("random.bin"), size, 5);
@@ -39,7 +41,7 @@ fn a_downloader_may_be_killed_at_any_moment() {
     let mut done = 0;
     while done < kills && !out.join("random.bin").exists() {
         // Of some eighths of the file, so that it is not complete before the last.
-        let wanted = on_disk(&part) + random.below(2 * (size / 8 * 6) / kills);
+        let wanted = on_disk(&part) + random.random_range(0..2 * (size / 8 * 6) / kills);
         let right = right_bytes(&source, &part);
         let mut get = Shoal::get(&link, &out, &[]);
         if right > 0 {
@@ -77,7 +79,7 @@ fn a_downloader_may_be_killed_at_any_moment() {
 #[test]
 fn a_seeder_may_be_killed_at_any_moment() {
     let (scratch, tracker) = (Scratch::new(), Tracker::start());
-    let (kills, mut random) = (kills(2), Random::new());
+    let (kills, mut random) = (kills(2), random());
     let size = 24 * MIB;
     let source = random_file(&scratch.path("random.bin"), size, 6);
     let limit = ["--upload-limit", "12M"];
@@ -86,7 +88,7 @@ fn a_seeder_may_be_killed_at_any_moment() {
     let part = out.join("random.bin.part");
     let mut get = Shoal::get(&link, &out, &[]);
     for _ in 0..kills {
-        let wanted = on_disk(&part) + random.below(2 * (size / 8 * 6) / kills);
+        let wanted = on_disk(&part) + random.random_range(0..2 * (size / 8 * 6) / kills);
         while on_disk(&part) < wanted && !out.join("random.bin").exists() {
             thread::yield_now();
         }
@@ -139,25 +141,13 @@ fn kills(usual: u64) -> u64 {
     kills.map_or(usual, |kills| kills.parse().unwrap())
 }
 
-/// SplitMix64.
-struct Random(u64);
-
-impl Random {
-    fn new() -> Self {
-        let seed = std::env::var("SHOAL_SEED").ok();
-        let seed = seed.map_or_else(
-            || u64::from(std::process::id()),
-            |seed| seed.parse().unwrap(),
-        );
-        println!("SHOAL_SEED={seed}");
-        Self(seed)
-    }
-
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % bound.max(1)
-    }
+/// Draws the moments.
+fn random() -> TestRng {
+    let seed = std::env::var("SHOAL_SEED").ok();
+    let seed = seed.map_or_else(
+        || u128::from(std::process::id()),
+        |seed| seed.parse().unwrap(),
+    );
+    println!("SHOAL_SEED={seed}");
+    TestRng::from_seed(RngAlgorithm::XorShift, &seed.to_le_bytes())
 }

@@ -64,8 +64,6 @@ pub(crate) struct Recovered {
     pub(crate) recorded: Stored,
     /// File numbers and stamps, if the files were closed properly.
     pub(crate) stamps: Vec<(u32, u64)>,
-    /// Bytes of the journal that are in order.
-    pub(crate) length: u64,
     /// More bytes followed.
     pub(crate) is_torn: bool,
 }
@@ -82,8 +80,8 @@ pub(crate) fn header(info: &Info) -> [u8; HEADER_LENGTH] {
     bytes
 }
 
-/// Returns whether a file is a journal, though perhaps of another torrent or version: then it may be
-/// replaced. An empty one was cut off by a power cut.
+/// Returns whether a file is a journal, though perhaps of another torrent or version. An empty one was cut
+/// off by a power cut.
 pub(crate) fn is_journal(bytes: &[u8]) -> bool {
     bytes.is_empty() || bytes.starts_with(MAGIC)
 }
@@ -114,7 +112,6 @@ pub(crate) fn read(bytes: &[u8], info: &Info, boot: u64) -> Option<Recovered> {
         durable: Stored::new(info),
         recorded: Stored::new(info),
         stamps: Vec::new(),
-        length: (HEADER_LENGTH + read.len() * RECORD_LENGTH) as u64,
         is_torn: read.len() < records.len() || !rest.is_empty(),
     };
     recovered.apply(&read, info, boot);
@@ -224,10 +221,8 @@ pub(crate) fn stamp(length: u64, modified: u128) -> u64 {
     bytes[..8].copy_from_slice(&length.to_le_bytes());
     bytes[8..].copy_from_slice(&modified.to_le_bytes());
     let hash = merkle::hash_block(&bytes);
-    hash.as_bytes()
-        .iter()
-        .take(8)
-        .fold(0, |stamp, byte| stamp << 8 | u64::from(*byte))
+    let first = hash.as_bytes().first_chunk().copied();
+    u64::from_be_bytes(first.unwrap_or_default())
 }
 
 fn checksum(body: &[u8], offset: u64) -> u32 {

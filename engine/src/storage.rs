@@ -13,7 +13,8 @@ use crate::journal::Stored;
 use crate::saved::Saved;
 
 /// The files of one torrent, or of a share that is being hashed, numbered in the order of the torrent's
-/// file tree. Calls may overlap; each future does its work when polled and may be dropped.
+/// file tree. Calls may overlap; each future does its work when polled and may be dropped. What has a body
+/// here is for storages that outlive a run.
 pub(crate) trait Storage {
     /// Reads exactly `length` bytes.
     fn read(&self, file: usize, offset: u64, length: u32) -> Answer<Bytes>;
@@ -24,20 +25,28 @@ pub(crate) trait Storage {
 
     /// Hears which pieces are right at the start, those that were hashed again among them, so that the
     /// next start need not. Comes once, when a download begins.
-    fn vouch(&self, have: &Bitfield) -> Answer<()>;
+    fn vouch(&self, _have: &Bitfield) -> Answer<()> {
+        Box::pin(async { Ok(()) })
+    }
 
     /// Flushes what is written so that the next start finds it in order. Nothing is written afterwards.
-    fn close(&self) -> Answer<()>;
+    fn close(&self) -> Answer<()> {
+        Box::pin(async { Ok(()) })
+    }
 
     /// Flushes and gives every file its final name. Calling it again does no harm.
     fn finish(&self) -> Answer<()>;
 
     /// Returns how many bytes more can be stored; `None` where nobody knows.
-    fn room(&self) -> Answer<Option<u64>>;
+    fn room(&self) -> Answer<Option<u64>> {
+        Box::pin(async { Ok(None) })
+    }
 
     /// Returns what tells whether somebody has changed the files since they were complete: one number a
     /// file; none while they are not, or where that cannot be told.
-    fn stamps(&self) -> Answer<Vec<u64>>;
+    fn stamps(&self) -> Answer<Vec<u64>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
 
     /// Reads `length` bytes from a multiple of 16 KiB on and returns the hash of each block: cheaper
     /// than reading and hashing one by one, and off the engine's thread where there are others.

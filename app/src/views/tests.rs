@@ -186,7 +186,7 @@ fn names_and_errors_of_strangers_stay_text() {
             },
         }],
         share_error: Some(evil.to_owned()),
-        start_error: Some(evil.to_owned()),
+        complaints: Some(evil.to_owned()),
         open_error: Some(evil.to_owned()),
         ..AppState::default()
     };

@@ -47,7 +47,7 @@ pub(crate) fn Transfers(
                 upload_rate: sum(|torrent| torrent.upload_rate),
             }
             main {
-                if let Some(error) = state.start_error().cloned() {
+                if let Some(error) = state.complaints().cloned() {
                     p { class: "error", role: "alert", {error} }
                 }
                 div { class: "begin", "data-prominent": is_empty,

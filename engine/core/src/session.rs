@@ -300,7 +300,7 @@ impl Session {
                 torrent.set_metainfo(metainfo);
                 if let Some(have) = have {
                     let torrent = self.torrents.get_mut(&id)?;
-                    torrent.start(have, true, &mut self.shared);
+                    torrent.start(have, &[], true, &mut self.shared);
                 }
                 self.add_trackers(id, &all);
                 Some(id)
@@ -322,8 +322,7 @@ impl Session {
                 have,
                 blocks,
             } => self.on(torrent, |torrent, shared| {
-                torrent.start(have, false, shared);
-                torrent.go_on_with(&blocks);
+                torrent.start(have, &blocks, false, shared);
             }),
             Command::Pause { torrent } => self.on(torrent, Torrent::pause),
             Command::Resume { torrent } => self.on(torrent, Torrent::resume),

@@ -218,8 +218,14 @@ impl Torrent {
         self.fetch = None;
     }
 
-    /// Storage is ready.
-    pub(crate) fn start(&mut self, have: Bitfield, fresh: bool, shared: &mut Shared) {
+    /// Storage is ready: these pieces are there, and these blocks of others.
+    pub(crate) fn start(
+        &mut self,
+        have: Bitfield,
+        blocks: &[BlockRef],
+        fresh: bool,
+        shared: &mut Shared,
+    ) {
         let Some(metainfo) = self.metainfo.clone() else {
             return;
         };
@@ -244,7 +250,7 @@ impl Torrent {
         let picker = Picker::new(info.piece_count(), wanted);
         let ours = info.pieces().filter(|piece| have.contains(*piece));
         let untold = Untold::new(info.piece_count(), ours);
-        self.content = Some(Content {
+        let mut content = Content {
             stored: have.numbers().collect(),
             have,
             have_bytes,
@@ -259,28 +265,12 @@ impl Torrent {
             kept: BTreeMap::new(),
             other_source: None,
             metainfo,
-        });
+        };
+        content.go_on_with(blocks);
+        self.content = Some(content);
         self.learn_all(shared);
         self.finish_if_complete(shared);
         self.rechoke(shared);
-    }
-
-    /// Takes in blocks that an earlier run has stored of pieces that are not whole.
-    pub(crate) fn go_on_with(&mut self, blocks: &[BlockRef]) {
-        let Some(content) = &mut self.content else {
-            return;
-        };
-        for of_piece in blocks.chunk_by(|one, next| one.piece == next.piece) {
-            let piece = of_piece[0].piece;
-            let count = content.metainfo.info().block_count(piece) as usize;
-            // A whole piece would have been among the others: here it would never be told of.
-            if content.missing.contains(piece) && of_piece.len() < count {
-                content.begin(piece);
-                if let Some(open) = content.open.get_mut(&piece) {
-                    of_piece.iter().for_each(|block| open.keep(block.block));
-                }
-            }
-        }
     }
 
     pub(crate) fn pause(&mut self, shared: &mut Shared) {
@@ -381,6 +371,21 @@ impl Torrent {
 }
 
 impl Content {
+    /// Takes in blocks that an earlier run has stored of pieces that are not whole.
+    fn go_on_with(&mut self, blocks: &[BlockRef]) {
+        for of_piece in blocks.chunk_by(|one, next| one.piece == next.piece) {
+            let piece = of_piece[0].piece;
+            let count = self.metainfo.info().block_count(piece) as usize;
+            // A whole piece would have been among the others: here it would never be told of.
+            if self.missing.contains(piece) && of_piece.len() < count {
+                self.begin(piece);
+                if let Some(open) = self.open.get_mut(&piece) {
+                    of_piece.iter().for_each(|block| open.keep(block.block));
+                }
+            }
+        }
+    }
+
     /// Where a block lies in the torrent's files.
     fn span(&self, block: BlockRef) -> Span {
         let span = self.metainfo.info().block_span(block);

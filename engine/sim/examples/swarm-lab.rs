@@ -9,19 +9,20 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use shoal_core::Rate;
+use shoal_protocol::metainfo::{MAX_PIECE_LENGTH, MIN_PIECE_LENGTH};
 use shoal_sim::{Report, Scenario, World};
 
 /// Runs one swarm on virtual time and prints what it came to
 #[derive(Debug, Parser)]
 struct Flags {
     /// How many want the file; may be repeated
-    #[arg(short = 'n', long, default_values_t = [2, 10])]
+    #[arg(short = 'n', long, default_values_t = [2, 10], value_parser = above_zero)]
     leechers: Vec<usize>,
     /// Size of the file in MiB
-    #[arg(long, default_value_t = 64)]
+    #[arg(long, default_value_t = 64, value_parser = above_zero)]
     mib: usize,
-    /// Length of a piece in KiB
-    #[arg(long, default_value_t = 64)]
+    /// Length of a piece in KiB: a power of two, at least 16
+    #[arg(long, default_value_t = 64, value_parser = piece_kib)]
     piece_kib: u32,
     /// The seeder's uplink in bytes a second
     #[arg(long, default_value = "1Mi")]
@@ -36,13 +37,13 @@ struct Flags {
     #[arg(long)]
     seeder_leaves: bool,
     /// Share of the leechers that are switched off on the way
-    #[arg(long, default_value_t = 0.0)]
+    #[arg(long, default_value_t = 0.0, value_parser = share)]
     vanishing: f64,
     /// Also print, every so many seconds, the share of all uplinks that carried payload since
     #[arg(long)]
     timeline: Option<u64>,
     /// Share of the leechers that play the file while it comes
-    #[arg(long, value_name = "SHARE", default_value_t = 0.0, default_missing_value = "1", num_args = 0..=1)]
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0, default_missing_value = "1", num_args = 0..=1, value_parser = share)]
     sequential: f64,
     /// Keep no books on what everybody asks, holds and connects: several times as fast
     #[arg(long)]
@@ -50,6 +51,26 @@ struct Flags {
     /// What every random choice follows from; may be repeated
     #[arg(long, default_values_t = [1])]
     seed: Vec<u64>,
+}
+
+fn above_zero(text: &str) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|number| *number > 0);
+    number.ok_or_else(|| "a number above 0".to_owned())
+}
+
+fn piece_kib(text: &str) -> Result<u32, String> {
+    let (least, most) = (MIN_PIECE_LENGTH >> 10, MAX_PIECE_LENGTH >> 10);
+    let fits = |kib: &u32| kib.is_power_of_two() && (least..=most).contains(kib);
+    let kib = text.parse().ok().filter(fits);
+    kib.ok_or_else(|| format!("a power of two from {least} to {most}"))
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    let share = text
+        .parse()
+        .ok()
+        .filter(|share| (0.0..=1.0).contains(share));
+    share.ok_or_else(|| "a number from 0 to 1".to_owned())
 }
 
 fn main() -> ExitCode {

@@ -112,7 +112,8 @@ impl Stored {
         records
     }
 
-    fn insert(&mut self, piece: PieceIndex) {
+    /// Adds a piece.
+    pub(crate) fn insert(&mut self, piece: PieceIndex) {
         self.partial.remove(&piece);
         self.pieces.insert(piece);
     }

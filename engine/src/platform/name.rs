@@ -67,42 +67,38 @@ impl Folder {
             return placed;
         };
         for component in folders {
-            if !folder.folders.contains_key(component) {
-                let entry = (folder.name(component), Self::default());
-                folder.folders.insert(component.clone(), entry);
-            }
-            let (name, inner) = folder
-                .folders
-                .get_mut(component)
-                .expect("it was made if it was not there");
+            let Self { taken, folders } = folder;
+            let entry = folders.entry(component.clone());
+            let (name, inner) =
+                entry.or_insert_with(|| (free_name(component, taken), Self::default()));
             placed.push(name.clone());
             folder = inner;
         }
-        placed.push(folder.name(last));
+        placed.push(free_name(last, &mut folder.taken));
         placed
     }
+}
 
-    /// Finds a name that no other entry has.
-    fn name(&mut self, component: &str) -> String {
-        let original = safe(component);
-        let key = compared(&original);
-        let Some(last) = self.taken.get(&key) else {
-            self.taken.insert(key, 1);
-            return original;
-        };
-        // Goes on where the last one stopped: a stranger may have chosen a million that look alike.
-        let mut number = *last;
-        let name = loop {
-            number += 1;
-            let name = numbered(&original, number);
-            if let Entry::Vacant(entry) = self.taken.entry(compared(&name)) {
-                entry.insert(1);
-                break name;
-            }
-        };
-        self.taken.insert(key, number);
-        name
-    }
+/// Finds a name that no other entry of a folder has.
+fn free_name(component: &str, taken: &mut BTreeMap<String, u32>) -> String {
+    let original = safe(component);
+    let key = compared(&original);
+    let Some(last) = taken.get(&key) else {
+        taken.insert(key, 1);
+        return original;
+    };
+    // Goes on where the last one stopped: a stranger may have chosen a million that look alike.
+    let mut number = *last;
+    let name = loop {
+        number += 1;
+        let name = numbered(&original, number);
+        if let Entry::Vacant(entry) = taken.entry(compared(&name)) {
+            entry.insert(1);
+            break name;
+        }
+    };
+    taken.insert(key, number);
+    name
 }
 
 /// Returns what two names have in common that some file system takes for the same.
@@ -160,6 +156,7 @@ mod tests {
     use std::path::{Component, Path};
 
     use proptest::prelude::*;
+    use proptest::test_runner::{RngAlgorithm, TestRng};
 
     use super::*;
 
@@ -283,7 +280,7 @@ mod tests {
 
     #[test]
     fn a_million_hostile_names_stay_inside_the_folder() {
-        let mut random = SplitMix(7);
+        let mut random = Names(TestRng::deterministic_rng(RngAlgorithm::XorShift));
         let base = Path::new("folder");
         for _ in 0..50_000 {
             let folder = 1 + random.below(3);
@@ -318,16 +315,12 @@ mod tests {
         }
     }
 
-    /// A generator of its own, for speed.
-    struct SplitMix(u64);
+    /// Draws hostile names.
+    struct Names(TestRng);
 
-    impl SplitMix {
+    impl Names {
         fn below(&mut self, bound: usize) -> usize {
-            self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-            let mut z = self.0;
-            z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-            (z ^ (z >> 31)) as usize % bound
+            self.0.random_range(0..bound)
         }
 
         /// Strings of what is dangerous somewhere, and now and then of anything.

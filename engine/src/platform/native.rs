@@ -2,6 +2,7 @@
 
 mod files;
 mod hashing;
+mod replace;
 mod scan;
 mod signalling;
 mod state_folder;

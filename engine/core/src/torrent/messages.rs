@@ -204,12 +204,10 @@ impl Torrent {
             Message::Interested | Message::NotInterested => {
                 let wants = message == Message::Interested;
                 // Said again it is no news, and to look at all slots is dear.
-                if self
-                    .peers
-                    .get(&link)
-                    .is_some_and(|peer| peer.wants != wants)
+                if let Some(peer) = self.peers.get_mut(&link)
+                    && peer.wants != wants
                 {
-                    self.with_peer(link, |peer| peer.wants = wants);
+                    peer.wants = wants;
                     if !wants {
                         self.first_haves_due.get_or_insert(shared.now);
                     }

@@ -1,4 +1,5 @@
-//! Who is served: a few peers at a time, whoever has been served least first.
+//! Who is served: a few peers at a time, whoever has been served least first; but while we have pieces
+//! that nobody else has, first whoever keeps fewest of them to itself.
 //!
 //! Nobody has to earn a slot: people share here because they want to, and serving the least served
 //! spreads a file fastest. Turns are short: a piece that only one peer gives away reaches everybody

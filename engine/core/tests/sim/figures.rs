@@ -21,3 +21,18 @@ fn a_seeder_sends_about_one_copy() {
         assert!(report.control < 0.02, "{report:?}");
     }
 }
+
+#[test]
+fn fast_uplinks_are_given_what_they_can_pass_on() {
+    // Where the seeder gives everybody the same, it is 1.31 to 1.32.
+    let ratio = |seed| {
+        let scenario = Scenario {
+            ups: [1, 2, 4, 9].map(|quarters| quarters << 18).into(),
+            ..Scenario::new(seed, 10)
+        };
+        scenario.run().ratio
+    };
+    let ratios: Vec<_> = (1..=3).map(ratio).collect();
+    println!("{ratios:.3?}");
+    assert!(ratios.iter().all(|ratio| *ratio < 1.28), "{ratios:.3?}");
+}

@@ -123,24 +123,12 @@ impl Storage for SharedFiles {
         })
     }
 
-    fn room(&self) -> Answer<Option<u64>> {
-        Box::pin(async { Ok(None) })
-    }
-
     fn stamps(&self) -> Answer<Vec<u64>> {
         let files = self.0.iter();
         let stamps = files
             .map(|file| stamp(file.length, file.modified))
             .collect();
         Box::pin(async { Ok(stamps) })
-    }
-
-    fn vouch(&self, _have: &Bitfield) -> Answer<()> {
-        Box::pin(async { Ok(()) })
-    }
-
-    fn close(&self) -> Answer<()> {
-        Box::pin(async { Ok(()) })
     }
 
     fn finish(&self) -> Answer<()> {

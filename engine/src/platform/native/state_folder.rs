@@ -5,7 +5,7 @@
 //! program at a time uses the folder.
 
 use std::fs::{self, File, TryLockError};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,6 +15,7 @@ use shoal_protocol::InfoHash;
 use shoal_protocol::metainfo::Metainfo;
 
 use super::hashing::{blocking, fault};
+use super::replace::replace;
 use crate::saved::{Saved, SavedError};
 use crate::storage::{Answer, Remembered};
 
@@ -80,9 +81,9 @@ impl StateFolder {
         let folder = Arc::clone(&self.path);
         Box::pin(blocking(move || {
             if let Some(bytes) = metainfo.and_then(|metainfo| metainfo.encode().ok()) {
-                replace(&folder.join(format!("{torrent}.torrent")), &bytes)?;
+                put(&folder.join(format!("{torrent}.torrent")), &bytes)?;
             }
-            replace(&folder.join(format!("{torrent}.json")), &record)
+            put(&folder.join(format!("{torrent}.json")), &record)
         }))
     }
 
@@ -130,14 +131,9 @@ fn load(record: &Path) -> Result<Remembered, String> {
     })
 }
 
-fn replace(path: &Path, bytes: &[u8]) -> Result<(), StorageFault> {
-    let mut new = path.as_os_str().to_owned();
-    new.push(".new");
-    let new = PathBuf::from(new);
-    let written = File::create(&new).and_then(|mut file| {
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&new, path)
-    });
-    written.map_err(|error| fault(path, "write to", &error))
+fn put(path: &Path, bytes: &[u8]) -> Result<(), StorageFault> {
+    match replace(path, bytes) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(fault(path, "write to", &error)),
+    }
 }

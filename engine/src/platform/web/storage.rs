@@ -6,7 +6,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use js_sys::Uint8Array;
-use shoal_core::{Bitfield, StorageFault};
+use shoal_core::StorageFault;
 use shoal_protocol::merkle::hash_block;
 use shoal_protocol::metainfo::Info;
 use shoal_protocol::{BLOCK_LENGTH, Hash256};
@@ -73,22 +73,6 @@ impl Storage for DownloadStorage {
         .boxed_local()
     }
 
-    fn room(&self) -> Answer<Option<u64>> {
-        async { Ok(None) }.boxed_local()
-    }
-
-    fn stamps(&self) -> Answer<Vec<u64>> {
-        async { Ok(Vec::new()) }.boxed_local()
-    }
-
-    fn vouch(&self, _have: &Bitfield) -> Answer<()> {
-        async { Ok(()) }.boxed_local()
-    }
-
-    fn close(&self) -> Answer<()> {
-        async { Ok(()) }.boxed_local()
-    }
-
     fn finish(&self) -> Answer<()> {
         async { Ok(()) }.boxed_local()
     }
@@ -138,22 +122,6 @@ impl Storage for Share {
 
     fn write(&self, _file: usize, _offset: u64, _data: Bytes) -> Answer<()> {
         async { Err(read_only()) }.boxed_local()
-    }
-
-    fn room(&self) -> Answer<Option<u64>> {
-        async { Ok(None) }.boxed_local()
-    }
-
-    fn stamps(&self) -> Answer<Vec<u64>> {
-        async { Ok(Vec::new()) }.boxed_local()
-    }
-
-    fn vouch(&self, _have: &Bitfield) -> Answer<()> {
-        async { Ok(()) }.boxed_local()
-    }
-
-    fn close(&self) -> Answer<()> {
-        async { Ok(()) }.boxed_local()
     }
 
     fn finish(&self) -> Answer<()> {

@@ -15,6 +15,7 @@ use shoal_core::Bitfield;
 use shoal_protocol::merkle::hash_block;
 use shoal_protocol::metainfo::Metainfo;
 
+use super::super::replace::{new_name, replace};
 use super::stamp;
 use crate::journal::{self, HEADER_LENGTH, Record, Recovered, Stored};
 
@@ -134,13 +135,10 @@ impl JournalFile {
 
     /// Takes in which pieces have proved to be right, and begins the journal with that.
     pub(super) fn vouch(&mut self, have: &Bitfield) {
-        for piece in self.metainfo.info().pieces() {
-            if have.contains(piece) {
-                let (first, count) = (piece.get(), 1);
-                let record = Record::Pieces { first, count };
-                self.stored.apply(&record, self.metainfo.info());
-            }
-        }
+        let pieces = self.metainfo.info().pieces();
+        pieces
+            .filter(|piece| have.contains(*piece))
+            .for_each(|piece| self.stored.insert(piece));
         self.write_anew();
     }
 
@@ -337,31 +335,6 @@ fn read_journal(path: &Path) -> io::Result<Option<(Vec<u8>, SystemTime)>> {
         return Ok(None);
     }
     Ok(Some((bytes, metadata.modified()?)))
-}
-
-/// Puts `bytes` in the place of the file at `path`, all or nothing, and leaves it open.
-fn replace(path: &Path, bytes: &[u8]) -> io::Result<File> {
-    let new = new_name(path);
-    // One that is left over was cut off; only whoever has locked the download comes here.
-    let _ = fs::remove_file(&new);
-    let mut options = OpenOptions::new();
-    let file = open(options.write(true).create_new(true), &new)?;
-    let written = file.write_all_at(bytes, 0).and_then(|()| {
-        // Else a power cut could leave an empty file under the name.
-        file.sync_data()?;
-        fs::rename(&new, path)
-    });
-    if written.is_err() {
-        let _ = fs::remove_file(&new);
-    }
-    written.map(|()| file)
-}
-
-/// Where a journal is written before it takes its place.
-fn new_name(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".new");
-    name.into()
 }
 
 /// A link somebody has put there could lead anywhere.
