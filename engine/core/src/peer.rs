@@ -91,8 +91,6 @@ pub(crate) struct Peer {
     pub(crate) led: Option<Timestamp>,
     /// Pieces that only we have and that it is to take: those we have suggested, and those it has begun.
     pub(crate) steered: BTreeMap<u32, Steered>,
-    /// Pieces that it has got from us and nobody has got from it yet, as far as we see.
-    pub(crate) kept: usize,
     /// How much more often it has begun another such piece than one that we had suggested.
     pub(crate) strays: u32,
     /// It lets suggestions lie and asks for nothing.
@@ -213,7 +211,6 @@ impl Peer {
             followed: BTreeSet::new(),
             led: None,
             steered: BTreeMap::new(),
-            kept: 0,
             strays: 0,
             deaf: false,
         }

@@ -71,10 +71,6 @@ impl Untold {
         }
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.inside.is_empty()
-    }
-
     /// Takes this piece out: somebody has begun it of its own accord. Returns whether it was in.
     pub(crate) fn claim(&mut self, piece: PieceIndex) -> bool {
         self.inside.remove(piece)

@@ -97,8 +97,6 @@ pub(crate) struct Torrent {
     upload_line: VecDeque<LinkId>,
     download_line: VecDeque<LinkId>,
     probe: Probe,
-    /// Slots that were given.
-    turns_given: u64,
     /// When to see whether a slot has become free.
     slots_due: Option<Timestamp>,
     /// When gathered *have*s are due to all, and to those who know of nothing that we have for them.
@@ -133,8 +131,6 @@ struct Content {
     leaves: LeafStore,
     /// Pieces that could be suggested.
     untold: Untold,
-    /// Pieces that one peer alone has got from us, and nobody from it yet.
-    kept: BTreeMap<u32, LinkId>,
     /// When a sign of another source of pieces that only we seem to have was last seen.
     other_source: Option<Timestamp>,
 }
@@ -192,7 +188,6 @@ impl Torrent {
             upload_line: VecDeque::new(),
             download_line: VecDeque::new(),
             probe: Probe::new(shared.now),
-            turns_given: 0,
             slots_due: None,
             haves_due: None,
             first_haves_due: None,
@@ -262,7 +257,6 @@ impl Torrent {
             unstored: 0,
             leaves: LeafStore::default(),
             untold,
-            kept: BTreeMap::new(),
             other_source: None,
             metainfo,
         };

@@ -73,11 +73,6 @@ impl Torrent {
             peer.we_want == (wanted > 0),
             "a peer does not know whether we want something",
         )?;
-        let kept = content.kept.values();
-        holds(
-            peer.kept == kept.filter(|holder| **holder == peer.link).count(),
-            "pieces that a peer keeps to itself are miscounted",
-        )?;
         let mut asked = peer.download.requests();
         holds(
             asked.all(|block| content.open.contains_key(&block.piece) && peer.has(block.piece)),

@@ -59,14 +59,6 @@ impl Torrent {
             peer.wanted += 1;
             review_interest(peer);
         }
-        if let Some(holder) = content.kept.remove(&number) {
-            if let Some(holder) = self.peers.get_mut(&holder) {
-                holder.kept = holder.kept.saturating_sub(1);
-            }
-        } else if steered && content.picker.copies(piece) == 1 {
-            peer.kept += 1;
-            content.kept.insert(number, link);
-        }
         if leaves {
             self.rechoke(shared);
         }
@@ -146,7 +138,6 @@ impl Torrent {
         if peer.seed {
             content.picker.remove_seed();
         }
-        content.kept.retain(|_, holder| *holder != peer.link);
         for piece in pieces_in(have, metainfo.info()) {
             if !peer.seed {
                 content.picker.remove_copy(piece);

@@ -1,5 +1,4 @@
-//! Who is served: a few peers at a time, whoever has been served least first; but while we have pieces
-//! that nobody else has, first whoever keeps fewest of them to itself.
+//! Who is served: a few peers at a time, whoever has been served least first.
 //!
 //! Nobody has to earn a slot: people share here because they want to, and serving the least served
 //! spreads a file fastest. Turns are short: a piece that only one peer gives away reaches everybody
@@ -37,12 +36,9 @@ const LAST_PIECES: Duration = Duration::from_secs(5);
 /// However slowly its holder takes what it has asked for, a turn ends after this.
 const MAX_TURN_TIME: Duration = Duration::from_secs(30);
 
-/// One turn in so many goes to whoever has been served least, whatever it has passed on.
-const FAIR: u64 = 8;
-
 /// Who has had its turn and takes nothing at the moment is choked only after this long, for it may be about
 /// to ask: to be choked costs it a round trip. Much longer, and those who wait find no slot free.
-const PAUSE: Duration = Duration::from_millis(300);
+const PAUSE: Duration = Duration::from_millis(350);
 
 /// A peer that has pieces to take and asks for nothing gives its slot up to one who waits.
 const IDLE: Duration = Duration::from_secs(3);
@@ -159,7 +155,6 @@ impl Torrent {
             peer.unchoked_at = shared.now;
             peer.upload.turn = 0;
             peer.upload.last_pieces = None;
-            self.turns_given += 1;
             // Who did not listen in its last turn may in this one.
             peer.strays /= 2;
             // Suggestions go first, so that the first requests follow them.
@@ -171,8 +166,6 @@ impl Torrent {
 
     /// The waiting peer that has been served least; one that rests only if a slot is `free`.
     fn next_in_line(&self, free: bool, shared: &Shared) -> Option<LinkId> {
-        // Who cannot pass anything on, for it reaches nobody but us, must not wait for ever.
-        let fair = self.turns_given.is_multiple_of(FAIR);
         let rests = |peer: &Peer| peer.upload.rest > shared.now;
         let waiting = self.peers.values().filter(|peer| {
             let waits = peer.is_ready() && peer.wants && peer.choked;
@@ -180,25 +173,8 @@ impl Torrent {
             waits && (free || !rests(peer)) && !missed
         });
         waiting
-            .min_by_key(|peer| {
-                let hoarded = if fair { 0 } else { self.hoarded(peer) };
-                (rests(peer), hoarded, peer.upload.meter.total(), peer.link)
-            })
+            .min_by_key(|peer| (rests(peer), peer.upload.meter.total(), peer.link))
             .map(|peer| peer.link)
-    }
-
-    /// Pieces that a peer alone has got from us, or is to get, and has not passed on; as long as we still
-    /// have some that nobody has. Who passes on fastest gets most of those, or fast uplinks would run out
-    /// of something to send while slow ones never get through what they were given: BEP 16 waits for a
-    /// piece to be passed on before it gives the next, here it only decides whose turn it is.
-    fn hoarded(&self, peer: &Peer) -> usize {
-        let content = self.content.as_ref();
-        let more = content.is_some_and(|content| !content.untold.is_empty());
-        if more {
-            peer.kept + peer.steered.len()
-        } else {
-            0
-        }
     }
 
     /// A peer that made nothing of its turn, or next to nothing of a long one, waits longer for the next.
@@ -234,7 +210,7 @@ impl Torrent {
     }
 
     /// Holders of slots who have had a full turn or ask for nothing: whether idle, how much they had.
-    fn turns_over(&self, shared: &Shared) -> impl Iterator<Item = (bool, usize, u64, LinkId)> {
+    fn turns_over(&self, shared: &Shared) -> impl Iterator<Item = (bool, u64, LinkId)> {
         let content = self.content.as_ref();
         let piece_length =
             content.map_or(0, |content| content.metainfo.info().piece_length().into());
@@ -247,7 +223,7 @@ impl Torrent {
             let over = served || idle || held > MAX_TURN_TIME;
             let pauses = !peer.takes_slot(now) && quiet <= PAUSE;
             let over = over && !peer.choked && peer.wants && !pauses;
-            over.then_some((idle, self.hoarded(peer), peer.upload.turn, peer.link))
+            over.then_some((idle, peer.upload.turn, peer.link))
         })
     }
 
@@ -263,7 +239,7 @@ impl Torrent {
             })
         };
         self.turns_over(shared)
-            .filter(|(idle, _, _, link)| *idle || finished(link))
+            .filter(|(idle, _, link)| *idle || finished(link))
             .max()
             .map(|(.., link)| link)
     }

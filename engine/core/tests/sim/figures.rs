@@ -23,8 +23,8 @@ fn a_seeder_sends_about_one_copy() {
 }
 
 #[test]
-fn fast_uplinks_are_given_what_they_can_pass_on() {
-    // Where the seeder gives everybody the same, it is 1.31 to 1.32.
+fn mixed_uplinks_are_put_to_use() {
+    // It was 1.31 to 1.32 when leechers that were short of pieces opened ever more slots.
     let ratio = |seed| {
         let scenario = Scenario {
             ups: [1, 2, 4, 9].map(|quarters| quarters << 18).into(),
@@ -34,5 +34,5 @@ fn fast_uplinks_are_given_what_they_can_pass_on() {
     };
     let ratios: Vec<_> = (1..=3).map(ratio).collect();
     println!("{ratios:.3?}");
-    assert!(ratios.iter().all(|ratio| *ratio < 1.28), "{ratios:.3?}");
+    assert!(ratios.iter().all(|ratio| *ratio < 1.25), "{ratios:.3?}");
 }
