@@ -18,11 +18,14 @@
 //! again otherwise. When files are closed they are flushed, and [`Record::Stamp`] keeps each one's length
 //! and time: a file that somebody has changed since is hashed again.
 
+mod keeper;
 mod stored;
 
+use shoal_protocol::BLOCK_LENGTH;
 use shoal_protocol::merkle;
 use shoal_protocol::metainfo::Info;
 
+pub(crate) use self::keeper::{Keeper, Medium};
 pub(crate) use self::stored::Stored;
 
 /// Bytes of the header.
@@ -212,6 +215,38 @@ impl Record {
         };
         Some(record)
     }
+}
+
+/// Says which blocks lie in `length` bytes of a file that were written from `offset` on. A block that is
+/// not all there does not count.
+pub(crate) fn blocks_in(info: &Info, file: usize, offset: u64, length: usize) -> Vec<Record> {
+    let Some(index) = info.file_index(file) else {
+        return Vec::new();
+    };
+    let file = info.file(index);
+    let block_length = u64::from(BLOCK_LENGTH);
+    let end = offset + length as u64;
+    let first = offset.div_ceil(block_length);
+    let last = match end == file.length() {
+        true => end.div_ceil(block_length),
+        false => end / block_length,
+    };
+    let in_piece = u64::from(info.piece_length()) / block_length;
+    let mut records = Vec::new();
+    let mut block = first;
+    while block < last {
+        let (piece, within) = (block / in_piece, block % in_piece);
+        let count = (in_piece - within).min(last - block);
+        // Within a torrent's caps, which are far below.
+        let number = |value: u64| u32::try_from(value).unwrap_or(u32::MAX);
+        records.push(Record::Blocks {
+            piece: file.first_piece().saturating_add(number(piece)),
+            first: number(within),
+            count: number(count),
+        });
+        block += count;
+    }
+    records
 }
 
 /// Puts what tells whether a file has changed into one number: its length in bytes, and the time of its

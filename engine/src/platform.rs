@@ -19,6 +19,7 @@ mod native;
 mod route;
 #[cfg(target_family = "wasm")]
 mod web;
+mod write_queue;
 
 #[cfg(not(target_family = "wasm"))]
 pub use native::{Destination, PlatformOptions, SaveMode, Source};

@@ -6,7 +6,6 @@
 //! next start: [`journal_file`].
 
 mod journal_file;
-mod write_queue;
 mod writing;
 
 use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
@@ -22,12 +21,12 @@ use shoal_protocol::Hash256;
 use shoal_protocol::metainfo::Metainfo;
 
 use self::journal_file::{Found, JournalFile};
-use self::write_queue::WriteQueue;
 use self::writing::Unflushed;
 use super::hashing::{blocking, fault, hash_blocks};
 use super::scan::{FoundFile, Scan};
 use crate::journal;
 use crate::platform::name::{safe, safe_paths};
+use crate::platform::write_queue::WriteQueue;
 use crate::storage::{Answer, Kept, Storage};
 
 /// Files that are kept open.
@@ -263,7 +262,7 @@ impl Download {
             true => JournalFile::off(Arc::clone(metainfo)),
             false => {
                 let path = folder.join(format!("{name}.part.journal"));
-                JournalFile::new(path, Arc::clone(metainfo))
+                JournalFile::at(path, Arc::clone(metainfo))
             }
         };
         Self {

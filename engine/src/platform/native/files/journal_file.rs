@@ -1,8 +1,7 @@
 //! A download's journal on disk; [`crate::journal`] says what is in it and what it can be trusted with.
 //!
 //! It lies beside the temporary name, as `NAME.part.journal`, and goes when the download is complete. A
-//! new one is written whole under another name and then renamed; after that, records are appended. What
-//! could not be appended, on a full disk say, is not lost: the next record begins a new journal.
+//! new one is written whole under another name and then renamed.
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read};
@@ -17,40 +16,20 @@ use shoal_protocol::metainfo::Metainfo;
 
 use super::super::replace::{new_name, replace};
 use super::stamp;
-use crate::journal::{self, HEADER_LENGTH, Record, Recovered, Stored};
-
-/// Appended bytes after which a journal that says the same in fewer is written anew.
-const COMPACT_AFTER: u64 = 256 << 10;
+use crate::journal::{self, HEADER_LENGTH, Keeper, Medium, Record, Recovered, Stored};
 
 /// How much later than the journal a file may have been written to before it counts as changed by
 /// somebody else: a process may be killed between the two, and a slow disk takes its time.
 const WRITE_LAG: Duration = Duration::from_secs(10);
 
-/// A journal that is being kept.
-pub(super) struct JournalFile {
-    path: PathBuf,
-    metainfo: Arc<Metainfo>,
-    /// Open for appending; none before the first record, and after one could not be written.
-    file: Option<File>,
-    /// Where the next record goes.
-    end: u64,
-    /// How long it was when it was written anew.
-    compact: u64,
-    /// What is stored.
-    stored: Stored,
-    /// What is stored and flushed.
-    durable: Stored,
-    /// Counts how often it was written anew: offsets in an older one mean nothing.
-    generation: u64,
-    /// Something else stands under its name, or there shall be none.
-    is_off: bool,
-}
+/// A journal that is being kept on disk.
+pub(super) type JournalFile = Keeper<OnDisk>;
 
-/// What is stored at one moment, to become durable by a flush.
-pub(super) struct Mark {
-    generation: u64,
-    end: u64,
-    stored: Stored,
+/// A file of its own.
+pub(super) struct OnDisk {
+    path: PathBuf,
+    /// Once it has been written.
+    file: Option<File>,
 }
 
 /// What a journal tells at the start.
@@ -63,40 +42,56 @@ pub(super) enum Found {
     OfAnother,
 }
 
-impl JournalFile {
+impl Medium for OnDisk {
+    fn replace(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.file = None;
+        self.file = Some(replace(&self.path, bytes)?);
+        Ok(())
+    }
+
+    fn append(&mut self, bytes: &[u8], at: u64) -> io::Result<()> {
+        let file = self.file.as_ref().ok_or(io::ErrorKind::NotFound)?;
+        file.write_all_at(bytes, at)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.file.as_ref().map_or(Ok(()), File::sync_data)
+    }
+
+    fn remove(&mut self) {
+        self.file = None;
+        let _ = fs::remove_file(&self.path);
+        let _ = fs::remove_file(new_name(&self.path));
+    }
+
+    fn boot(&self) -> u64 {
+        boot()
+    }
+}
+
+impl Keeper<OnDisk> {
     /// Begins to keep a journal at `path` without changing what is there.
-    pub(super) fn new(path: PathBuf, metainfo: Arc<Metainfo>) -> Self {
-        let nothing = Stored::new(metainfo.info());
-        Self {
-            path,
-            metainfo,
-            file: None,
-            end: 0,
-            compact: 0,
-            durable: nothing.clone(),
-            stored: nothing,
-            generation: 0,
-            is_off: false,
-        }
+    pub(super) fn at(path: PathBuf, metainfo: Arc<Metainfo>) -> Self {
+        Self::new(OnDisk { path, file: None }, metainfo)
     }
 
     /// Keeps none.
     pub(super) fn off(metainfo: Arc<Metainfo>) -> Self {
-        Self {
-            is_off: true,
-            ..Self::new(PathBuf::new(), metainfo)
-        }
+        let mut journal = Self::at(PathBuf::new(), metainfo);
+        journal.turn_off();
+        journal
     }
 
     /// Reads what is there. `file` tells of each file of the torrent; without metadata there is none.
     pub(super) fn recover(&mut self, file: impl Fn(usize) -> Option<Metadata>) -> Found {
-        let (bytes, written) = match read_journal(&self.path) {
+        let path = &self.medium.path;
+        let (bytes, written) = match read_journal(path) {
             Ok(Some(read)) => read,
             Ok(None) => return Found::Nothing,
             Err(error) => {
                 // Never written to: it is somebody's own, or cannot be read.
-                tracing::warn!(path = %self.path.display(), %error, "no journal is kept");
-                self.is_off = true;
+                tracing::warn!(path = %path.display(), %error, "no journal is kept");
+                self.turn_off();
                 return Found::Nothing;
             }
         };
@@ -106,111 +101,20 @@ impl JournalFile {
         let Some(mut recovered) = journal::read(&bytes, self.metainfo.info(), boot()) else {
             return Found::Nothing;
         };
-        let is_torn = recovered.is_torn;
         let there = self.believe(&mut recovered, written, file);
-        let mut doubtful = Bitfield::new(there.len());
-        for piece in self.metainfo.info().pieces() {
-            let is_sure = recovered.sure.pieces().contains(piece);
-            // Behind a tear there may have been records of any piece.
-            let was_recorded = is_torn || recovered.recorded.pieces().contains(piece);
-            if there.contains(piece) && was_recorded && !is_sure {
-                doubtful.insert(piece);
-                recovered.sure.remove(piece);
-            }
-        }
-        self.stored = recovered.sure.clone();
-        self.durable = recovered.durable;
-        Found::Journal {
-            sure: recovered.sure,
-            doubtful,
-        }
-    }
-
-    /// What it told was of files that are gone.
-    pub(super) fn forget(&mut self) {
-        let nothing = Stored::new(self.metainfo.info());
-        self.durable = nothing.clone();
-        self.stored = nothing;
-    }
-
-    /// Takes in which pieces have proved to be right, and begins the journal with that.
-    pub(super) fn vouch(&mut self, have: &Bitfield) {
-        let pieces = self.metainfo.info().pieces();
-        pieces
-            .filter(|piece| have.contains(*piece))
-            .for_each(|piece| self.stored.insert(piece));
-        self.write_anew();
-    }
-
-    /// Records what has just been written.
-    pub(super) fn append(&mut self, records: &[Record]) {
-        for record in records {
-            self.stored.apply(record, self.metainfo.info());
-        }
-        if self.file.is_none() || self.end > COMPACT_AFTER.max(self.compact * 4) {
-            self.write_anew();
-        } else {
-            self.append_raw(records);
-        }
-    }
-
-    /// Returns what a flush that begins now makes durable.
-    pub(super) fn mark(&self) -> Mark {
-        Mark {
-            generation: self.generation,
-            end: self.end,
-            stored: self.stored.clone(),
-        }
-    }
-
-    /// The files have been flushed since `mark`.
-    pub(super) fn flushed(&mut self, mark: Mark) {
-        self.durable = mark.stored;
-        if self.file.is_some() && self.generation == mark.generation {
-            self.append_raw(&[Record::Flushed { upto: mark.end }]);
-        } else {
-            self.write_anew();
-        }
-    }
-
-    /// The files could not be flushed: what the system had taken may be lost.
-    pub(super) fn flush_failed(&mut self) {
-        self.stored = self.durable.clone();
-        self.write_anew();
-        if self.file.take().is_none() && !self.is_off {
-            // Better none than one that vouches for what is lost.
-            let _ = fs::remove_file(&self.path);
-        }
-        self.is_off = true;
+        let (sure, doubtful) = self.take_over(recovered, &there);
+        Found::Journal { sure, doubtful }
     }
 
     /// The files are flushed and closed.
-    pub(super) fn close(&mut self, files: impl Iterator<Item = Option<Metadata>>) {
-        if self.file.is_none() {
-            return;
-        }
+    pub(super) fn close_with(&mut self, files: impl Iterator<Item = Option<Metadata>>) {
         let stamps = (0..).zip(files).filter_map(|(file, metadata)| {
             let metadata = metadata?;
             let stamp = stamp(metadata.len(), metadata.modified().ok());
             Some(Record::Stamp { file, stamp })
         });
         let stamps: Vec<_> = stamps.collect();
-        self.append_raw(&stamps);
-        if let Some(file) = &self.file {
-            // Without it, a power cut makes the next start hash a little more.
-            let _ = file.sync_data();
-        }
-    }
-
-    /// The download is complete: nothing will be asked of the journal any more.
-    pub(super) fn remove(&mut self) {
-        self.file = None;
-        if !self.is_off {
-            // One that stays is found out of date.
-            let _ = fs::remove_file(&self.path);
-            let _ = fs::remove_file(new_name(&self.path));
-        }
-        self.is_off = true;
+        self.close(&stamps);
     }
 
     /// Withdraws what the files on disk do not bear out. Returns the pieces that they are long enough for.
@@ -261,58 +165,6 @@ impl JournalFile {
             }
         }
         there
-    }
-
-    fn append_raw(&mut self, records: &[Record]) {
-        let Some(file) = &self.file else {
-            return;
-        };
-        let mut bytes = Vec::new();
-        encode(records, self.end, &mut bytes);
-        match file.write_all_at(&bytes, self.end) {
-            Ok(()) => self.end += bytes.len() as u64,
-            Err(error) => self.give_up_file(&error),
-        }
-    }
-
-    /// Writes all that is to be said into a new file, which then takes the old one's place.
-    fn write_anew(&mut self) {
-        if self.is_off {
-            return;
-        }
-        let info = self.metainfo.info();
-        let nothing = Stored::new(info);
-        let mut bytes = journal::header(info).to_vec();
-        let start = bytes.len() as u64;
-        encode(&self.durable.records(&nothing), start, &mut bytes);
-        let upto = bytes.len() as u64;
-        let more = [Record::Flushed { upto }, Record::Opened { boot: boot() }];
-        encode(&more, upto, &mut bytes);
-        let at = bytes.len() as u64;
-        encode(&self.stored.records(&self.durable), at, &mut bytes);
-        match replace(&self.path, &bytes) {
-            Ok(file) => {
-                self.file = Some(file);
-                self.end = bytes.len() as u64;
-                self.compact = self.end;
-                self.generation += 1;
-            }
-            Err(error) => self.give_up_file(&error),
-        }
-    }
-
-    fn give_up_file(&mut self, error: &io::Error) {
-        tracing::debug!(path = %self.path.display(), %error, "journal not written");
-        self.file = None;
-    }
-}
-
-fn encode(records: &[Record], at: u64, bytes: &mut Vec<u8>) {
-    let mut offset = at;
-    for record in records {
-        let record = record.encode(offset);
-        offset += record.len() as u64;
-        bytes.extend(record);
     }
 }
 

@@ -6,12 +6,11 @@ use std::os::unix::fs::FileExt;
 use std::sync::{Arc, MutexGuard, PoisonError};
 
 use shoal_core::{Bitfield, StorageFault};
-use shoal_protocol::BLOCK_LENGTH;
 use tokio::sync::oneshot;
 
-use super::write_queue::{Run, Write};
 use super::{Download, fault};
-use crate::journal::Record;
+use crate::journal;
+use crate::platform::write_queue::{Run, Write};
 
 /// Written bytes after which the files are flushed: what a power cut makes the next start hash again.
 const FLUSH_AFTER: u64 = 128 << 20;
@@ -71,7 +70,7 @@ impl Download {
         let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         self.flush()?;
         let files = (0..self.files.len()).map(|file| self.metadata(file));
-        self.journal().close(files);
+        self.journal().close_with(files);
         Ok(())
     }
 
@@ -142,7 +141,12 @@ impl Download {
         for mut run in runs {
             let result = may_go_on.clone().and_then(|()| self.write_run(&mut run));
             if result.is_ok() {
-                self.records(&run, &mut records);
+                records.extend(journal::blocks_in(
+                    self.metainfo.info(),
+                    run.file,
+                    run.offset,
+                    run.length,
+                ));
                 let mut unflushed = self.unflushed();
                 unflushed.files.insert(run.file);
                 unflushed.bytes += run.length as u64;
@@ -165,37 +169,6 @@ impl Download {
         opened
             .write_all_at(&run.data(), run.offset)
             .map_err(|error| fault(&self.path(run.file), "write to", &error))
-    }
-
-    /// Says which blocks lie in what was written.
-    fn records(&self, run: &Run, records: &mut Vec<Record>) {
-        let info = self.metainfo.info();
-        let Some(index) = info.file_index(run.file) else {
-            return;
-        };
-        let file = info.file(index);
-        let block_length = u64::from(BLOCK_LENGTH);
-        let end = run.offset + run.length as u64;
-        // A block that is not all there does not count.
-        let first = run.offset.div_ceil(block_length);
-        let last = match end == file.length() {
-            true => end.div_ceil(block_length),
-            false => end / block_length,
-        };
-        let in_piece = u64::from(info.piece_length()) / block_length;
-        let mut block = first;
-        while block < last {
-            let (piece, within) = (block / in_piece, block % in_piece);
-            let count = (in_piece - within).min(last - block);
-            // Within a torrent's caps, which are far below.
-            let number = |value: u64| u32::try_from(value).unwrap_or(u32::MAX);
-            records.push(Record::Blocks {
-                piece: file.first_piece().saturating_add(number(piece)),
-                first: number(within),
-                count: number(count),
-            });
-            block += count;
-        }
     }
 
     /// Returns something if it is time to flush and nobody does.

@@ -1,4 +1,4 @@
-//! What waits to be written: many blocks become one write, on one thread a download.
+//! What waits to be written: many blocks become one write, by one writer a download.
 //!
 //! It needs no bound of its own: the session does not ask for more than it may hold, and holds what is
 //! not answered here. So a disk that is slow slows the download.
