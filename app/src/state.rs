@@ -74,6 +74,10 @@ pub(crate) struct Torrent {
     pub(crate) reason: Option<String>,
     /// Whether the user has yet to say that it shall be downloaded.
     pub(crate) awaits_start: bool,
+    /// Whether closing the page, or a crash, has interrupted it and it waits for the user.
+    pub(crate) is_interrupted: bool,
+    /// Whether the user shares it from here.
+    pub(crate) is_share: bool,
     /// Verified bytes; hashed ones while a share is being prepared or saved data is being checked.
     pub(crate) have_bytes: u64,
     /// All bytes, when known.

@@ -108,6 +108,7 @@ pub(crate) fn status(torrent: &Torrent) -> String {
         TransferState::Checking => "Checking the saved data…".to_owned(),
         TransferState::Complete if peers == 0 => "Complete and verified".to_owned(),
         TransferState::Complete => format!("Complete · sharing with {}", count(peers, "peer")),
+        TransferState::Paused if torrent.is_interrupted => interrupted(torrent),
         TransferState::Paused => "Paused".to_owned(),
         TransferState::Error => torrent
             .reason
@@ -155,6 +156,17 @@ pub(crate) fn piece_map(have: usize, pieces: usize, active: usize, nowhere: usiz
         text.push_str(&format!(", {nowhere} held by nobody online"));
     }
     text
+}
+
+fn interrupted(torrent: &Torrent) -> String {
+    if torrent.is_share {
+        return "Interrupted: drop or choose it again to go on sharing".to_owned();
+    }
+    let total = torrent.total_bytes.unwrap_or_default();
+    format!(
+        "Interrupted at {}, verified",
+        percent(torrent.have_bytes, total)
+    )
 }
 
 fn opened(torrent: &Torrent) -> String {

@@ -122,6 +122,14 @@ pub(crate) fn read(bytes: &[u8], info: &Info, boot: u64) -> Option<Recovered> {
 }
 
 impl Recovered {
+    /// Adds what another journal of the same files says. Neither has stamps to lose.
+    pub(crate) fn join(&mut self, other: &Self, info: &Info) {
+        self.sure.join(&other.sure, info);
+        self.durable.join(&other.durable, info);
+        self.recorded.join(&other.recorded, info);
+        self.is_torn |= other.is_torn;
+    }
+
     fn apply(&mut self, records: &[Record], info: &Info, boot: u64) {
         let mut flushed = 0;
         let ends = (HEADER_LENGTH + RECORD_LENGTH..).step_by(RECORD_LENGTH);
@@ -188,7 +196,8 @@ impl Record {
         bytes
     }
 
-    fn decode(bytes: &[u8; RECORD_LENGTH], offset: u64) -> Option<Self> {
+    /// Reads a record that stood at `offset`; `None` if it is damaged.
+    pub(crate) fn decode(bytes: &[u8; RECORD_LENGTH], offset: u64) -> Option<Self> {
         let word = |at: usize| {
             let bytes = [bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]];
             u32::from_le_bytes(bytes)

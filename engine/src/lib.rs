@@ -5,7 +5,7 @@
 //!      ◄─ snapshots, events ──────────    │    ◄─outputs──
 //!                                         ├── transport   (webrtc-rs | RTCPeerConnection | memory)
 //!                                         ├── signalling  (tungstenite | WebSocket)
-//!                                         └── storage     (files | memory of the page)
+//!                                         └── storage     (files | the browser's files, by a worker)
 //! ```
 //! One task, single-threaded on every target, owns everything; handles talk to it over bounded
 //! channels. Decisions live in the core: `driver` only translates. What a platform must give stands
@@ -14,11 +14,10 @@
 mod driver;
 mod engine;
 mod error;
-#[allow(dead_code, reason = "a page keeps no journal yet")]
+#[allow(dead_code, reason = "disks ask more of it than the browser's files do")]
 mod journal;
 mod options;
 mod platform;
-#[allow(dead_code, reason = "a page remembers nothing yet")]
 mod saved;
 mod share;
 mod signalling;
@@ -29,7 +28,7 @@ mod transport;
 pub use engine::Engine;
 pub use error::EngineError;
 pub use options::{EngineOptions, OpenOptions, ShareOptions, TorrentSource};
-pub use platform::{Destination, PlatformOptions, SaveMode, Source};
+pub use platform::{Destination, PlatformOptions, SaveMode, Source, serve_if_worker};
 pub use share::{CheckReport, Progress, check, create};
 pub use snapshot::{Preparing, Shortage, Snapshot, TorrentView};
 

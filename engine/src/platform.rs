@@ -7,6 +7,8 @@
 //! | `Source` | something to share: a path, a `File` |
 //! | `Destination` | where a download goes: a folder, memory |
 //! | `SaveMode` | how [`crate::Engine::save`] hands a download over |
+//! | `ASKS_BEFORE_RESUMING` | whether a download of an earlier run waits for the person |
+//! | `serve_if_worker` | what a program of the page does in its worker |
 //! | `spawn` | runs the engine's task: on a thread of its own, or on the page's |
 
 #[cfg(test)]
@@ -22,10 +24,10 @@ mod web;
 mod write_queue;
 
 #[cfg(not(target_family = "wasm"))]
-pub use native::{Destination, PlatformOptions, SaveMode, Source};
+pub(crate) use native::{ASKS_BEFORE_RESUMING, Platform, spawn};
 #[cfg(not(target_family = "wasm"))]
-pub(crate) use native::{Platform, spawn};
+pub use native::{Destination, PlatformOptions, SaveMode, Source, serve_if_worker};
 #[cfg(target_family = "wasm")]
-pub use web::{Destination, PlatformOptions, SaveMode, Source};
+pub(crate) use web::{ASKS_BEFORE_RESUMING, Platform, spawn};
 #[cfg(target_family = "wasm")]
-pub(crate) use web::{Platform, spawn};
+pub use web::{Destination, PlatformOptions, SaveMode, Source, serve_if_worker};

@@ -63,4 +63,7 @@ pub struct TorrentView {
     pub shortage: Option<Shortage>,
     /// It was shared from here, now or in an earlier run.
     pub is_share: bool,
+    /// The end of an earlier run has interrupted it. A download goes on with [`crate::Engine::resume`]; a
+    /// share when its files are shared again, because only the person can find them.
+    pub is_interrupted: bool,
 }

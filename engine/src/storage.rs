@@ -10,6 +10,7 @@ use shoal_protocol::Hash256;
 use shoal_protocol::metainfo::{Info, Metainfo};
 
 use crate::journal::Stored;
+use crate::platform::Source;
 use crate::saved::Saved;
 
 /// The files of one torrent, or of a share that is being hashed, numbered in the order of the torrent's
@@ -86,7 +87,7 @@ impl Kept {
     }
 
     /// All of it.
-    #[allow(dead_code, reason = "a page's memory keeps nothing")]
+    #[allow(dead_code, reason = "a page's files need no stamps")]
     pub(crate) fn all(info: &Info) -> Self {
         Self {
             sure: Stored::of(Bitfield::full(info.piece_count())),
@@ -108,6 +109,8 @@ pub(crate) struct Remembered {
     pub(crate) saved: Saved,
     /// Unless it was not known yet.
     pub(crate) metainfo: Option<Arc<Metainfo>>,
+    /// What a share is of; `None` where the files can not be found without the person.
+    pub(crate) sources: Option<Vec<Source>>,
 }
 
 /// What a person shares, looked through.

@@ -1,18 +1,37 @@
 // The web page as a person uses it, through the names that the README promises to outside programs.
 import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import { chromium } from "playwright-core";
+
+const chromiumOptions = {
+  executablePath: process.env.SHOAL_CHROMIUM ?? "/usr/bin/chromium",
+  args: [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+  ],
+};
 
 /** Starts Chromium for one test file. */
 export function launchChromium() {
-  return chromium.launch({
-    executablePath: process.env.SHOAL_CHROMIUM ?? "/usr/bin/chromium",
-    args: [
-      "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-      "--disable-background-networking", "--disable-component-update", "--disable-sync",
-    ],
-  });
+  return chromium.launch(chromiumOptions);
+}
+
+/** Starts Chromium with what it keeps on disk in the folder `profile`, as people's browsers do. */
+export async function launchProfile(test, profile) {
+  const context = await chromium.launchPersistentContext(profile, { ...chromiumOptions, acceptDownloads: true });
+  test.after(() => context.close().catch(() => {}));
+  return {
+    context,
+    /** Ends all its processes at once. */
+    async kill() {
+      const closed = new Promise((resolve) => context.once("close", resolve));
+      await promisify(execFile)("pkill", ["-KILL", "-f", "--", `--user-data-dir=${profile}`]);
+      await closed;
+    },
+  };
 }
 
 /** Reads a figure such as `8.39 MB`. */
@@ -35,8 +54,30 @@ export class ShoalPage {
     return page;
   }
 
+  /** Opens `address` in a browser that [`launchProfile`] has started. */
+  static async openIn({ context }, address) {
+    const page = new ShoalPage(await context.newPage());
+    await page.goto(address);
+    return page;
+  }
+
+  async goto(address) {
+    const url = new URL(address);
+    url.searchParams.set("save", "download");
+    await this.page.goto(url.href);
+    await this.id("drop-zone").waitFor();
+  }
+
+  /** Reloads the page in the middle of whatever it does. */
+  async reload() {
+    await this.page.reload();
+    await this.id("drop-zone").waitFor();
+  }
+
   constructor(page) {
     this.page = page;
+    // Whoever leaves a page that is at work is asked.
+    page.on("dialog", (dialog) => dialog.accept().catch(() => {}));
     this.faults = [];
     page.on("pageerror", (error) => this.faults.push(String(error)));
     page.on("console", (message) => {
@@ -93,6 +134,56 @@ export class ShoalPage {
 
   complete(seconds) {
     return this.state(["complete"], seconds);
+  }
+
+  /** Waits for the card of an interrupted download; returns what it says. */
+  async interrupted() {
+    const status = this.page.locator("[data-testid=torrent][data-state=paused] [role=status]", { hasText: "Interrupted" });
+    try {
+      await status.waitFor({ timeout: 20_000 });
+    } catch {
+      const text = await this.page.locator("body").innerText();
+      throw new Error(`no interrupted download; the page shows:\n${text}\n${this.faults.join("\n")}`);
+    }
+    return status.innerText();
+  }
+
+  /** Waits until so many percent are here. */
+  async fetched(percent) {
+    await this.page.waitForFunction((percent) => {
+      const bar = document.querySelector("[role=progressbar]");
+      return bar && Number(bar.getAttribute("aria-valuenow")) >= percent;
+    }, percent, { timeout: 120_000 });
+  }
+
+  /** Bytes of all files that the browser keeps for the page. */
+  stored() {
+    return this.page.evaluate(async () => {
+      const size = async (folder) => {
+        let sum = 0;
+        for await (const entry of folder.values()) {
+          sum += entry.kind === "file" ? (await entry.getFile()).size : await size(entry);
+        }
+        return sum;
+      };
+      return size(await navigator.storage.getDirectory());
+    });
+  }
+
+  /** Waits until the browser keeps nothing for the page. */
+  async forgotten() {
+    await this.page.waitForFunction(async () => {
+      const root = await navigator.storage.getDirectory();
+      for await (const top of root.values()) for await (const _ of top.keys()) return false;
+      return true;
+    }, undefined, { timeout: 30_000 });
+  }
+
+  /** Lets the browser give the page's origin so many bytes, and no more. */
+  async limitStorage(bytes) {
+    this.devtools ??= await this.page.context().newCDPSession(this.page);
+    const { origin } = new URL(this.page.url());
+    await this.devtools.send("Storage.overrideQuotaForOrigin", { origin, quotaSize: bytes });
   }
 
   /** Pieces that are here, of all. */

@@ -76,6 +76,8 @@ impl Viewer {
                 .map(words::not_enough_space)
                 .or_else(|| torrent.reason.clone()),
             awaits_start: !view.is_started,
+            is_interrupted: view.is_interrupted && torrent.state == TransferState::Paused,
+            is_share: view.is_share,
             have_bytes: view.checked_bytes.unwrap_or(torrent.have_bytes),
             total_bytes: torrent.total_bytes,
             download_rate: torrent.download_rate,
@@ -135,6 +137,8 @@ fn preparing(share: &Preparing) -> Torrent {
         state: TransferState::Preparing,
         reason: None,
         awaits_start: false,
+        is_interrupted: false,
+        is_share: true,
         have_bytes: share.done_bytes,
         total_bytes: (share.total_bytes > 0).then_some(share.total_bytes),
         download_rate: 0,

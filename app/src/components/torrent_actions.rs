@@ -63,7 +63,8 @@ pub(crate) fn TorrentActions(
                     "Show folder"
                 }
             }
-            if paused {
+            // A share's files can not be found without the user.
+            if paused && !(torrent.is_interrupted && torrent.is_share) {
                 button {
                     class: "button",
                     r#type: "button",
@@ -72,7 +73,7 @@ pub(crate) fn TorrentActions(
                     Icon { shape: Shape::Play }
                     "Resume"
                 }
-            } else if !torrent.awaits_start && torrent.state != TransferState::Preparing {
+            } else if !paused && !torrent.awaits_start && torrent.state != TransferState::Preparing {
                 button {
                     class: "button",
                     r#type: "button",
@@ -94,7 +95,11 @@ pub(crate) fn TorrentActions(
                     }
                 },
                 Icon { shape: Shape::Close }
-                "Remove"
+                if torrent.is_interrupted {
+                    "Discard"
+                } else {
+                    "Remove"
+                }
             }
         }
     }

@@ -33,15 +33,20 @@ pub(crate) const TRUST_HINT: &str = "Files go straight from browser to browser, 
 
 /// Starts the page.
 pub(crate) fn main() -> ExitCode {
+    if shoal_engine::serve_if_worker() {
+        return ExitCode::SUCCESS;
+    }
     // Twice would only mean that somebody else has set a logger before us.
     let _ = dioxus::logger::init(dioxus::logger::tracing::Level::INFO);
     dioxus::web::launch::launch_cfg(crate::app::App, dioxus::web::Config::new());
     ExitCode::SUCCESS
 }
 
-/// There is nothing to say.
+/// Says what the page's address asks of the engine.
 pub(crate) fn engine_options() -> PlatformOptions {
-    PlatformOptions::default()
+    PlatformOptions {
+        in_memory: address::parameter("store").as_deref() == Some("memory"),
+    }
 }
 
 /// Waits.

@@ -33,6 +33,8 @@ pub(super) struct Entry {
     pub(super) limits: Limits,
     pub(super) order: Order,
     pub(super) is_paused: bool,
+    /// It was interrupted by the end of an earlier run, and waits for the person's word.
+    pub(super) asks: bool,
     /// See [`Storage::stamps`].
     pub(super) stamps: Vec<u64>,
     /// What is remembered of it.
@@ -56,6 +58,8 @@ pub(super) enum Stage {
     Running,
     /// Could not be opened.
     Failed(String),
+    /// A share of an earlier run whose files only the person can find again.
+    Lost,
 }
 
 impl Entry {
@@ -73,6 +77,7 @@ impl Entry {
             limits,
             order: Order::default(),
             is_paused: false,
+            asks: false,
             stamps: Vec::new(),
             written: Written::default(),
             stage: Stage::Waiting,
@@ -83,7 +88,7 @@ impl Entry {
     pub(super) fn waits_for(&self, work: &Work) -> bool {
         match &self.stage {
             Stage::Opening(own) | Stage::Checking(own) => Rc::ptr_eq(own, work),
-            Stage::Waiting | Stage::Running | Stage::Failed(_) => false,
+            Stage::Waiting | Stage::Running | Stage::Failed(_) | Stage::Lost => false,
         }
     }
 
@@ -102,6 +107,7 @@ impl Entry {
                 torrent.state = TorrentState::Error;
                 torrent.reason = Some(reason.clone());
             }
+            Stage::Lost => torrent.state = TorrentState::Paused,
             Stage::Waiting | Stage::Running => {}
         }
         TorrentView {
@@ -109,11 +115,13 @@ impl Entry {
             checked_bytes,
             magnet: self.magnet.clone(),
             metainfo: self.metainfo.clone(),
-            is_started: self.destination.is_some() || matches!(self.stage, Stage::Running),
+            is_started: self.destination.is_some()
+                || matches!(self.stage, Stage::Running | Stage::Lost),
             location: self.location.clone(),
             resumed_bytes: self.resumed_bytes,
             shortage: self.shortage,
             is_share: self.sources.is_some(),
+            is_interrupted: self.asks || matches!(self.stage, Stage::Lost),
         }
     }
 }

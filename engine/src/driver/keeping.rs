@@ -9,11 +9,11 @@ use shoal_core::{Command, StorageFault};
 use shoal_protocol::InfoHash;
 use shoal_protocol::metainfo::Metainfo;
 
-use super::entry::Entry;
+use super::entry::{Entry, Stage};
 use super::{Done, Driver};
 use crate::error::EngineError;
 use crate::options::{OpenOptions, ShareOptions, TorrentSource};
-use crate::platform::{Destination, Platform, Source};
+use crate::platform::{ASKS_BEFORE_RESUMING, Destination, Platform, Source};
 use crate::saved::{Role, Saved};
 use crate::share::verify;
 use crate::storage::{Kept, Listing, Remembered, Storage};
@@ -110,7 +110,11 @@ impl Driver {
                 continue;
             }
             entry.written.has_metainfo |= metainfo.is_some();
-            let writing = self.platform.remember(torrent, record.encode(), metainfo);
+            let sources = entry.sources.clone();
+            let sources = sources.filter(|_| entry.written.record.is_none());
+            let writing = self
+                .platform
+                .remember(torrent, record.encode(), metainfo, sources);
             entry.written.record = Some(record);
             self.write_down(torrent, writing);
             return true;
@@ -157,7 +161,9 @@ impl Driver {
         sources: Vec<Source>,
         result: Result<Rc<dyn Storage>, EngineError>,
     ) {
-        let Remembered { saved, metainfo } = remembered;
+        let Remembered {
+            saved, metainfo, ..
+        } = remembered;
         let name = saved.magnet.name.clone().unwrap_or_default();
         let (Ok(storage), Some(metainfo)) = (&result, metainfo) else {
             let why = result.err().map_or_else(
@@ -190,13 +196,16 @@ impl Driver {
         let number = remembered.saved.number;
         self.keeping.next_number = self.keeping.next_number.max(number);
         match remembered.saved.role.clone() {
-            Role::Share(texts) => self.share_again(remembered, texts),
+            Role::Share(_) => self.share_again(remembered),
             Role::Open => {
                 self.open_again(remembered);
             }
             Role::Download(text) => {
                 let torrent = self.open_again(remembered);
                 if let (Some(torrent), Some(place)) = (torrent, Destination::from_text(text)) {
+                    if let Some(entry) = self.entries.get_mut(&torrent) {
+                        entry.asks = ASKS_BEFORE_RESUMING && !entry.is_paused;
+                    }
                     // It was opened just now.
                     let _ = self.start(torrent, place);
                 }
@@ -204,12 +213,26 @@ impl Driver {
         }
     }
 
-    /// Opens what was opened. `None` if the person has done so already.
+    /// Opens what was opened. `None` if the person has done so already, and if it is a download has begun
+    /// it too.
     fn open_again(&mut self, remembered: Remembered) -> Option<InfoHash> {
-        let Remembered { saved, metainfo } = remembered;
+        let Remembered {
+            mut saved,
+            metainfo,
+            ..
+        } = remembered;
         let torrent = saved.magnet.info_hash;
-        if self.entries.contains_key(&torrent) {
-            return None;
+        if let Some(entry) = self.entries.get(&torrent) {
+            let has_begun = entry.destination.is_some() || !matches!(entry.stage, Stage::Waiting);
+            if has_begun || matches!(saved.role, Role::Open) {
+                return None;
+            }
+            // A page that is reloaded opens the link in its address at once: the download takes its place.
+            let trackers = entry.magnet.trackers.clone();
+            trackers
+                .iter()
+                .for_each(|tracker| saved.magnet.add_tracker(tracker));
+            self.remove(torrent);
         }
         let options = OpenOptions {
             trackers: saved.magnet.trackers.clone(),
@@ -225,6 +248,20 @@ impl Driver {
         Some(torrent)
     }
 
+    /// Shows a share whose files only the person can find again.
+    fn wait_for_files(&mut self, remembered: Remembered) {
+        if remembered.metainfo.is_none() {
+            return;
+        }
+        let Some(torrent) = self.open_again(remembered) else {
+            return;
+        };
+        if let Some(entry) = self.entries.get_mut(&torrent) {
+            entry.sources = Some(Vec::new());
+            entry.stage = Stage::Lost;
+        }
+    }
+
     /// Makes a torrent what it was.
     fn take_up(&mut self, torrent: InfoHash, saved: Saved) {
         if let Some(entry) = self.entries.get_mut(&torrent) {
@@ -238,10 +275,9 @@ impl Driver {
         }
     }
 
-    fn share_again(&mut self, remembered: Remembered, texts: Vec<String>) {
-        let sources: Option<Vec<_>> = texts.into_iter().map(Source::from_text).collect();
-        let Some(sources) = sources else {
-            return;
+    fn share_again(&mut self, mut remembered: Remembered) {
+        let Some(sources) = remembered.sources.take() else {
+            return self.wait_for_files(remembered);
         };
         let platform = Rc::clone(&self.platform);
         self.jobs.push(Box::pin(async move {
@@ -260,6 +296,10 @@ impl Driver {
 impl Entry {
     /// What is to be remembered; `None` if this platform cannot.
     fn record(&self) -> Option<Saved> {
+        if matches!(self.stage, Stage::Lost) {
+            // What was remembered stays as it is.
+            return None;
+        }
         let role = match (&self.sources, &self.destination) {
             (Some(sources), _) => {
                 let texts: Option<_> = sources.iter().map(Source::to_text).collect();

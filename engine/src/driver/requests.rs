@@ -194,7 +194,7 @@ impl Driver {
         });
     }
 
-    fn remove(&mut self, torrent: InfoHash) {
+    pub(super) fn remove(&mut self, torrent: InfoHash) {
         let entry = self.entries.remove(&torrent);
         if let Some(storage) = entry.and_then(|entry| entry.storage) {
             self.jobs.push(when_done(storage.close()));
@@ -302,11 +302,17 @@ impl Driver {
             // What the storage cannot keep, the next start finds out by itself.
             self.jobs.push(when_done(storage.vouch(&have)));
         }
+        // What is complete needs nobody's word to be passed on.
+        entry.asks &= !have.is_full();
+        let asks = entry.asks;
         self.command(Command::Start {
             torrent,
             have,
             blocks,
         });
+        if asks {
+            self.command(Command::Pause { torrent });
+        }
     }
 
     fn share(
@@ -403,7 +409,10 @@ impl Driver {
     }
 
     fn resume(&mut self, torrent: InfoHash) {
-        self.change(torrent, |entry| entry.is_paused = false);
+        self.change(torrent, |entry| {
+            entry.is_paused = false;
+            entry.asks = false;
+        });
         let failed = self
             .entries
             .get_mut(&torrent)

@@ -74,6 +74,18 @@ impl Stored {
         &self.pieces
     }
 
+    /// Returns whether a piece, or any block of it, is stored.
+    pub(crate) fn has_some_of(&self, piece: PieceIndex) -> bool {
+        self.pieces.contains(piece) || self.partial.contains_key(&piece)
+    }
+
+    /// Adds all that another has.
+    pub(crate) fn join(&mut self, other: &Self, info: &Info) {
+        for record in other.records(&Self::new(info)) {
+            self.apply(&record, info);
+        }
+    }
+
     /// Returns the blocks of pieces that are not whole.
     pub(crate) fn blocks(&self) -> impl Iterator<Item = BlockRef> + '_ {
         self.partial.iter().flat_map(|(piece, runs)| {

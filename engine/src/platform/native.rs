@@ -52,11 +52,6 @@ impl Source {
     pub(crate) fn to_text(&self) -> Option<String> {
         to_text(&self.0)
     }
-
-    /// Reads what [`Self::to_text`] has written.
-    pub(crate) fn from_text(text: String) -> Option<Self> {
-        Some(Self(PathBuf::from(text)))
-    }
 }
 
 impl Destination {
@@ -74,6 +69,15 @@ impl Destination {
 /// The next run may be started elsewhere.
 fn to_text(path: &Path) -> Option<String> {
     std::path::absolute(path).ok()?.to_str().map(str::to_owned)
+}
+
+/// Nobody needs to be asked: the window is opened for what was under way.
+pub(crate) const ASKS_BEFORE_RESUMING: bool = false;
+
+/// There are no workers: returns `false`.
+#[must_use]
+pub fn serve_if_worker() -> bool {
+    false
 }
 
 /// Files are where they belong already: there is nothing to choose.
@@ -115,12 +119,13 @@ impl Platform {
         }
     }
 
-    /// Remembers a torrent; metainfo need be given only once.
+    /// Remembers a torrent; metainfo need be given only once. The record names the sources.
     pub(crate) fn remember(
         &self,
         torrent: InfoHash,
         record: Vec<u8>,
         metainfo: Option<Arc<Metainfo>>,
+        _sources: Option<Vec<Source>>,
     ) -> Answer<()> {
         match &self.state {
             Some(state) => state.keep(torrent, record, metainfo),

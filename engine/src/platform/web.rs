@@ -7,9 +7,14 @@
 mod archive;
 mod clock;
 mod exception;
+mod hashing;
 mod inbox;
 mod listing;
+mod lock;
 mod memory;
+mod opfs;
+mod quota;
+mod records;
 mod rtc;
 mod save;
 mod socket;
@@ -17,8 +22,9 @@ mod source;
 mod storage;
 mod task;
 mod turns;
+mod worker;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
@@ -26,67 +32,84 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use shoal_core::StorageFault;
-use shoal_protocol::merkle::hash_block;
 use shoal_protocol::metainfo::Metainfo;
 use shoal_protocol::{Hash256, InfoHash};
+use wasm_bindgen::JsValue;
+use web_sys::Blob;
 
 use self::listing::{Scan, scan};
 use self::memory::Room;
+use self::opfs::{OpfsDownload, OpfsStorage};
+use self::records::Records;
 use self::save::{Item, ItemFile, save};
 use self::source::WindowCache;
 use self::storage::{Download, DownloadStorage, Share};
-use self::turns::share_turn;
+use self::worker::Worker;
 use crate::error::EngineError;
+use crate::share::Verified;
 use crate::signalling::Signalling;
 use crate::storage::{Answer, Kept, Listing, Opened, Remembered, Storage};
 use crate::transport::Transport;
 
 pub use self::save::SaveMode;
 pub use self::source::Source;
+pub use self::worker::serve_if_worker;
 
-/// What only this platform can be told: nothing yet.
+/// What only this platform can be told.
 #[derive(Clone, Debug, Default)]
-pub struct PlatformOptions {}
+pub struct PlatformOptions {
+    /// Keep everything in the page's memory: nothing is left when it is closed.
+    pub in_memory: bool,
+}
 
-/// Where a download goes: the page's memory.
+/// Where a download goes: the browser's files for this page, or its memory where there are none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Destination;
 
 impl Destination {
-    /// Memory is gone with the page.
+    /// There is only one place.
     pub(crate) fn to_text(&self) -> Option<String> {
-        None
+        Some("browser".to_owned())
     }
 
     /// See [`Self::to_text`].
     pub(crate) fn from_text(_text: String) -> Option<Self> {
-        None
+        Some(Self)
     }
 }
 
 impl Source {
-    /// A page loses its files when it goes.
+    /// For people: the file is found again by its handle.
     pub(crate) fn to_text(&self) -> Option<String> {
-        None
-    }
-
-    /// See [`Self::to_text`].
-    pub(crate) fn from_text(_text: String) -> Option<Self> {
-        None
+        Some(self.path().join("/"))
     }
 }
+
+/// Downloads that were interrupted wait for the person: a page is also opened for something else.
+pub(crate) const ASKS_BEFORE_RESUMING: bool = true;
 
 /// The platform of one engine.
 pub(crate) struct Platform {
     start: Duration,
     room: Room,
     windows: Rc<WindowCache>,
-    /// For saving, which takes the buffers as they are.
-    downloads: RefCell<BTreeMap<InfoHash, Weak<Download>>>,
+    worker: Worker,
+    /// None in memory.
+    records: Option<Records>,
+    last_download: Cell<u32>,
+    /// For saving, which takes the files as they are.
+    downloads: RefCell<BTreeMap<InfoHash, Place>>,
+}
+
+/// Where a download lies.
+#[derive(Clone)]
+enum Place {
+    Files(Weak<OpfsDownload>),
+    Memory(Weak<Download>),
 }
 
 impl Platform {
-    pub(crate) fn new(_options: &PlatformOptions) -> Result<Self, EngineError> {
+    pub(crate) fn new(options: &PlatformOptions) -> Result<Self, EngineError> {
         let mut probe = [0];
         getrandom::fill(&mut probe)
             .map_err(|error| EngineError::Platform(format!("no randomness: {error}")))?;
@@ -94,28 +117,51 @@ impl Platform {
             start: clock::now(),
             room: Room::new(MAX_MEMORY),
             windows: Rc::default(),
+            worker: Worker::start(),
+            records: (!options.in_memory).then(Records::default),
+            last_download: Cell::default(),
             downloads: RefCell::default(),
         })
     }
 
-    /// A page remembers nothing yet.
+    /// Reads the torrents that were remembered and are no other page's.
     pub(crate) fn remembered(&self) -> Option<Answer<Vec<Result<Remembered, String>>>> {
-        None
+        let records = self.records.clone()?;
+        Some(Box::pin(async move { records.load().await }))
     }
 
-    /// Does nothing; see [`Self::remembered`].
+    /// Remembers a torrent, unless another page does.
     pub(crate) fn remember(
         &self,
-        _torrent: InfoHash,
-        _record: Vec<u8>,
-        _metainfo: Option<Arc<Metainfo>>,
+        torrent: InfoHash,
+        record: Vec<u8>,
+        metainfo: Option<Arc<Metainfo>>,
+        sources: Option<Vec<Source>>,
     ) -> Answer<()> {
-        Box::pin(async { Ok(()) })
+        let records = self.records.clone();
+        Box::pin(async move {
+            match records {
+                Some(records) => records.keep(torrent, record, metainfo, sources).await,
+                None => Ok(()),
+            }
+        })
     }
 
-    /// Does nothing; see [`Self::remembered`].
-    pub(crate) fn forget(&self, _torrent: InfoHash) -> Answer<()> {
-        Box::pin(async { Ok(()) })
+    /// Forgets a torrent and deletes what the page has stored of it.
+    pub(crate) fn forget(&self, torrent: InfoHash) -> Answer<()> {
+        let (records, worker) = (self.records.clone(), self.worker.clone());
+        Box::pin(async move {
+            let Some(records) = records else {
+                return Ok(());
+            };
+            if records.forget(torrent).await? {
+                let torrent = torrent.to_string();
+                let call = worker::Call::Delete { torrent };
+                worker.call(call, JsValue::UNDEFINED).await?;
+            }
+            records.release(torrent);
+            Ok(())
+        })
     }
 
     pub(crate) fn transport(&self) -> Rc<dyn Transport> {
@@ -134,9 +180,9 @@ impl Platform {
         clock::sleep(duration)
     }
 
-    /// Hashes on the page's thread, many blocks sharing its turns.
+    /// Hashes in the worker.
     pub(crate) fn hash(&self, data: Bytes) -> impl Future<Output = Hash256> + 'static {
-        share_turn(move || hash_block(&data))
+        hashing::hash(self.worker.clone(), data)
     }
 
     pub(crate) fn random(&self) -> [u8; 32] {
@@ -151,7 +197,7 @@ impl Platform {
 
     pub(crate) fn share_storage(&self, scan: Scan, order: &[usize]) -> Rc<dyn Storage> {
         let sources = order.iter().filter_map(|&index| scan.0.get(index).cloned());
-        Rc::new(Share::new(sources, &self.windows))
+        Rc::new(Share::new(sources, &self.windows, self.worker.clone()))
     }
 
     pub(crate) async fn download_storage(
@@ -159,15 +205,57 @@ impl Platform {
         metainfo: Arc<Metainfo>,
         _destination: Destination,
     ) -> Result<Opened, StorageFault> {
-        let download = Download::open(metainfo.info(), &self.room)?;
+        let (place, opened) = match self.open_files(&metainfo).await? {
+            Some((download, kept)) => {
+                let place = Place::Files(Rc::downgrade(&download));
+                let storage: Rc<dyn Storage> = Rc::new(OpfsStorage(download));
+                (place, (storage, kept))
+            }
+            None => {
+                let download = Download::open(metainfo.info(), &self.room)?;
+                let place = Place::Memory(Rc::downgrade(&download));
+                let storage: Rc<dyn Storage> = Rc::new(DownloadStorage(download));
+                (place, (storage, Kept::nothing(metainfo.info())))
+            }
+        };
+        let (storage, kept) = opened;
         let mut downloads = self.downloads.borrow_mut();
-        downloads.retain(|_, download| download.strong_count() > 0);
-        downloads.insert(metainfo.info_hash(), Rc::downgrade(&download));
+        downloads.retain(|_, place| place.is_there());
+        downloads.insert(metainfo.info_hash(), place);
         Ok(Opened {
-            storage: Rc::new(DownloadStorage(download)),
-            kept: Kept::nothing(metainfo.info()),
+            storage,
+            kept,
             location: None,
         })
+    }
+
+    /// Opens a download in the browser's files for this page; `None` where there are none, or while
+    /// another page has it: the memory has to do then.
+    async fn open_files(
+        &self,
+        metainfo: &Arc<Metainfo>,
+    ) -> Result<Option<(Rc<OpfsDownload>, Kept)>, StorageFault> {
+        let Some(records) = &self.records else {
+            return Ok(None);
+        };
+        let is_mine = records.take(metainfo.info_hash()).await;
+        if !is_mine || worker::folder().await.is_err() {
+            return Ok(None);
+        }
+        let number = self.last_download.get() + 1;
+        self.last_download.set(number);
+        let opened = OpfsDownload::open(number, &self.worker, metainfo, &self.windows).await?;
+        let Some((download, kept)) = opened else {
+            return Ok(None);
+        };
+        let info = metainfo.info();
+        let stored = Verified::of(info, &kept).good_bytes;
+        if let Err(fault) = quota::make_sure_of(info.name(), info.total_length() - stored).await {
+            let _ = OpfsStorage(download).close().await;
+            return Err(fault);
+        }
+        quota::ask_to_persist();
+        Ok(Some((download, kept)))
     }
 
     /// Nothing of an earlier time lies in a page's memory.
@@ -187,17 +275,20 @@ impl Platform {
         _storage: Rc<dyn Storage>,
         mode: SaveMode,
     ) -> Result<(), EngineError> {
-        let found = self
-            .downloads
-            .borrow()
-            .get(&metainfo.info_hash())
-            .and_then(Weak::upgrade);
-        let Some(download) = found else {
-            return Err(EngineError::Platform(
-                "these files were shared from here: they are on this device already".to_owned(),
-            ));
+        let place = self.downloads.borrow().get(&metainfo.info_hash()).cloned();
+        let contents = match place.as_ref().and_then(Place::open) {
+            Some(Open::Files(download)) => {
+                let files = download.files().await?.into_iter();
+                files.map(Into::into).collect()
+            }
+            Some(Open::Memory(download)) => contents(metainfo, &download)?,
+            None => {
+                return Err(EngineError::Platform(
+                    "these files were shared from here: they are on this device already".to_owned(),
+                ));
+            }
         };
-        let item = item(metainfo, &download)?;
+        let item = item(metainfo, contents);
         save(item, mode)
             .await
             .map(|_| ())
@@ -205,19 +296,43 @@ impl Platform {
     }
 }
 
-fn item(metainfo: &Metainfo, download: &Download) -> Result<Item, StorageFault> {
+/// A download that is still there.
+enum Open {
+    Files(Rc<OpfsDownload>),
+    Memory(Rc<Download>),
+}
+
+impl Place {
+    fn open(&self) -> Option<Open> {
+        match self {
+            Self::Files(download) => download.upgrade().map(Open::Files),
+            Self::Memory(download) => download.upgrade().map(Open::Memory),
+        }
+    }
+
+    fn is_there(&self) -> bool {
+        self.open().is_some()
+    }
+}
+
+fn contents(metainfo: &Metainfo, download: &Download) -> Result<Vec<Blob>, StorageFault> {
+    let files = 0..metainfo.info().files().len();
+    files.map(|file| download.blob(file)).collect()
+}
+
+fn item(metainfo: &Metainfo, contents: Vec<Blob>) -> Item {
     let info = metainfo.info();
-    let files = info.files().iter().enumerate().map(|(index, file)| {
-        Ok(ItemFile {
-            path: file.path().to_vec(),
-            parts: download.parts(index)?,
-        })
-    });
-    Ok(Item {
+    let files = info.files().iter().zip(contents);
+    Item {
         name: info.name().to_owned(),
         is_single: info.is_single_file(),
-        files: files.collect::<Result<_, StorageFault>>()?,
-    })
+        files: files
+            .map(|(file, content)| ItemFile {
+                path: file.path().to_vec(),
+                content,
+            })
+            .collect(),
+    }
 }
 
 /// Runs the engine's task on the page's thread.

@@ -13,11 +13,6 @@ pub(crate) fn start_facts() -> StartFacts {
     };
     let origin = location.origin().unwrap_or_default();
     let path = location.pathname().unwrap_or_default();
-    let query = location
-        .search()
-        .and_then(|query| UrlSearchParams::new_with_str(&query))
-        .ok();
-    let parameter = |name| query.as_ref().and_then(|query| query.get(name));
     StartFacts {
         // `http:` becomes `ws:`, `https:` becomes `wss:`.
         tracker: parameter("tracker")
@@ -28,6 +23,12 @@ pub(crate) fn start_facts() -> StartFacts {
         },
         app_url: Some(format!("{origin}{path}")),
     }
+}
+
+/// Returns a parameter of the address.
+pub(super) fn parameter(name: &str) -> Option<String> {
+    let query = web_sys::window()?.location().search().ok()?;
+    UrlSearchParams::new_with_str(&query).ok()?.get(name)
 }
 
 /// Calls `on_link` with the link in the fragment: now, and whenever somebody changes it.

@@ -14,9 +14,10 @@ use shoal_core::StorageFault;
 use shoal_protocol::InfoHash;
 use shoal_protocol::metainfo::Metainfo;
 
+use super::Source;
 use super::hashing::{blocking, fault};
 use super::replace::replace;
-use crate::saved::{Saved, SavedError};
+use crate::saved::{Role, Saved, SavedError};
 use crate::storage::{Answer, Remembered};
 
 /// How long to wait for a program that is just ending, and how often to look.
@@ -125,9 +126,14 @@ fn load(record: &Path) -> Result<Remembered, String> {
     let metainfo = metainfo.and_then(|bytes| Metainfo::decode(&bytes).ok());
     // Another's, or a damaged one, is fetched again.
     let metainfo = metainfo.filter(|found| found.info_hash() == saved.magnet.info_hash);
+    let sources = match &saved.role {
+        Role::Share(paths) => paths.iter().map(|path| Source(path.into())).collect(),
+        Role::Open | Role::Download(_) => Vec::new(),
+    };
     Ok(Remembered {
         saved,
         metainfo: metainfo.map(Arc::new),
+        sources: Some(sources),
     })
 }
 

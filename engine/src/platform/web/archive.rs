@@ -1,17 +1,22 @@
 //! A folder as one ZIP file, for browsers that can only save single files.
 //!
 //! The `zip` crate makes the headers and checksums; the files' bytes become parts of the archive as
-//! the buffers they already are, without a second copy. Nothing is compressed: it would cost time
-//! on the page's thread, and most of what people share does not shrink.
+//! the slices of files or memory that they already are, without a second copy: an archive of any size
+//! takes no memory. Nothing is compressed: it would cost time on the page's thread, and most of what
+//! people share does not shrink.
 
 use std::cell::Cell;
 use std::io::{self, Seek, SeekFrom, Write};
 use std::rc::Rc;
 
 use js_sys::{Array, Uint8Array};
+use wasm_bindgen::JsValue;
+use wasm_bindgen_futures::JsFuture;
+use web_sys::Blob;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, ZipWriter};
 
+use super::exception::Exception;
 use super::turns::share_turn;
 
 /// Builds an archive file by file.
@@ -35,16 +40,19 @@ impl Archive {
         }
     }
 
-    /// Adds a file; `path` is separated by `/`, `parts` are its bytes in order.
-    pub(super) async fn add(&mut self, path: &str, parts: Vec<Uint8Array>) -> io::Result<()> {
-        let length: u64 = parts.iter().map(|part| u64::from(part.length())).sum();
-        let options = self.options.large_file(length >= u64::from(u32::MAX));
+    /// Adds a file; `path` is separated by `/`. Its bytes are looked at once, for the checksum.
+    pub(super) async fn add(&mut self, path: &str, content: &Blob) -> io::Result<()> {
+        let length = content.size();
+        let options = self.options.large_file(length >= f64::from(u32::MAX));
         self.zip.start_file(path, options)?;
-        for part in parts {
-            for begin in (0..part.length()).step_by(STEP as usize) {
-                let end = part.length().min(begin.saturating_add(STEP));
-                share_turn(|| self.write(part.subarray(begin, end))).await?;
-            }
+        let mut begin = 0.0;
+        while begin < length {
+            let end = length.min(begin + STEP);
+            let part = content.slice_with_f64_and_f64(begin, end).map_err(thrown)?;
+            let bytes = JsFuture::from(part.array_buffer()).await.map_err(thrown)?;
+            let bytes = Uint8Array::new(&bytes);
+            share_turn(|| self.write(part, &bytes.to_vec())).await?;
+            begin = end;
         }
         Ok(())
     }
@@ -54,11 +62,10 @@ impl Archive {
         Ok(self.zip.finish()?.into_array())
     }
 
-    /// Lets the zip writer see the bytes, for its checksum, and keeps the buffer in their stead.
-    fn write(&mut self, part: Uint8Array) -> io::Result<()> {
-        let bytes = part.to_vec();
+    /// Lets the zip writer see the bytes, for its checksum, and keeps the slice in their stead.
+    fn write(&mut self, part: Blob, bytes: &[u8]) -> io::Result<()> {
         self.stand_in.set(Some(part));
-        self.zip.write_all(&bytes)
+        self.zip.write_all(bytes)
     }
 }
 
@@ -71,8 +78,8 @@ struct Parts {
     stand_in: StandIn,
 }
 
-/// The buffer that holds just the bytes which the next write brings.
-type StandIn = Rc<Cell<Option<Uint8Array>>>;
+/// The slice that holds just the bytes which the next write brings.
+type StandIn = Rc<Cell<Option<Blob>>>;
 
 struct Part {
     begin: u64,
@@ -81,7 +88,7 @@ struct Part {
 
 enum Content {
     Header(Vec<u8>),
-    Data(Uint8Array),
+    Data(Blob),
 }
 
 impl Parts {
@@ -89,8 +96,8 @@ impl Parts {
         self.parts
             .into_iter()
             .map(|part| match part.content {
-                Content::Header(bytes) => Uint8Array::from(bytes.as_slice()),
-                Content::Data(buffer) => buffer,
+                Content::Header(bytes) => Uint8Array::from(bytes.as_slice()).into(),
+                Content::Data(slice) => JsValue::from(slice),
             })
             .collect()
     }
@@ -99,13 +106,13 @@ impl Parts {
         let begin = self.end;
         self.end += bytes.len() as u64;
         self.at = self.end;
-        if let Some(buffer) = self.stand_in.take() {
-            if buffer.length() as usize != bytes.len() {
+        if let Some(slice) = self.stand_in.take() {
+            if slice.size() != bytes.len() as f64 {
                 return Err(io::Error::other("the archive's data was cut"));
             }
             self.parts.push(Part {
                 begin,
-                content: Content::Data(buffer),
+                content: Content::Data(slice),
             });
             return Ok(());
         }
@@ -187,8 +194,12 @@ fn now() -> DateTime {
     .unwrap_or_default()
 }
 
-/// Bytes in wasm memory at a time.
-const STEP: u32 = 256 << 10;
+fn thrown(thrown: JsValue) -> io::Error {
+    io::Error::other(Exception::from(thrown).to_string())
+}
+
+/// Bytes in memory at a time.
+const STEP: f64 = (1 << 20) as f64;
 
 #[cfg(test)]
 mod tests {
@@ -200,21 +211,22 @@ mod tests {
 
     #[test]
     async fn an_independent_reader_finds_the_tree_and_the_bytes() {
-        let long: Vec<u8> = (0..600_000_u32).map(|n| (n % 253) as u8).collect();
+        let long: Vec<u8> = (0..2_600_000_u32).map(|n| (n % 253) as u8).collect();
         let mut archive = Archive::new();
-        let parts = long.chunks(400_000).map(Uint8Array::from).collect();
-        archive.add("top/深/long.bin", parts).await.expect("added");
-        archive.add("top/empty", Vec::new()).await.expect("added");
-        archive
-            .add("top/short", vec![Uint8Array::from(b"abc".as_slice())])
-            .await
-            .expect("added");
+        for (path, content) in [
+            ("top/深/long.bin", long.as_slice()),
+            ("top/empty", b""),
+            ("top/short", b"abc"),
+        ] {
+            let parts = Array::of1(&Uint8Array::from(content));
+            let content = Blob::new_with_u8_array_sequence(&parts).expect("a blob");
+            archive.add(path, &content).await.expect("added");
+        }
         let parts = archive.finish().expect("finished");
 
-        let bytes: Vec<u8> = parts
-            .iter()
-            .flat_map(|part| Uint8Array::from(part).to_vec())
-            .collect();
+        let whole = Blob::new_with_blob_sequence(&parts).expect("a blob");
+        let bytes = JsFuture::from(whole.array_buffer()).await.expect("read");
+        let bytes = Uint8Array::new(&bytes).to_vec();
         let mut zip = zip::ZipArchive::new(Cursor::new(bytes)).expect("an archive");
         assert_eq!(zip.len(), 3);
         for (name, content) in [

@@ -22,6 +22,17 @@ impl Exception {
         matches!(self.name.as_str(), "AbortError" | "NotAllowedError")
     }
 
+    /// Whether somebody else has the file open.
+    pub(super) fn is_taken(&self) -> bool {
+        self.name == "NoModificationAllowedError"
+    }
+
+    /// Whether a file was changed, moved or deleted after the person had chosen it.
+    pub(super) fn is_changed(&self) -> bool {
+        // What every browser says then.
+        matches!(self.name.as_str(), "NotReadableError" | "NotFoundError")
+    }
+
     /// Whether there was no room left.
     pub(super) fn is_full(&self) -> bool {
         // A buffer that cannot be allocated is a RangeError.

@@ -1,6 +1,6 @@
 //! Gives a download to the person: as an ordinary browser download, or through a picker.
 
-use js_sys::{Array, Function, Object, Promise, Reflect, Uint8Array};
+use js_sys::{Array, Function, Object, Promise, Reflect};
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{
@@ -38,8 +38,8 @@ pub(super) struct Item {
 pub(super) struct ItemFile {
     /// Its components below the folder.
     pub(super) path: Vec<String>,
-    /// Its bytes, in order.
-    pub(super) parts: Vec<Uint8Array>,
+    /// Its bytes: a file on disk, or memory. Nothing here reads it as a whole.
+    pub(super) content: Blob,
 }
 
 /// What became of it.
@@ -93,7 +93,7 @@ async fn save_by(window: &Window, picker: &Function, item: Item) -> Result<Outco
     if item.is_single {
         let file: FileSystemFileHandle = picked.unchecked_into();
         for content in item.files {
-            write(&file, &content.parts).await?;
+            write(&file, &content.content).await?;
         }
     } else {
         write_tree(picked.unchecked_into(), item).await?;
@@ -117,7 +117,7 @@ async fn write_tree(picked: FileSystemDirectoryHandle, item: Item) -> Result<(),
         create.set_create(true);
         let handle = folder.get_file_handle_with_options(last, &create);
         let handle = JsFuture::from(handle).await?.unchecked_into();
-        write(&handle, &file.parts).await?;
+        write(&handle, &file.content).await?;
     }
     Ok(())
 }
@@ -132,16 +132,25 @@ async fn subdirectory(
     Ok(JsFuture::from(handle).await?.unchecked_into())
 }
 
-/// Writes a file part by part; it appears under its name only when the last has been written.
-async fn write(file: &FileSystemFileHandle, parts: &[Uint8Array]) -> Result<(), Exception> {
+/// Writes a file as a stream; it appears under its name only when the last byte has been written.
+async fn write(file: &FileSystemFileHandle, content: &Blob) -> Result<(), Exception> {
     let stream: FileSystemWritableFileStream = JsFuture::from(file.create_writable())
         .await?
         .unchecked_into();
-    for part in parts {
-        JsFuture::from(stream.write_with_js_u8_array(part)?).await?;
+    // Closes it at the end.
+    JsFuture::from(content.stream().pipe_to(&stream)).await?;
+    let written: Blob = JsFuture::from(file.get_file()).await?.unchecked_into();
+    make_sure(written.size(), content.size())
+}
+
+/// What is shorter than it should be must not pass for the whole.
+fn make_sure(size: f64, expected: f64) -> Result<(), Exception> {
+    if size == expected {
+        return Ok(());
     }
-    JsFuture::from(stream.close()).await?;
-    Ok(())
+    Err(words(&format!(
+        "{size} of {expected} bytes were saved: try again"
+    )))
 }
 
 /// Starts a browser download.
@@ -161,7 +170,7 @@ async fn download(window: &Window, item: Item) -> Result<Outcome, Exception> {
 async fn pack(item: Item) -> Result<(String, Blob), Exception> {
     let mut name = safe(&item.name);
     let parts = if item.is_single {
-        item.files.into_iter().flat_map(|file| file.parts).collect()
+        item.files.into_iter().map(|file| file.content).collect()
     } else {
         let top = name.clone();
         name.push_str(".zip");
@@ -169,7 +178,8 @@ async fn pack(item: Item) -> Result<(String, Blob), Exception> {
     };
     let options = BlobPropertyBag::new();
     options.set_type("application/octet-stream");
-    let blob = Blob::new_with_u8_array_sequence_and_options(&parts, &options)?;
+    // Parts that are files stay on disk: the browser reads them when it saves.
+    let blob = Blob::new_with_blob_sequence_and_options(&parts, &options)?;
     Ok((name, blob))
 }
 
@@ -180,7 +190,7 @@ async fn archive(top: &str, files: Vec<ItemFile>) -> Result<Array, Exception> {
     for (file, path) in files.into_iter().zip(&paths) {
         let path = path.join("/");
         archive
-            .add(&format!("{top}/{path}"), file.parts)
+            .add(&format!("{top}/{path}"), &file.content)
             .await
             .map_err(failed)?;
     }
@@ -207,22 +217,24 @@ fn words(message: &str) -> Exception {
     }
 }
 
-/// How long the address of a download stays valid; the memory is shared with the stored file.
-const KEEP_ADDRESS: std::time::Duration = std::time::Duration::from_secs(60);
+/// How long the address of a download stays valid. It holds no memory of what lies on disk.
+const KEEP_ADDRESS: std::time::Duration = std::time::Duration::from_secs(600);
 
 #[cfg(test)]
 mod tests {
     use std::io::{Cursor, Read};
+
+    use js_sys::Uint8Array;
 
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
     use super::*;
 
     fn file(path: &[&str], content: &[u8]) -> ItemFile {
-        let (head, tail) = content.split_at(content.len() / 2);
+        let parts = Array::of1(&Uint8Array::from(content));
         ItemFile {
             path: path.iter().map(|&component| component.to_owned()).collect(),
-            parts: vec![Uint8Array::from(head), Uint8Array::from(tail)],
+            content: Blob::new_with_u8_array_sequence(&parts).expect("a blob"),
         }
     }
 

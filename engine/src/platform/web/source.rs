@@ -5,12 +5,17 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use bytes::Bytes;
-use js_sys::{ArrayBuffer, Promise, Reflect, Uint8Array};
+use js_sys::{ArrayBuffer, Function, Object, Promise, Reflect, Uint8Array};
 use shoal_core::StorageFault;
+use shoal_protocol::Hash256;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
+use web_sys::FileSystemFileHandle;
 
 use super::exception::Exception;
+use super::hashing::{STEP, hash_all, split};
+use super::turns::share_turn;
+use super::worker::{Answer, Call, Worker};
 
 /// A file that the person chose or dropped, and where it lies in the share.
 #[derive(Clone, Debug)]
@@ -18,6 +23,8 @@ pub struct Source {
     file: web_sys::File,
     path: Vec<String>,
     length: u64,
+    /// Where the browser gives one.
+    handle: Option<FileSystemFileHandle>,
 }
 
 impl Source {
@@ -46,7 +53,49 @@ impl Source {
             length: size(&file),
             path: components,
             file,
+            handle: None,
         }
+    }
+
+    /// Takes a file with the handle by which another page finds it again.
+    #[must_use]
+    pub fn with_handle(self, handle: FileSystemFileHandle) -> Self {
+        Self {
+            handle: Some(handle),
+            ..self
+        }
+    }
+
+    /// Puts it into a form that the browser's database keeps: never the file itself, of which that would
+    /// be a copy.
+    pub(super) fn to_value(&self) -> JsValue {
+        let value = Object::new();
+        let path = JsValue::from_str(&self.path.join("/"));
+        let handle = self.handle.clone().map_or(JsValue::UNDEFINED, Into::into);
+        for (key, part) in [("path", path), ("handle", handle)] {
+            // A plain object takes everything.
+            let _ = Reflect::set(&value, &JsValue::from_str(key), &part);
+        }
+        value.into()
+    }
+
+    /// Finds a file again of which [`Self::to_value`] was kept; `None` if the browser has no handle of it
+    /// or does not let us read it without asking the person.
+    pub(super) async fn from_value(value: &JsValue) -> Option<Self> {
+        let get = |value: &JsValue, key| Reflect::get(value, &JsValue::from_str(key)).ok();
+        let path = get(value, "path")?.as_string()?;
+        let handle: FileSystemFileHandle = get(value, "handle")?.dyn_into().ok()?;
+        // Not in all browsers that have handles.
+        if let Ok(query) = get(&handle, "queryPermission")?.dyn_into::<Function>() {
+            let asked: Promise = query.call0(&handle).ok()?.dyn_into().ok()?;
+            let granted = JsFuture::from(asked).await.ok()?;
+            if granted.as_string()? != "granted" {
+                return None;
+            }
+        }
+        let file = JsFuture::from(handle.get_file()).await.ok()?;
+        let source = Self::with_path(file.dyn_into().ok()?, &path);
+        Some(source.with_handle(handle))
     }
 
     /// The components of its path in the share, the folder's name first where it came with one.
@@ -102,12 +151,36 @@ impl SourceReader {
         Ok(data.into())
     }
 
-    /// Reads many bytes at once, past the cache; they stay outside the wasm heap.
-    pub(super) async fn read_run(
+    /// Hashes each block of a part that begins at a multiple of the block length, in the worker.
+    pub(super) async fn hash_blocks(
         &self,
+        worker: &Worker,
         offset: u64,
         length: u64,
-    ) -> Result<Uint8Array, StorageFault> {
+    ) -> Result<Vec<Hash256>, StorageFault> {
+        self.end(offset, length)?;
+        let call = Call::HashSource { offset, length };
+        match worker.call(call, self.source.file.clone().into()).await {
+            Ok((Answer::Bytes, hashes)) => Ok(split(&Uint8Array::new(&hashes).to_vec())),
+            // The worker does not know its name.
+            Err(StorageFault::Changed(_)) => Err(self.changed()),
+            // Without a worker it takes the page's time.
+            _ => self.hash_here(offset, length).await,
+        }
+    }
+
+    async fn hash_here(&self, offset: u64, length: u64) -> Result<Vec<Hash256>, StorageFault> {
+        let run = self.read_run(offset, length).await?;
+        let mut hashes = Vec::new();
+        for begin in (0..run.length()).step_by(STEP as usize) {
+            let part = run.subarray(begin, run.length().min(begin + STEP));
+            share_turn(|| hash_all(&part.to_vec(), &mut hashes)).await;
+        }
+        Ok(hashes)
+    }
+
+    /// Reads many bytes at once, past the cache; they stay outside the wasm heap.
+    async fn read_run(&self, offset: u64, length: u64) -> Result<Uint8Array, StorageFault> {
         let end = self.end(offset, length)?;
         let buffer = JsFuture::from(self.fetch(offset, end)?).await;
         self.bytes(buffer, length)
@@ -169,11 +242,7 @@ impl SourceReader {
 
     fn fault(&self, thrown: JsValue) -> StorageFault {
         let exception = Exception::from(thrown);
-        // What every browser says of a file that was changed, moved or deleted after it was chosen.
-        if matches!(
-            exception.name.as_str(),
-            "NotReadableError" | "NotFoundError"
-        ) {
+        if exception.is_changed() {
             return self.changed();
         }
         StorageFault::Other(format!("{}: {exception}", self.source.path.join("/")))

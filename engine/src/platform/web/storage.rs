@@ -5,15 +5,18 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use js_sys::Uint8Array;
+use js_sys::Array;
 use shoal_core::StorageFault;
-use shoal_protocol::merkle::hash_block;
+use shoal_protocol::Hash256;
 use shoal_protocol::metainfo::Info;
-use shoal_protocol::{BLOCK_LENGTH, Hash256};
+use web_sys::Blob;
 
+use super::exception::Exception;
+use super::hashing::{STEP, hash_all};
 use super::memory::{Memory, Reservation, Room};
 use super::source::{Source, SourceReader, WindowCache};
 use super::turns::share_turn;
+use super::worker::Worker;
 use crate::storage::{Answer, Storage};
 
 /// A download in memory.
@@ -40,10 +43,13 @@ impl Download {
         }))
     }
 
-    /// The buffers of a file, which stay where they are.
-    pub(super) fn parts(&self, file: usize) -> Result<Vec<Uint8Array>, StorageFault> {
+    /// A file's content, as it is now.
+    pub(super) fn blob(&self, file: usize) -> Result<Blob, StorageFault> {
         let mut files = self.files.borrow_mut();
-        files.get_mut(file).ok_or_else(no_such_file)?.parts()
+        let parts = files.get_mut(file).ok_or_else(no_such_file)?.parts()?;
+        let parts: Array = parts.into_iter().collect();
+        Blob::new_with_u8_array_sequence(&parts)
+            .map_err(|thrown| StorageFault::Other(Exception::from(thrown).to_string()))
     }
 
     fn read_now(&self, file: usize, offset: u64, length: u64) -> Result<Bytes, StorageFault> {
@@ -98,15 +104,20 @@ impl Storage for DownloadStorage {
 /// The person's own files.
 pub(super) struct Share {
     files: Vec<Rc<SourceReader>>,
+    worker: Worker,
 }
 
 impl Share {
     /// Takes the files in the torrent's order.
-    pub(super) fn new(sources: impl Iterator<Item = Source>, cache: &Rc<WindowCache>) -> Self {
+    pub(super) fn new(
+        sources: impl Iterator<Item = Source>,
+        cache: &Rc<WindowCache>,
+        worker: Worker,
+    ) -> Self {
         let files = sources
             .map(|source| Rc::new(SourceReader::new(source, cache)))
             .collect();
-        Self { files }
+        Self { files, worker }
     }
 
     fn file(&self, file: usize) -> Result<Rc<SourceReader>, StorageFault> {
@@ -129,23 +140,9 @@ impl Storage for Share {
     }
 
     fn hash_blocks(&self, file: usize, offset: u64, length: u64) -> Answer<Vec<Hash256>> {
-        let reader = self.file(file);
-        async move {
-            let run = reader?.read_run(offset, length).await?;
-            let mut hashes = Vec::new();
-            for (at, step) in steps(0, length) {
-                // Both fit: a run is one buffer.
-                let part = run.subarray(at as u32, (at + step) as u32);
-                share_turn(|| hash_all(&part.to_vec(), &mut hashes)).await;
-            }
-            Ok(hashes)
-        }
-        .boxed_local()
+        let (reader, worker) = (self.file(file), self.worker.clone());
+        async move { reader?.hash_blocks(&worker, offset, length).await }.boxed_local()
     }
-}
-
-fn hash_all(data: &[u8], hashes: &mut Vec<Hash256>) {
-    hashes.extend(data.chunks(BLOCK_LENGTH as usize).map(hash_block));
 }
 
 /// Cuts a span into what is hashed without a break.
@@ -153,7 +150,7 @@ fn steps(offset: u64, length: u64) -> impl Iterator<Item = (u64, u64)> {
     let end = offset + length;
     (offset..end)
         .step_by(STEP as usize)
-        .map(move |at| (at, (end - at).min(STEP)))
+        .map(move |at| (at, (end - at).min(u64::from(STEP))))
 }
 
 fn too_large(name: &str, length: u64, room: &Room) -> StorageFault {
@@ -179,11 +176,9 @@ fn read_only() -> StorageFault {
     StorageFault::Other("shared files are only read".to_owned())
 }
 
-/// Bytes hashed without a break: a multiple of the block length, about a millisecond.
-const STEP: u64 = 8 * BLOCK_LENGTH as u64;
-
 #[cfg(test)]
 mod tests {
+    use js_sys::Uint8Array;
     use shoal_protocol::metainfo::{Metainfo, MetainfoBuilder};
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -235,7 +230,11 @@ mod tests {
         let content: Vec<u8> = (0..1_300_000_u32).map(|n| (n % 241) as u8).collect();
         let parts = js_sys::Array::of1(&Uint8Array::from(content.as_slice()));
         let file = web_sys::File::new_with_u8_array_sequence(&parts, "f").expect("a file");
-        let share = Share::new([Source::new(file)].into_iter(), &Rc::default());
+        let share = Share::new(
+            [Source::new(file)].into_iter(),
+            &Rc::default(),
+            Worker::start(),
+        );
         let mut expected = Vec::new();
         hash_all(&content, &mut expected);
         let first = share.hash_blocks(0, 0, 1 << 20).await.expect("hashed");

@@ -1,0 +1,221 @@
+//! What runs in the worker: one call at a time, in the order in which they come.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use gloo_events::EventListener;
+use js_sys::{Reflect, Uint8Array};
+use shoal_core::StorageFault;
+use shoal_protocol::BLOCK_LENGTH;
+use shoal_protocol::merkle::hash_block;
+use shoal_protocol::metainfo::Metainfo;
+use tokio::sync::mpsc;
+use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::{JsFuture, spawn_local};
+use web_sys::{
+    Blob, DedicatedWorkerGlobalScope, FileSystemRemoveOptions, MessageEvent, WorkerGlobalScope,
+};
+
+use super::super::exception::Exception;
+use super::call::{Answer, Call, Message, Reply};
+use super::disk::Download;
+use super::folder::{fault, folder};
+use crate::journal::Stored;
+use shoal_protocol::metainfo::Info;
+
+/// Serves the page that has started this worker, and returns `true`; returns `false` in a page.
+#[must_use]
+pub fn serve_if_worker() -> bool {
+    // Asked by name: a page has no such type.
+    let global = js_sys::global();
+    let is_worker = Reflect::has(&global, &JsValue::from_str("DedicatedWorkerGlobalScope"));
+    if !is_worker.unwrap_or(false) || !global.is_instance_of::<WorkerGlobalScope>() {
+        return false;
+    }
+    let scope: DedicatedWorkerGlobalScope = global.unchecked_into();
+    let (sender, inbox) = mpsc::unbounded_channel();
+    let listener = EventListener::new(&scope, "message", move |event| {
+        let event: &MessageEvent = event.unchecked_ref();
+        if let Some(message) = Message::read(&event.data()) {
+            // The other end is never dropped.
+            let _ = sender.send(message);
+        }
+    });
+    // As long as the worker lives.
+    listener.forget();
+    // The page waits for the first word; a page that is gone needs none.
+    let _ = scope.post_message(&JsValue::from_str("started"));
+    spawn_local(serve(scope, inbox));
+    true
+}
+
+/// Tests have no program that finds out by itself where it is.
+#[cfg(test)]
+#[wasm_bindgen::prelude::wasm_bindgen]
+#[must_use]
+#[allow(unreachable_pub, reason = "called from JavaScript")]
+pub fn serve_tests() -> bool {
+    serve_if_worker()
+}
+
+async fn serve(scope: DedicatedWorkerGlobalScope, mut inbox: mpsc::UnboundedReceiver<Message>) {
+    let mut desk = Desk::default();
+    while let Some(Message { id, call, payload }) = inbox.recv().await {
+        let (result, payload) = match desk.serve(call, payload).await {
+            Ok((answer, payload)) => (Ok(answer), payload),
+            Err(fault) => (Err(fault), JsValue::UNDEFINED),
+        };
+        let reply = Reply {
+            id,
+            result,
+            payload,
+        };
+        if let Err(exception) = reply.post(&scope) {
+            tracing::error!(%exception, "an answer is lost");
+        }
+    }
+}
+
+/// The open downloads.
+#[derive(Default)]
+struct Desk(BTreeMap<u32, Download>);
+
+type Outcome = Result<(Answer, JsValue), StorageFault>;
+
+impl Desk {
+    async fn serve(&mut self, call: Call, payload: JsValue) -> Outcome {
+        match call {
+            Call::Hash => Ok(hashes(&bytes(&payload)?.to_vec())),
+            Call::HashSource { offset, length } => hash_source(payload, offset, length).await,
+            Call::Open { download } => self.open(download, &bytes(&payload)?.to_vec()).await,
+            Call::Read {
+                download,
+                file,
+                offset,
+                length,
+            } => {
+                let download = self.download(download)?;
+                let read = download.read(file, offset, length as usize).await?;
+                Ok((Answer::Bytes, Uint8Array::from(read.as_slice()).into()))
+            }
+            Call::Write {
+                download,
+                file,
+                offset,
+            } => {
+                let data = bytes(&payload)?;
+                self.download(download)?.write(file, offset, data).await?;
+                done()
+            }
+            Call::HashBlocks {
+                download,
+                file,
+                offset,
+                length,
+            } => {
+                let length = usize::try_from(length).map_err(|_| unknown())?;
+                let download = self.download(download)?;
+                Ok(hashes(&download.read(file, offset, length).await?))
+            }
+            Call::Vouch { download } => {
+                let have = bytes(&payload)?.to_vec();
+                self.download(download)?.vouch(&have);
+                done()
+            }
+            Call::Close { download } => {
+                if let Some(download) = self.0.remove(&download) {
+                    download.close().await?;
+                }
+                done()
+            }
+            Call::Delete { torrent } => delete(&torrent).await,
+        }
+    }
+
+    async fn open(&mut self, number: u32, metainfo: &[u8]) -> Outcome {
+        let metainfo =
+            Metainfo::decode(metainfo).map_err(|error| StorageFault::Other(error.to_string()))?;
+        let metainfo = Arc::new(metainfo);
+        let Some((download, sure, doubtful)) = Download::open(Arc::clone(&metainfo)).await? else {
+            return Ok((Answer::Busy, JsValue::UNDEFINED));
+        };
+        let is_complete = sure.pieces().is_full();
+        let (answer, payload) = opened(&sure, doubtful, metainfo.info());
+        if is_complete {
+            // Nothing is written any more, and many pages may read.
+            download.close().await?;
+        } else {
+            self.0.insert(number, download);
+        }
+        Ok((answer, payload))
+    }
+
+    fn download(&mut self, number: u32) -> Result<&mut Download, StorageFault> {
+        self.0.get_mut(&number).ok_or_else(unknown)
+    }
+}
+
+fn opened(sure: &Stored, doubtful: shoal_core::Bitfield, info: &Info) -> (Answer, JsValue) {
+    let nothing = Stored::new(info);
+    let sure = sure.records(&nothing);
+    let doubtful = Stored::of(doubtful).records(&nothing);
+    let records = sure.iter().chain(&doubtful);
+    let bytes: Vec<u8> = records.flat_map(|record| record.encode(0)).collect();
+    let answer = Answer::Opened { sure: sure.len() };
+    (answer, Uint8Array::from(bytes.as_slice()).into())
+}
+
+fn hashes(data: &[u8]) -> (Answer, JsValue) {
+    let blocks = data.chunks(BLOCK_LENGTH as usize);
+    let hashes: Vec<u8> = blocks
+        .flat_map(|block| *hash_block(block).as_bytes())
+        .collect();
+    (Answer::Bytes, Uint8Array::from(hashes.as_slice()).into())
+}
+
+async fn hash_source(source: JsValue, offset: u64, length: u64) -> Outcome {
+    let source: Blob = source.dyn_into().map_err(|_| unknown())?;
+    let read = async {
+        let slice = source.slice_with_f64_and_f64(offset as f64, (offset + length) as f64)?;
+        let buffer = JsFuture::from(slice.array_buffer()).await?;
+        Ok::<_, Exception>(Uint8Array::new(&buffer))
+    };
+    // The page knows the name.
+    let changed = || StorageFault::Changed(String::new());
+    let read = read
+        .await
+        .map_err(|exception| match exception.is_changed() {
+            true => changed(),
+            false => fault("", &exception),
+        })?;
+    if u64::from(read.length()) != length {
+        return Err(changed());
+    }
+    Ok(hashes(&read.to_vec()))
+}
+
+async fn delete(torrent: &str) -> Outcome {
+    let removed = async {
+        let options = FileSystemRemoveOptions::new();
+        options.set_recursive(true);
+        let removed = folder().await?.remove_entry_with_options(torrent, &options);
+        JsFuture::from(removed).await?;
+        Ok::<_, Exception>(())
+    };
+    match removed.await {
+        Err(exception) if exception.name != "NotFoundError" => Err(fault(torrent, &exception)),
+        _ => done(),
+    }
+}
+
+fn bytes(payload: &JsValue) -> Result<&Uint8Array, StorageFault> {
+    payload.dyn_ref().ok_or_else(unknown)
+}
+
+fn done() -> Outcome {
+    Ok((Answer::Done, JsValue::UNDEFINED))
+}
+
+fn unknown() -> StorageFault {
+    StorageFault::Other("the download is closed".to_owned())
+}
