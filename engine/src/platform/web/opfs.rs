@@ -158,14 +158,7 @@ impl Storage for OpfsStorage {
                 offset,
                 length,
             };
-            match download.ask(call, JsValue::UNDEFINED).await {
-                // It may have become complete meanwhile.
-                Err(fault) => match download.reader(file) {
-                    Some(reader) => reader.read(offset, length as usize).await,
-                    None => Err(fault),
-                },
-                read => read,
-            }
+            download.ask(call, JsValue::UNDEFINED).await
         }
         .boxed_local()
     }
@@ -225,11 +218,13 @@ impl Storage for OpfsStorage {
             if download.complete.borrow().is_some() {
                 return Ok(());
             }
-            let call = Call::Close {
-                download: download.number,
-            };
-            download.ask(call, JsValue::UNDEFINED).await?;
-            download.look_up_files().await
+            let number = download.number;
+            let ask = async |call| download.ask(call, JsValue::UNDEFINED).await;
+            ask(Call::Flush { download: number }).await?;
+            // First the files, so that there is no moment at which nothing can be read.
+            download.look_up_files().await?;
+            ask(Call::Close { download: number }).await?;
+            Ok(())
         }
         .boxed_local()
     }
@@ -319,7 +314,9 @@ mod tests {
 
         async fn delete(&self, metainfo: &Metainfo) {
             let torrent = metainfo.info_hash().to_string();
-            let deleted = self.worker.call(Call::Delete { torrent }, JsValue::UNDEFINED);
+            let deleted = self
+                .worker
+                .call(Call::Delete { torrent }, JsValue::UNDEFINED);
             deleted.await.expect("deleted");
         }
     }
@@ -373,7 +370,9 @@ mod tests {
         let mut hashes = Vec::new();
         hash_all(&content, &mut hashes);
         let length = 2 * u64::from(BLOCK_LENGTH);
-        let found = storage.hash_blocks(0, u64::from(BLOCK_LENGTH), length).await;
+        let found = storage
+            .hash_blocks(0, u64::from(BLOCK_LENGTH), length)
+            .await;
         assert_eq!(found.expect("hashed"), hashes[1..3]);
 
         storage.vouch(&kept.doubtful).await.expect("vouched");
@@ -392,7 +391,14 @@ mod tests {
         page.delete(&metainfo).await;
         let (storage, _) = page.open(&metainfo).await.expect("free");
         write(&storage, &content, 0..6).await;
-        storage.finish().await.expect("finished");
+        // Others fetch from us at the very moment.
+        let reads = futures_util::future::join_all((0..200).map(async |_| {
+            super::super::turns::next_turn().await;
+            storage.read(0, 0, 10).await
+        }));
+        let (finished, reads) = futures_util::future::join(storage.finish(), reads).await;
+        finished.expect("finished");
+        assert!(reads.iter().all(Result::is_ok), "{reads:?}");
         let mut other = Page::new();
         let (found, kept) = other.open(&metainfo).await.expect("readable by all");
         assert!(kept.sure.pieces().is_full());

@@ -39,7 +39,9 @@ pub(in super::super) enum Call {
     },
     /// The payload is the bitfield of pieces that are right: [`Answer::Done`].
     Vouch { download: u32 },
-    /// Flushes and closes the files; complete ones, because all is written: [`Answer::Done`].
+    /// Flushes what is written: [`Answer::Done`].
+    Flush { download: u32 },
+    /// Flushes and closes the files: [`Answer::Done`].
     Close { download: u32 },
     /// Deletes what is stored of a torrent, whose info hash this is: [`Answer::Done`].
     Delete { torrent: String },

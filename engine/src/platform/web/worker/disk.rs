@@ -153,7 +153,8 @@ impl Download {
         flushed
     }
 
-    async fn flush(&mut self) -> Result<(), StorageFault> {
+    /// Flushes the files that were written to, and says so in the journal.
+    pub(super) async fn flush(&mut self) -> Result<(), StorageFault> {
         self.failed.clone().map_or(Ok(()), Err)?;
         let mark = self.journal.mark();
         self.unflushed_bytes = 0;

@@ -122,6 +122,10 @@ impl Desk {
                 self.download(download)?.vouch(&have);
                 done()
             }
+            Call::Flush { download } => {
+                self.download(download)?.flush().await?;
+                done()
+            }
             Call::Close { download } => {
                 if let Some(download) = self.0.remove(&download) {
                     download.close().await?;
