@@ -1,7 +1,8 @@
 // The web page as a person uses it, through the names that the README promises to outside programs.
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { mkdir } from "node:fs/promises";
+import { mkdir, mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { chromium } from "playwright-core";
@@ -19,19 +20,30 @@ export function launchChromium() {
   return chromium.launch(chromiumOptions);
 }
 
-/** Starts Chromium with what it keeps on disk in the folder `profile`, as people's browsers do. */
-export async function launchProfile(test, profile) {
-  const context = await chromium.launchPersistentContext(profile, { ...chromiumOptions, acceptDownloads: true });
-  test.after(() => context.close().catch(() => {}));
-  return {
-    context,
-    /** Ends all its processes at once. */
-    async kill() {
-      const closed = new Promise((resolve) => context.once("close", resolve));
-      await promisify(execFile)("pkill", ["-KILL", "-f", "--", `--user-data-dir=${profile}`]);
-      await closed;
-    },
-  };
+/** A browser that keeps things on disk, as people's do: a folder that is removed after the test. */
+export class Profile {
+  static async make(test) {
+    const profile = new Profile();
+    profile.dir = await mkdtemp(join(tmpdir(), "shoal-profile-"));
+    test.after(async () => {
+      // In this order: a browser that runs still writes.
+      await profile.context?.close().catch(() => {});
+      await rm(profile.dir, { recursive: true, force: true, maxRetries: 5 });
+    });
+    return profile;
+  }
+
+  /** Starts it, with what it has kept. */
+  async launch() {
+    this.context = await chromium.launchPersistentContext(this.dir, { ...chromiumOptions, acceptDownloads: true });
+  }
+
+  /** Ends all its processes at once. */
+  async kill() {
+    const closed = new Promise((resolve) => this.context.once("close", resolve));
+    await promisify(execFile)("pkill", ["-KILL", "-f", "--", `--user-data-dir=${this.dir}`]);
+    await closed;
+  }
 }
 
 /** Reads a figure such as `8.39 MB`. */
@@ -54,7 +66,7 @@ export class ShoalPage {
     return page;
   }
 
-  /** Opens `address` in a browser that [`launchProfile`] has started. */
+  /** Opens `address` in a browser that is a [`Profile`]. */
   static async openIn({ context }, address) {
     const page = new ShoalPage(await context.newPage());
     await page.goto(address);

@@ -4,23 +4,24 @@ import { test } from "node:test";
 import { join } from "node:path";
 
 import { MIB, randomFile, scratch, sha256 } from "../lib/files.mjs";
-import { ShoalPage, launchProfile } from "../lib/pages.mjs";
+import { Profile, ShoalPage } from "../lib/pages.mjs";
 import { Shoal, startTracker } from "../lib/processes.mjs";
 
-/** A seeder on the command line, and what is needed to download from it. */
+/** A seeder on the command line, and a browser with a profile of its own. */
 async function swarm(t, size, args) {
+  const browser = await Profile.make(t);
+  await browser.launch();
   const dir = await scratch(t);
   const tracker = await startTracker(t);
   const source = await randomFile(join(dir, "random.bin"), size);
   const seed = Shoal.seed(t, tracker, [source], args);
   const { link, piece_length: pieceLength } = await seed.event("sharing");
-  return { dir, tracker, source, seed, link, pieceLength, profile: join(dir, "profile") };
+  return { dir, tracker, source, seed, link, pieceLength, browser };
 }
 
 test("a page that is reloaded twenty times in a transfer fetches next to nothing again", async (t) => {
   const size = 32 * MIB;
-  const { dir, source, seed, link, pieceLength, profile } = await swarm(t, size, ["--upload-limit", "6M"]);
-  const browser = await launchProfile(t, profile);
+  const { dir, source, seed, link, pieceLength, browser } = await swarm(t, size, ["--upload-limit", "6M"]);
   const page = await ShoalPage.openIn(browser, link);
   await page.confirm();
   const reloads = 20;
@@ -42,14 +43,13 @@ test("a page that is reloaded twenty times in a transfer fetches next to nothing
 
 test("a killed browser finds its download again, without the link", async (t) => {
   const size = 32 * MIB;
-  const { dir, tracker, source, seed, link, profile } = await swarm(t, size, ["--upload-limit", "6M"]);
-  let browser = await launchProfile(t, profile);
+  const { dir, tracker, source, seed, link, browser } = await swarm(t, size, ["--upload-limit", "6M"]);
   let page = await ShoalPage.openIn(browser, link);
   await page.confirm();
   await page.fetched(60);
   await browser.kill();
 
-  browser = await launchProfile(t, profile);
+  await browser.launch();
   page = await ShoalPage.openIn(browser, tracker.http);
   const words = await page.interrupted();
   const percent = Number(words.match(/Interrupted at (\d+)%/)[1]);
@@ -65,8 +65,7 @@ test("a killed browser finds its download again, without the link", async (t) =>
 
 test("what is complete is passed on again after a reload, and removing deletes it", async (t) => {
   const size = 8 * MIB;
-  const { dir, source, seed, link, profile } = await swarm(t, size, []);
-  const browser = await launchProfile(t, profile);
+  const { dir, source, seed, link, browser } = await swarm(t, size, []);
   const page = await ShoalPage.openIn(browser, link);
   await page.confirm();
   await page.complete();
@@ -90,8 +89,7 @@ test("what is complete is passed on again after a reload, and removing deletes i
 });
 
 test("two tabs of one browser download the same without harming each other", async (t) => {
-  const { dir, source, link, profile } = await swarm(t, 16 * MIB, []);
-  const browser = await launchProfile(t, profile);
+  const { dir, source, link, browser } = await swarm(t, 16 * MIB, []);
   const pages = [await ShoalPage.openIn(browser, link), await ShoalPage.openIn(browser, link)];
   await Promise.all(pages.map((page) => page.confirm()));
   const hash = await sha256(source);
@@ -104,8 +102,7 @@ test("two tabs of one browser download the same without harming each other", asy
 
 test("a full quota stops a download in words, and it goes on when there is room", async (t) => {
   const size = 32 * MIB;
-  const { dir, source, link, profile } = await swarm(t, size, ["--upload-limit", "6M"]);
-  const browser = await launchProfile(t, profile);
+  const { dir, source, link, browser } = await swarm(t, size, ["--upload-limit", "6M"]);
   const page = await ShoalPage.openIn(browser, link);
 
   await page.limitStorage(size / 2);
