@@ -84,8 +84,8 @@ async fn relay(mut socket: WebSocket, swarms: Swarms) {
             break;
         }
     }
-    if let Some((swarm, peer)) = member {
-        swarms.leave(&swarm, &peer);
+    if let Some(swarm) = member {
+        swarms.leave(&swarm, &queue);
     }
 }
 
@@ -103,19 +103,19 @@ async fn feed_all(
 }
 
 impl Swarms {
-    fn join(&self, text: &str, queue: &mpsc::Sender<Message>) -> Option<(Box<str>, Box<str>)> {
+    fn join(&self, text: &str, queue: &mpsc::Sender<Message>) -> Option<Box<str>> {
         let swarm = Box::<str>::from(string(text, r#""info_hash":"#)?);
         let peer = Box::<str>::from(string(text, r#""peer_id":"#)?);
         let mut swarms = self.lock();
         let members = &mut swarms.entry(swarm.clone()).or_default().members;
-        members.push((peer.clone(), queue.clone()));
-        Some((swarm, peer))
+        members.push((peer, queue.clone()));
+        Some(swarm)
     }
 
-    fn leave(&self, swarm: &str, peer: &str) {
+    fn leave(&self, swarm: &str, queue: &mpsc::Sender<Message>) {
         let mut swarms = self.lock();
         if let Some(Swarm { members, .. }) = swarms.get_mut(swarm) {
-            members.retain(|(id, _)| **id != *peer);
+            members.retain(|(_, other)| !other.same_channel(queue));
             if members.is_empty() {
                 swarms.remove(swarm);
             }
