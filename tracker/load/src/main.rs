@@ -273,7 +273,7 @@ fn saturate(target: &Target, step: Duration, kinds: [(usize, f64); 2]) -> anyhow
         println!("announces with {offers} offers");
         let search = Search { from, offers, step };
         let steps = search.run(&mut fleet, tracker.process.as_ref(), |step| {
-            println!("{step}")
+            println!("{step}");
         })?;
         match best(&steps) {
             Some(step) => println!("most kept up with: {:.0}/s", step.rate),

@@ -1,6 +1,6 @@
 //! Small loads on the echo, over real sockets, counted exactly.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "a failed test may say so by a panic")]
 
 use std::net::SocketAddr;
 use std::time::Duration;
