@@ -1,7 +1,7 @@
 //! Drives a WebTorrent tracker with many peers on a schedule, and says what it costs and how late it
 //! is. Speaks the JSON of `bittorrent-tracker`'s WebSockets, so that it can drive any such tracker.
 //!
-//! The load is *open-loop*: messages are sent when the [schedule](schedule) says, however slow the
+//! The load is *open-loop*: messages are sent when the [`schedule`] says, however slow the
 //! tracker is, and every latency counts from the moment of the schedule. A generator that waits for
 //! answers measures a stalled tracker kindly ("coordinated omission").
 //!

@@ -52,8 +52,8 @@ impl fmt::Display for Memory {
     }
 }
 
-/// Returns the memory after it has not fallen for [`QUIET`]: what a tracker gives back late counts as
-/// given back, within `LONGEST`.
+/// Returns the memory after it has not fallen for three seconds: what a tracker gives back late counts as
+/// given back, within fifteen.
 ///
 /// # Errors
 /// When the process has ended.
