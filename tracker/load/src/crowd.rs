@@ -5,21 +5,17 @@
 use std::collections::VecDeque;
 use std::io;
 use std::net::Ipv4Addr;
-use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use rand::Rng;
 use rand::seq::SliceRandom;
 use rustix::event::epoll;
-use rustix::time::{
-    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
-    timerfd_settime,
-};
 use serde_json::value::RawValue;
 
 use crate::incoming::Incoming;
 use crate::message::{OfferNumber, Voice, is_whole, random_peer, random_swarm};
 use crate::offers::{Offers, Stray};
+use crate::poller::{Poller, READABLE};
 use crate::schedule::Schedule;
 use crate::socket::{ConnectError, Endpoint, Options, Sent, Socket};
 use crate::tally::Tally;
@@ -406,72 +402,6 @@ pub fn local_address(endpoint: &Endpoint, addresses: u16, at: usize) -> Option<I
     Some(Ipv4Addr::from_bits(Ipv4Addr::LOCALHOST.to_bits() + nth))
 }
 
-/// Waits for sockets, with a timer of its own: the time-outs of epoll are whole milliseconds.
-#[derive(Debug)]
-struct Poller {
-    epoll: OwnedFd,
-    timer: OwnedFd,
-    is_armed: bool,
-}
-
-impl Poller {
-    fn new() -> io::Result<Self> {
-        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
-        let timer = timerfd_create(TimerfdClockId::Monotonic, flags)?;
-        let data = epoll::EventData::new_u64(u64::MAX);
-        epoll::add(&epoll, &timer, data, epoll::EventFlags::IN)?;
-        Ok(Self {
-            epoll,
-            timer,
-            is_armed: false,
-        })
-    }
-
-    fn add(&self, socket: &Socket, at: usize) -> io::Result<()> {
-        let data = epoll::EventData::new_u64(at as u64);
-        Ok(epoll::add(&self.epoll, socket, data, READABLE)?)
-    }
-
-    /// Asks to be told, or no longer, when a socket can be written to.
-    fn ask(&self, socket: &Socket, index: u32, writable: bool) -> io::Result<()> {
-        let mut flags = READABLE;
-        flags.set(epoll::EventFlags::OUT, writable);
-        let data = epoll::EventData::new_u64(u64::from(index));
-        Ok(epoll::modify(&self.epoll, socket, data, flags)?)
-    }
-
-    fn wait(&mut self, events: &mut Vec<epoll::Event>, timeout: Duration) -> io::Result<()> {
-        let is_short = timeout < SHORT;
-        if !is_short {
-            self.set(timeout)?;
-        } else if self.is_armed {
-            self.set(Duration::ZERO)?;
-        }
-        let no_wait = Timespec::default();
-        let buffer = rustix::buffer::spare_capacity(events);
-        match epoll::wait(&self.epoll, buffer, is_short.then_some(&no_wait)) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// Sets the timer, which also makes it unreadable; zero stops it.
-    fn set(&mut self, timeout: Duration) -> io::Result<()> {
-        let value = Itimerspec {
-            it_interval: Timespec::default(),
-            it_value: Timespec::try_from(timeout).map_err(io::Error::other)?,
-        };
-        timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &value)?;
-        self.is_armed = !timeout.is_zero();
-        Ok(())
-    }
-}
-
-const READABLE: epoll::EventFlags = epoll::EventFlags::IN
-    .union(epoll::EventFlags::ERR)
-    .union(epoll::EventFlags::HUP);
-
 /// Announces sent before what has come is read.
 const BURST: usize = 16;
 
@@ -480,9 +410,6 @@ const EVENTS: usize = 256;
 
 /// One in so many descriptions is compared with what was sent.
 const SAMPLE: u64 = 64;
-
-/// Waits shorter than this are not worth a timer.
-const SHORT: Duration = Duration::from_micros(10);
 
 /// How long the last answers to first announces may take.
 const JOIN_PATIENCE: Duration = Duration::from_secs(30);

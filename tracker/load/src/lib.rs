@@ -31,6 +31,7 @@ pub mod incoming;
 pub mod memory;
 pub mod message;
 pub mod offers;
+mod poller;
 pub mod process;
 pub mod saturate;
 pub mod schedule;
