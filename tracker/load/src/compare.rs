@@ -1,0 +1,308 @@
+//! Trackers in turns, on the same machine and by the same generator, beside each other and the goals.
+//!
+//! A machine's speed changes while it is measured, so trackers take turns in every round, the median
+//! of the rounds counts, and goals are ratios within one run. Memory needs no ratio.
+
+mod contender;
+mod table;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+
+use self::contender::{Contender, Trackers};
+use self::table::{Figure, Results};
+use crate::abuse::Abuse;
+use crate::crowd::Load;
+use crate::fleet::{Fleet, Shape, raise_file_limit};
+use crate::memory::{Memory, settled};
+use crate::saturate::{Search, Step, fastest};
+use crate::tally::{Tally, milliseconds};
+
+/// What is compared, and how thoroughly.
+#[derive(Args, Debug)]
+pub struct Compare {
+    /// The program shoal-tracker
+    #[arg(long, value_name = "PROGRAM")]
+    ours: Option<PathBuf>,
+    /// Settings of our tracker under load
+    #[arg(long, value_name = "FILE")]
+    limits: Option<PathBuf>,
+    /// The script that runs bittorrent-tracker, beside its node_modules
+    #[arg(long, value_name = "SCRIPT")]
+    npm: Option<PathBuf>,
+    #[command(flatten)]
+    shape: Shape,
+    /// Turns of every tracker, of which the median counts
+    #[arg(long, default_value = "3")]
+    rounds: u32,
+    /// How long each load lasts, in seconds
+    #[arg(long, default_value_t = 6.0)]
+    seconds: f64,
+    /// Announces a second at which processor time without offers is compared
+    #[arg(long, default_value_t = 10_000.0)]
+    announces: f64,
+    /// Announces a second at which processor time with offers is compared
+    #[arg(long, default_value_t = 1_000.0)]
+    relays: f64,
+    /// Peers of the comparison with abusive ones among them
+    #[arg(long, default_value_t = 10_000)]
+    crowded: usize,
+    /// How many of those are abusive
+    #[arg(long, default_value_t = 100)]
+    abusive: usize,
+}
+
+impl Compare {
+    /// Measures and prints the table.
+    ///
+    /// # Errors
+    /// When nothing can be measured at all. A tracker that fails has no figures, and the table says
+    /// why.
+    pub fn run(mut self) -> anyhow::Result<()> {
+        // Trackers count connections by address; so many peers have as many addresses elsewhere.
+        self.shape.addresses = self.shape.addresses.max(ADDRESSES);
+        raise_file_limit(self.crowded.max(self.shape.peers.get()))?;
+        let mut results = Results::new(&Figure::ALL);
+        for round in 1..=self.rounds {
+            for contender in Contender::ALL {
+                eprintln!("round {round} of {}: {contender}", self.rounds);
+                let outcome = self.moderate(contender);
+                results.add(contender, outcome, &Figure::MODERATE);
+            }
+        }
+        for contender in Contender::ALL {
+            eprintln!("limits: {contender}");
+            results.add(contender, self.limits(contender), &Figure::LIMITS);
+        }
+        for contender in Contender::ALL {
+            eprintln!("abuse: {contender}");
+            results.add(contender, self.abused(contender), &Figure::ABUSE);
+        }
+        eprintln!("two nodes");
+        let cluster = self.cluster(&results);
+        results.add(Contender::Ours, cluster, &Figure::CLUSTER);
+        println!("{results}");
+        Ok(())
+    }
+
+    /// Loads that every tracker can carry: what they cost, how late they are, what memory they take.
+    fn moderate(&self, contender: Contender) -> Measured {
+        let trackers = Trackers::start(self, contender, Limits::Raised)?;
+        let process = trackers.process();
+        let mut memory = Memory {
+            empty: settled(process)?,
+            peers: self.shape.peers.get(),
+            ..Memory::default()
+        };
+        let mut fleet = Fleet::connect(&trackers.endpoints, &self.shape)?;
+        fleet.join()?;
+        memory.idle = settled(process)?;
+        let mut figures = BTreeMap::new();
+        for (figure, rate, offers) in [
+            (Figure::AnnounceCpu, self.announces, 0),
+            (Figure::RelayCpu, self.relays, 5),
+        ] {
+            self.warm_up(&mut fleet, rate, offers)?;
+            let load = self.load(rate, offers)?;
+            let (tally, usage) = process.during(|| fleet.run(load))?;
+            eprintln!(
+                "  {figure}: {:.1} µs, generator {:.1} µs; {:.2} and {:.2} cores",
+                usage.tracker_each(tally.due),
+                usage.generator_each(tally.due),
+                usage.tracker_cores(),
+                usage.generator_cores()
+            );
+            check(&tally)?;
+            figures.insert(figure, usage.tracker_each(tally.due));
+        }
+        let tally = fleet.run(self.load(QUIET_RATE, 5)?)?;
+        eprintln!("  announce to answer at {QUIET_RATE}/s: {}", tally.answer);
+        check(&tally)?;
+        figures.insert(Figure::Latency, milliseconds(tally.answer.quantile(0.99)));
+        memory.loaded = process.memory()?;
+        fleet.leave();
+        memory.left = settled(process)?;
+        memory.peak = process.peak_memory()?;
+        eprintln!("  {memory}");
+        for (figure, moment) in [
+            (Figure::IdleMemory, memory.idle),
+            (Figure::LoadedMemory, memory.loaded),
+            (Figure::LeftMemory, memory.left),
+        ] {
+            figures.insert(figure, memory.each_thousand(moment));
+        }
+        Ok(figures)
+    }
+
+    /// The highest rates.
+    fn limits(&self, contender: Contender) -> Measured {
+        let trackers = Trackers::start(self, contender, Limits::Raised)?;
+        let mut fleet = Fleet::connect(&trackers.endpoints, &self.shape)?;
+        fleet.join()?;
+        let mut figures = BTreeMap::new();
+        for (rate, cpu, from, offers) in [
+            (
+                Figure::Announces,
+                Figure::AnnounceCpuAtLimit,
+                self.announces,
+                0,
+            ),
+            (Figure::Offers, Figure::RelayCpuAtLimit, self.relays, 5),
+        ] {
+            self.warm_up(&mut fleet, from, offers)?;
+            let step = self.search(&trackers, &mut fleet, from, offers)?;
+            let each = offers.max(1) as f64;
+            figures.insert(rate, step.tally.achieved() * each);
+            if let Some(usage) = step.usage {
+                figures.insert(cpu, usage.tracker_each(step.tally.due));
+            }
+        }
+        Ok(figures)
+    }
+
+    fn search(
+        &self,
+        trackers: &Trackers,
+        fleet: &mut Fleet,
+        from: f64,
+        offers: usize,
+    ) -> anyhow::Result<Step> {
+        let step = Duration::try_from_secs_f64(self.seconds / 2.0)?;
+        let search = Search { from, offers, step };
+        let steps = search.run(fleet, Some(trackers.process()), |step| {
+            eprintln!("  {step}");
+        })?;
+        if let Some(step) = fastest(&steps) {
+            return Ok(step.clone());
+        }
+        let reason = steps
+            .into_iter()
+            .find_map(|step| step.tally.first_failure)
+            .unwrap_or_default();
+        anyhow::bail!("loses something at every rate {reason:.200}")
+    }
+
+    /// Honest peers beside abusive ones, with the tracker's own limits.
+    fn abused(&self, contender: Contender) -> Measured {
+        anyhow::ensure!(
+            contender != Contender::Echo,
+            "the echo has no limits to test"
+        );
+        let trackers = Trackers::start(self, contender, Limits::Default)?;
+        let honest = self.crowded.saturating_sub(self.abusive) / SWARM * SWARM;
+        let shape = Shape {
+            peers: honest.try_into()?,
+            swarms: (honest / SWARM).try_into()?,
+            ..self.shape.clone()
+        };
+        let mut fleet = Fleet::connect(&trackers.endpoints, &shape)?;
+        fleet.join()?;
+        let before = trackers.process().memory()?;
+        let abuse = Abuse {
+            peers: self.abusive,
+            flood: FLOOD,
+            giant: GIANT,
+            addresses: self.shape.addresses,
+        };
+        let load = self.load(QUIET_RATE, 5)?;
+        let (tally, done) = abuse.beside(&trackers.endpoints[0], &mut fleet, load)?;
+        eprintln!("  {done}");
+        let peak = trackers.process().peak_memory()?;
+        let more = peak.saturating_sub(before) as f64 / f64::from(1 << 20);
+        Ok(BTreeMap::from([
+            (
+                Figure::AbusedLatency,
+                milliseconds(tally.answer.quantile(0.99)),
+            ),
+            (Figure::AbusedLost, (tally.lost() + tally.errors()) as f64),
+            (Figure::AbusedMemory, more),
+        ]))
+    }
+
+    /// Two of our trackers over Redis, beside one.
+    fn cluster(&self, results: &Results) -> Measured {
+        let trackers = Trackers::start_cluster(self)?;
+        let mut fleet = Fleet::connect(&trackers.endpoints, &self.shape)?;
+        fleet.join()?;
+        self.warm_up(&mut fleet, QUIET_RATE, 5)?;
+        let tally = fleet.run(self.load(QUIET_RATE, 5)?)?;
+        eprintln!("  announce to answer at {QUIET_RATE}/s: {}", tally.answer);
+        check(&tally)?;
+        let p99 = milliseconds(tally.answer.quantile(0.99));
+        let step = self.search(&trackers, &mut fleet, self.announces, 0)?;
+        let alone = |figure| {
+            let value = results.median(Contender::Ours, figure);
+            value.map_err(|reason| anyhow::anyhow!("one node has no figure: {reason}"))
+        };
+        Ok(BTreeMap::from([
+            (Figure::ClusterLatency, p99 - alone(Figure::Latency)?),
+            (
+                Figure::ClusterAnnounces,
+                step.tally.achieved() / alone(Figure::Announces)?,
+            ),
+        ]))
+    }
+
+    fn warm_up(&self, fleet: &mut Fleet, rate: f64, offers: usize) -> anyhow::Result<()> {
+        let duration = Duration::try_from_secs_f64(self.seconds / 3.0)?;
+        fleet.run(Load {
+            duration,
+            ..self.load(rate, offers)?
+        })?;
+        fleet.reconnect()
+    }
+
+    fn load(&self, rate: f64, offers: usize) -> anyhow::Result<Load> {
+        Ok(Load {
+            rate,
+            duration: Duration::try_from_secs_f64(self.seconds)?,
+            offers,
+            patience: PATIENCE,
+            phase: 0.0,
+        })
+    }
+}
+
+/// Figures of one measurement.
+type Measured = anyhow::Result<BTreeMap<Figure, f64>>;
+
+/// What our tracker lets one peer and one address do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Limits {
+    /// Its defaults.
+    Default,
+    /// Enough for the load.
+    Raised,
+}
+
+/// Figures of a load of which something is missing are none.
+fn check(tally: &Tally) -> anyhow::Result<()> {
+    let (lost, errors) = (tally.lost(), tally.errors());
+    let reason = tally.first_failure.as_deref().unwrap_or_default();
+    anyhow::ensure!(
+        lost + errors == 0,
+        "lost {lost}, errors {errors} at a moderate load {reason:.200}"
+    );
+    Ok(())
+}
+
+/// Announces a second with five offers each that leave every tracker time.
+const QUIET_RATE: f64 = 200.0;
+
+/// Members of a swarm in the crowded comparison.
+const SWARM: usize = 10;
+
+/// Announces a second of a flood.
+const FLOOD: f64 = 200.0;
+
+/// Bytes of a giant message.
+const GIANT: usize = 1 << 20;
+
+/// Local addresses that peers come from.
+const ADDRESSES: u16 = 1_000;
+
+/// How long what is missing at the end of a load is waited for.
+const PATIENCE: Duration = Duration::from_secs(10);

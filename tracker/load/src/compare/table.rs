@@ -1,0 +1,324 @@
+//! The figures, their goals, and the table.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use super::Measured;
+use super::contender::Contender;
+
+/// What is compared. In the order of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Figure {
+    AnnounceCpu,
+    RelayCpu,
+    AnnounceCpuAtLimit,
+    RelayCpuAtLimit,
+    Announces,
+    Offers,
+    Latency,
+    IdleMemory,
+    LoadedMemory,
+    LeftMemory,
+    AbusedLatency,
+    AbusedLost,
+    AbusedMemory,
+    ClusterLatency,
+    ClusterAnnounces,
+}
+
+/// What our tracker has to reach. Where more is better, at least; else at most.
+#[derive(Clone, Copy, Debug, Default)]
+struct Goal {
+    more_is_better: bool,
+    /// As a multiple of bittorrent-tracker's figure.
+    to_npm: Option<f64>,
+    /// As a multiple of the echo's.
+    to_echo: Option<f64>,
+    /// By itself.
+    alone: Option<f64>,
+}
+
+/// Everything measured so far.
+#[derive(Debug)]
+pub(super) struct Results {
+    figures: Vec<Figure>,
+    cells: BTreeMap<(Figure, Contender), Cell>,
+}
+
+#[derive(Debug, Default)]
+struct Cell {
+    values: Vec<f64>,
+    /// Why there are none, or fewer than rounds.
+    failure: Option<String>,
+}
+
+impl Figure {
+    /// Measured at loads that every tracker can carry.
+    pub(super) const MODERATE: [Self; 6] = [
+        Self::AnnounceCpu,
+        Self::RelayCpu,
+        Self::Latency,
+        Self::IdleMemory,
+        Self::LoadedMemory,
+        Self::LeftMemory,
+    ];
+    pub(super) const LIMITS: [Self; 4] = [
+        Self::AnnounceCpuAtLimit,
+        Self::RelayCpuAtLimit,
+        Self::Announces,
+        Self::Offers,
+    ];
+    pub(super) const ABUSE: [Self; 3] = [Self::AbusedLatency, Self::AbusedLost, Self::AbusedMemory];
+    pub(super) const CLUSTER: [Self; 2] = [Self::ClusterLatency, Self::ClusterAnnounces];
+    pub(super) const ALL: [Self; 15] = [
+        Self::AnnounceCpu,
+        Self::RelayCpu,
+        Self::AnnounceCpuAtLimit,
+        Self::RelayCpuAtLimit,
+        Self::Announces,
+        Self::Offers,
+        Self::Latency,
+        Self::IdleMemory,
+        Self::LoadedMemory,
+        Self::LeftMemory,
+        Self::AbusedLatency,
+        Self::AbusedLost,
+        Self::AbusedMemory,
+        Self::ClusterLatency,
+        Self::ClusterAnnounces,
+    ];
+
+    fn goal(self) -> Goal {
+        let at_most = |limit| Goal {
+            alone: Some(limit),
+            ..Goal::default()
+        };
+        match self {
+            Self::AnnounceCpu => Goal {
+                to_npm: Some(0.6),
+                to_echo: Some(1.4),
+                ..Goal::default()
+            },
+            Self::RelayCpu => Goal {
+                to_npm: Some(0.5),
+                to_echo: Some(1.4),
+                ..Goal::default()
+            },
+            Self::Announces => Goal {
+                more_is_better: true,
+                to_npm: Some(2.0),
+                ..Goal::default()
+            },
+            Self::Offers => Goal {
+                more_is_better: true,
+                to_npm: Some(2.5),
+                ..Goal::default()
+            },
+            Self::Latency => Goal {
+                to_npm: Some(0.5),
+                ..Goal::default()
+            },
+            Self::IdleMemory => at_most(6.0),
+            Self::LoadedMemory => at_most(8.0),
+            Self::LeftMemory => at_most(1.0),
+            Self::AbusedLatency => at_most(50.0),
+            Self::AbusedLost => at_most(0.0),
+            Self::ClusterLatency => at_most(5.0),
+            Self::ClusterAnnounces => Goal {
+                more_is_better: true,
+                alone: Some(1.5),
+                ..Goal::default()
+            },
+            Self::AnnounceCpuAtLimit | Self::RelayCpuAtLimit | Self::AbusedMemory => {
+                Goal::default()
+            }
+        }
+    }
+}
+
+impl fmt::Display for Figure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::AnnounceCpu => "processor time an announce, µs",
+            Self::RelayCpu => "processor time an announce with 5 offers, µs",
+            Self::AnnounceCpuAtLimit => "  an announce at the tracker's own limit, µs",
+            Self::RelayCpuAtLimit => "  an announce with 5 offers at its limit, µs",
+            Self::Announces => "announces a second",
+            Self::Offers => "offers relayed and answered a second",
+            Self::Latency => "offer to answer, p99 at 200/s, ms",
+            Self::IdleMemory => "memory per 1,000 peers: idle, MiB",
+            Self::LoadedMemory => "  after load, MiB",
+            Self::LeftMemory => "  after all left, MiB",
+            Self::AbusedLatency => "with abusers: honest p99, ms",
+            Self::AbusedLost => "  lost or wrong",
+            Self::AbusedMemory => "  memory at most beyond before, MiB",
+            Self::ClusterLatency => "two nodes: p99 more than one, ms",
+            Self::ClusterAnnounces => "  announces a second / one node",
+        })
+    }
+}
+
+impl Goal {
+    /// Writes how our figure stands to another, or by itself, beside what is to be reached.
+    fn judge(self, value: Option<f64>, goal: Option<f64>) -> String {
+        match (value, goal) {
+            (None, None) => "–".to_owned(),
+            (None, Some(goal)) => format!("? ({} {goal})", self.sign()),
+            (Some(value), None) => format!("{value:.2}"),
+            (Some(value), Some(goal)) => {
+                let is_met = if self.more_is_better {
+                    value >= goal
+                } else {
+                    value <= goal
+                };
+                let verdict = if is_met { "met" } else { "MISSED" };
+                format!("{value:.2} ({} {goal}: {verdict})", self.sign())
+            }
+        }
+    }
+
+    fn sign(self) -> char {
+        if self.more_is_better { '≥' } else { '≤' }
+    }
+}
+
+impl Results {
+    pub(super) fn new(figures: &[Figure]) -> Self {
+        Self {
+            figures: figures.to_vec(),
+            cells: BTreeMap::new(),
+        }
+    }
+
+    /// Adds what one measurement came to: these figures, or why there are none.
+    pub(super) fn add(&mut self, contender: Contender, measured: Measured, figures: &[Figure]) {
+        let (values, failure) = match measured {
+            Ok(values) => (values, None),
+            Err(error) => (BTreeMap::new(), Some(format!("{error:#}"))),
+        };
+        if let Some(failure) = &failure {
+            eprintln!("  not measured: {failure}");
+        }
+        for figure in figures {
+            let cell = self.cells.entry((*figure, contender)).or_default();
+            cell.values.extend(values.get(figure));
+            cell.failure = cell.failure.take().or_else(|| failure.clone());
+        }
+    }
+
+    /// Returns the median of a figure, or why there is none.
+    pub(super) fn median(&self, contender: Contender, figure: Figure) -> Result<f64, &str> {
+        let cell = self.cells.get(&(figure, contender)).ok_or("not measured")?;
+        median(&cell.values).ok_or_else(|| cell.failure.as_deref().unwrap_or("not measured"))
+    }
+}
+
+impl fmt::Display for Results {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:48}", "figure")?;
+        for contender in Contender::ALL {
+            write!(f, "{:>20}", contender.to_string())?;
+        }
+        writeln!(
+            f,
+            "   {:24}{:24}ours (goal)",
+            "ours / bt-tracker", "ours / echo"
+        )?;
+        for figure in &self.figures {
+            let value = |contender| self.median(contender, *figure).ok();
+            let [npm, ours, echo] = Contender::ALL.map(value);
+            write!(f, "{figure:48}")?;
+            for value in [npm, ours, echo] {
+                let value = value.map_or_else(|| "–".to_owned(), |value| format!("{value:.1}"));
+                write!(f, "{value:>20}")?;
+            }
+            let goal = figure.goal();
+            let ratio = |other: Option<f64>| Some(ours? / other.filter(|other| *other > 0.0)?);
+            let ratios = [
+                goal.judge(ratio(npm), goal.to_npm),
+                goal.judge(ratio(echo), goal.to_echo),
+            ];
+            let [to_npm, to_echo] = ratios;
+            let alone = goal.alone.map(|limit| goal.judge(ours, Some(limit)));
+            writeln!(f, "   {to_npm:24}{to_echo:24}{}", alone.unwrap_or_default())?;
+        }
+        let mut reasons = BTreeMap::<(Contender, &str), Vec<String>>::new();
+        for ((figure, contender), cell) in &self.cells {
+            if let Some(reason) = &cell.failure {
+                let figures = reasons.entry((*contender, reason)).or_default();
+                figures.push(figure.to_string().trim().to_owned());
+            }
+        }
+        for ((contender, reason), figures) in reasons {
+            writeln!(
+                f,
+                "not measured: {contender}: {reason} ({})",
+                figures.join("; ")
+            )?;
+        }
+        Ok(())
+    }
+}
+
+fn median(values: &[f64]) -> Option<f64> {
+    let mut values = values.to_vec();
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    let upper = *values.get(middle)?;
+    if values.len() % 2 == 1 {
+        return Some(upper);
+    }
+    Some(f64::midpoint(values[middle - 1], upper))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn measured(values: &[(Figure, f64)]) -> Measured {
+        Ok(values.iter().copied().collect())
+    }
+
+    #[test]
+    fn median_is_in_the_middle() {
+        assert_eq!(median(&[]), None);
+        assert_eq!(median(&[3.0]), Some(3.0));
+        assert_eq!(median(&[9.0, 1.0, 2.0]), Some(2.0));
+        assert_eq!(median(&[4.0, 1.0]), Some(2.5));
+    }
+
+    #[test]
+    fn goals_are_judged_in_their_direction() {
+        let cost = Figure::AnnounceCpu.goal();
+        assert_eq!(cost.judge(Some(0.5), Some(0.6)), "0.50 (≤ 0.6: met)");
+        assert_eq!(cost.judge(Some(0.7), Some(0.6)), "0.70 (≤ 0.6: MISSED)");
+        let rate = Figure::Announces.goal();
+        assert_eq!(rate.judge(Some(2.1), Some(2.0)), "2.10 (≥ 2: met)");
+        assert_eq!(rate.judge(Some(1.9), Some(2.0)), "1.90 (≥ 2: MISSED)");
+        assert_eq!(rate.judge(None, Some(2.0)), "? (≥ 2)");
+    }
+
+    #[test]
+    fn table_says_what_was_not_measured_and_why() {
+        let mut results = Results::new(&[Figure::Announces, Figure::Offers]);
+        let figures = [Figure::Announces, Figure::Offers];
+        let values = [(Figure::Announces, 100.0), (Figure::Offers, 10.0)];
+        results.add(Contender::Npm, measured(&values), &figures);
+        results.add(
+            Contender::Ours,
+            measured(&[(Figure::Announces, 250.0)]),
+            &figures[..1],
+        );
+        results.add(
+            Contender::Ours,
+            Err(anyhow::anyhow!("fell over")),
+            &figures[1..],
+        );
+        let table = results.to_string();
+        assert!(table.contains("2.50 (≥ 2: met)"), "{table}");
+        assert!(table.contains("? (≥ 2.5)"), "{table}");
+        let reason =
+            "not measured: shoal-tracker: fell over (offers relayed and answered a second)";
+        assert!(table.contains(reason), "{table}");
+    }
+}

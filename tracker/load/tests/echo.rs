@@ -1,0 +1,103 @@
+//! Small loads on the echo, over real sockets, counted exactly.
+
+#![allow(clippy::unwrap_used, reason = "a failed test may say so by a panic")]
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use shoal_tracker_load::crowd::Load;
+use shoal_tracker_load::echo;
+use shoal_tracker_load::fleet::{Fleet, Shape};
+use shoal_tracker_load::socket::Endpoint;
+
+/// Serves an echo until the test's process ends.
+fn serve() -> SocketAddr {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_io()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+            echo::serve(listener).await.unwrap();
+        });
+    });
+    address
+}
+
+fn fleet(address: SocketAddr, peers: usize, swarms: usize, threads: usize) -> Fleet {
+    let shape = Shape {
+        peers: peers.try_into().unwrap(),
+        swarms: swarms.try_into().unwrap(),
+        threads: threads.try_into().unwrap(),
+        addresses: 4,
+    };
+    let endpoint = Endpoint::find(&format!("ws://{address}/announce")).unwrap();
+    let mut fleet = Fleet::connect(&[endpoint], &shape).unwrap();
+    let tally = fleet.join().unwrap();
+    assert_eq!((tally.due, tally.replies), (peers as u64, peers as u64));
+    fleet
+}
+
+fn load(rate: f64, offers: usize) -> Load {
+    Load {
+        rate,
+        duration: Duration::from_secs(1),
+        offers,
+        patience: Duration::from_secs(60),
+        phase: 0.0,
+    }
+}
+
+#[test]
+fn every_announce_is_answered_once() {
+    let mut fleet = fleet(serve(), 40, 4, 1);
+    let tally = fleet.run(load(400.0, 0)).unwrap();
+    assert_eq!(
+        (tally.due, tally.replies, tally.reply.count()),
+        (400, 400, 400)
+    );
+    assert_eq!((tally.offers, tally.relayed, tally.answered), (0, 0, 0));
+    assert_eq!((tally.lost(), tally.errors(), tally.late), (0, 0, 0));
+    assert!(tally.span >= Duration::from_millis(990), "{:?}", tally.span);
+}
+
+#[test]
+fn every_offer_is_relayed_and_answered_once() {
+    let mut fleet = fleet(serve(), 40, 4, 2);
+    // Twice: the second load must not be confused by the first one's numbers.
+    for _ in 0..2 {
+        let tally = fleet.run(load(100.0, 5)).unwrap();
+        assert_eq!((tally.due, tally.replies), (100, 100));
+        assert_eq!(
+            (tally.offers, tally.relayed, tally.answered),
+            (500, 500, 500)
+        );
+        assert_eq!((tally.relay.count(), tally.answer.count()), (500, 500));
+        assert_eq!((tally.lost(), tally.errors(), tally.late), (0, 0, 0));
+    }
+}
+
+#[test]
+fn small_swarms_get_no_more_offers_than_they_have_others() {
+    let mut fleet = fleet(serve(), 6, 2, 1);
+    let tally = fleet.run(load(20.0, 5)).unwrap();
+    assert_eq!((tally.due, tally.offers), (20, 40));
+    assert_eq!((tally.relayed, tally.answered), (40, 40));
+    assert_eq!((tally.lost(), tally.errors()), (0, 0));
+}
+
+#[test]
+fn who_has_left_can_come_back() {
+    let mut fleet = fleet(serve(), 20, 2, 1);
+    fleet.leave();
+    let tally = fleet.run(load(50.0, 0)).unwrap();
+    assert_eq!((tally.due, tally.unsent, tally.lost()), (50, 50, 50));
+    fleet.reconnect().unwrap();
+    fleet.join().unwrap();
+    let tally = fleet.run(load(50.0, 5)).unwrap();
+    assert_eq!((tally.answered, tally.lost(), tally.errors()), (250, 0, 0));
+}
