@@ -118,6 +118,7 @@ impl Server {
         drop(listener);
         sweeper.abort();
         shared.stop.cancel();
+        shared.hub.announce_shutdown();
         shared.hub.shut_down();
         shared.tasks.close();
         if tokio::time::timeout(GRACE, shared.tasks.wait())

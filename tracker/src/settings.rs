@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer, de};
 use shoal_protocol::tracker::{IceServer, MAX_ICE_SERVERS, MAX_MESSAGE, ServerMessage};
 use thiserror::Error;
 
-use crate::registry::Rules;
+use crate::registry::{Access, Rules};
 
 pub use self::ice::IceError;
 
@@ -42,6 +42,8 @@ pub struct Limits {
     pub connections_per_address: usize,
     /// Swarms of one connection.
     pub swarms_per_connection: usize,
+    /// Memberships of all connections of one IP address.
+    pub joins_per_address: usize,
     /// Members of one swarm.
     pub members_per_swarm: usize,
     /// Members in one introduction.
@@ -60,6 +62,9 @@ pub struct Limits {
     /// When a member that has not announced is forgotten.
     #[serde(rename = "member_expiry_s", deserialize_with = "seconds")]
     pub member_expiry: Duration,
+    /// How long signals may pass between two members after one was told of the other.
+    #[serde(rename = "introduction_lifetime_s", deserialize_with = "seconds")]
+    pub introduction_lifetime: Duration,
     /// How long a new connection may take to say hello, and a request to arrive.
     #[serde(rename = "hello_timeout_s", deserialize_with = "seconds")]
     pub hello_timeout: Duration,
@@ -194,6 +199,9 @@ impl Settings {
             max_introductions: self.limits.introductions,
             max_swarms_per_connection: self.limits.swarms_per_connection,
             max_members_per_swarm: self.limits.members_per_swarm,
+            max_joins_per_address: self.limits.joins_per_address,
+            introduction_lifetime: self.limits.introduction_lifetime,
+            access: Access::default(),
         })
     }
 }
@@ -242,6 +250,7 @@ impl Default for Limits {
             connections: 20_000,
             connections_per_address: 256,
             swarms_per_connection: 256,
+            joins_per_address: 10_000,
             members_per_swarm: 100_000,
             introductions: 10,
             messages_per_second: 50,
@@ -251,7 +260,9 @@ impl Default for Limits {
             queued_bytes: 256 * 1024,
             announce_interval: Duration::from_secs(120),
             member_expiry: Duration::from_secs(300),
-            hello_timeout: Duration::from_secs(5),
+            introduction_lifetime: Duration::from_secs(300),
+            // A WebTorrent client first gathers the candidates of its offers.
+            hello_timeout: Duration::from_secs(15),
             ping_interval: Duration::from_secs(20),
             idle_timeout: Duration::from_secs(45),
             stall_timeout: Duration::from_secs(10),

@@ -24,8 +24,7 @@ struct Counts {
 /// One connection's place. It is free again when the last clone is dropped.
 #[derive(Clone, Debug)]
 pub(super) struct Slot {
-    // Held for its `Drop`.
-    _place: Arc<Place>,
+    place: Arc<Place>,
 }
 
 #[derive(Debug)]
@@ -55,11 +54,18 @@ impl Addresses {
         counts.all += 1;
         counts.by_address.insert(address, held + 1);
         Some(Slot {
-            _place: Arc::new(Place {
+            place: Arc::new(Place {
                 address,
                 inner: Arc::clone(inner),
             }),
         })
+    }
+}
+
+impl Slot {
+    /// Returns the address it is counted for: a whole /64 of IPv6.
+    pub(super) fn address(&self) -> IpAddr {
+        self.place.address
     }
 }
 

@@ -42,7 +42,7 @@ fn announce(
 /// Runs a WebSocket; `slot` is its place among the connections until it ends.
 async fn serve(upgrade: Upgrade, slot: Slot, shared: Shared) {
     match upgrade.socket().await {
-        Ok(socket) => connection::run(socket, &shared.hub, &shared.limits).await,
+        Ok(socket) => connection::run(socket, slot.address(), &shared.hub, &shared.limits).await,
         Err(error) => tracing::debug!(%error, "no WebSocket came of an upgrade"),
     }
     drop(slot);

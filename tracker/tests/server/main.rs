@@ -10,3 +10,4 @@ mod limits;
 mod relay;
 mod shutdown;
 mod support;
+mod webtorrent;

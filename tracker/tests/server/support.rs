@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
+use shoal_protocol::tracker::webtorrent::{Request, Response};
 use shoal_protocol::tracker::{
     AnnounceEvent, ClientMessage, ErrorCode, PeerKey, ServerMessage, Signal,
 };
@@ -180,6 +181,29 @@ impl Peer {
                 Some(Ok(Message::Binary(frame))) => return ServerMessage::decode(&frame).unwrap(),
                 Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
                 other => panic!("no message: {other:?}"),
+            }
+        }
+    }
+
+    /// Sends a message of WebTorrent's dialect.
+    pub(crate) async fn request(&mut self, request: &Request) {
+        let text = String::from_utf8(request.encode().to_vec()).unwrap();
+        self.text(&text).await;
+    }
+
+    pub(crate) async fn text(&mut self, text: &str) {
+        within(self.socket.send(Message::text(text))).await.unwrap();
+    }
+
+    /// Waits for the next message of WebTorrent's dialect.
+    pub(crate) async fn response(&mut self) -> Response {
+        loop {
+            match within(self.socket.next()).await {
+                Some(Ok(Message::Text(text))) => {
+                    return Response::decode(&text.into()).unwrap().unwrap();
+                }
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                other => panic!("no response: {other:?}"),
             }
         }
     }
