@@ -327,7 +327,7 @@ impl Model {
         let most = usize::from(want).min(MAX_INTRODUCTIONS).min(useful.len());
         assert_eq!(peers.len(), most);
         for introduced in introduced {
-            let other = self.holder(introduced).unwrap();
+            let other = self.holder(introduced).expect("a member is connected");
             self.told.insert((swarm, id, other), now);
         }
     }

@@ -15,7 +15,9 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Bytes, Error, Message, Utf8Bytes};
 
+use super::Shared;
 use super::hub::Hub;
+use super::metrics::Metrics;
 use super::outbox::{Frame, Inbox};
 use super::rate::Rate;
 use super::upgrade::Socket;
@@ -29,6 +31,7 @@ struct Connection<'a> {
     inbox: Inbox,
     hub: &'a Hub,
     limits: &'a Limits,
+    metrics: &'a Metrics,
     rate: Rate,
     deadlines: Deadlines,
 }
@@ -53,7 +56,8 @@ enum End {
 }
 
 /// Talks to one peer until it is gone or sent away.
-pub(super) async fn run(socket: Socket, address: IpAddr, hub: &Hub, limits: &Limits) {
+pub(super) async fn run(socket: Socket, address: IpAddr, shared: &Shared) {
+    let (hub, limits) = (&*shared.hub, &*shared.limits);
     let now = Instant::now();
     let Some((id, inbox)) = hub.connect(address) else {
         return close(
@@ -63,13 +67,18 @@ pub(super) async fn run(socket: Socket, address: IpAddr, hub: &Hub, limits: &Lim
         )
         .await;
     };
-    tracing::debug!(connection = ?id, "connected");
+    if shared.log_addresses {
+        tracing::info!(connection = ?id, %address, "connected");
+    } else {
+        tracing::debug!(connection = ?id, "connected");
+    }
     let mut connection = Connection {
         id,
         socket,
         inbox,
         hub,
         limits,
+        metrics: &shared.metrics,
         rate: Rate::new(now, limits.messages_per_second, limits.message_burst),
         deadlines: Deadlines {
             hello: Some(now + limits.hello_timeout),
@@ -148,11 +157,24 @@ impl Connection<'_> {
     async fn send_queued(&mut self, first: Frame) -> Result<(), End> {
         let mut next = Some(first);
         let sending = async {
+            let mut received = [None; MAX_TIMED];
+            let mut timed = received.iter_mut();
             while let Some(frame) = next {
+                if let Some(relayed) = frame.received
+                    && let Some(place) = timed.next()
+                {
+                    *place = Some(relayed);
+                }
                 self.socket.feed(message(frame)?).await?;
                 next = self.inbox.try_recv();
             }
-            self.socket.flush().await
+            self.socket.flush().await?;
+            let now = Instant::now();
+            for received in received.into_iter().flatten() {
+                let latency = now.saturating_duration_since(received);
+                self.metrics.relay_latency.observe(latency.as_secs_f64());
+            }
+            Ok(())
         };
         let result = timeout(self.limits.stall_timeout, sending).await;
         sent(result)
@@ -241,6 +263,9 @@ fn close_frame(code: CloseCode, reason: &'static str) -> CloseFrame {
         reason: Utf8Bytes::from_static(reason),
     }
 }
+
+/// Frames of one packet whose way is timed: a sample, where there are more.
+const MAX_TIMED: usize = 8;
 
 /// How long a closed connection may take to go.
 const MAX_LINGER: Duration = Duration::from_secs(1);

@@ -7,9 +7,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use bytes::Bytes;
-use shoal_protocol::PeerId;
-use shoal_protocol::SwarmId;
-use shoal_protocol::tracker::{ClientMessage, webtorrent};
+use shoal_protocol::tracker::{ClientMessage, IceServer, webtorrent};
+use shoal_protocol::{PeerId, SwarmId};
 
 use super::outbox::{Frame, Inbox, Outbox, outbox};
 use crate::registry::{Access, ConnectionId, Counts, Message, Output, Registry, Rules, Tally};
@@ -107,6 +106,11 @@ impl Hub {
         state.registry.expire(Instant::now());
         let room = state.outboxes.len() * 2;
         state.outboxes.shrink_to(room);
+    }
+
+    /// Hands out other ICE servers from now on.
+    pub(super) fn set_ice_servers(&self, ice_servers: Vec<IceServer>) {
+        self.lock().registry.set_ice_servers(ice_servers);
     }
 
     /// Serves other swarms from now on.

@@ -98,13 +98,13 @@ impl Inbox {
     /// Waits for the next message. `None`: the hub has let go of the connection.
     pub(super) async fn recv(&mut self) -> Option<Frame> {
         let frame = self.queue.recv().await?;
-        Some(self.take(frame))
+        Some(self.take(*frame))
     }
 
     /// Returns the next message if it is there already.
     pub(super) fn try_recv(&mut self) -> Option<Frame> {
         let frame = self.queue.try_recv().ok()?;
-        Some(self.take(frame))
+        Some(self.take(*frame))
     }
 
     /// Returns why the hub has let go of the connection; `None`: it did not take its answers.
@@ -112,9 +112,9 @@ impl Inbox {
         self.state.closed.get().copied()
     }
 
-    fn take(&self, frame: Box<Frame>) -> Frame {
+    fn take(&self, frame: Frame) -> Frame {
         self.state.bytes.fetch_sub(frame.size(), Ordering::Relaxed);
-        *frame
+        frame
     }
 }
 

@@ -9,7 +9,7 @@ use shoal_protocol::tracker::{
     AnnounceEvent, ClientMessage, ErrorCode, PeerKey, ServerMessage, Signal,
 };
 use shoal_protocol::{OfferId, PeerId, SwarmId};
-use shoal_tracker::server::Server;
+use shoal_tracker::server::{Reload, Server};
 use shoal_tracker::settings::{Limits, Settings};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
@@ -27,6 +27,7 @@ pub(crate) const OFFER: OfferId = OfferId::new([7; 20]);
 /// A running tracker. Dropping it stops it.
 pub(crate) struct Tracker {
     pub(crate) address: SocketAddr,
+    pub(crate) reload: Reload,
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
 }
@@ -48,12 +49,14 @@ impl Tracker {
         let listen = SocketAddr::from(([127, 0, 0, 1], 0));
         let server = Server::bind(Settings { listen, ..settings }).await.unwrap();
         let address = server.address();
+        let reload = server.reload();
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(server.run(async {
             let _ = stopped.await;
         }));
         Self {
             address,
+            reload,
             stop,
             task,
         }
@@ -87,8 +90,13 @@ impl Tracker {
     }
 
     pub(crate) async fn stop(self) {
+        within(self.begin_to_stop()).await.unwrap();
+    }
+
+    /// Tells it to stop; returns what ends when it has.
+    pub(crate) fn begin_to_stop(self) -> JoinHandle<()> {
         drop(self.stop);
-        within(self.task).await.unwrap();
+        self.task
     }
 }
 
