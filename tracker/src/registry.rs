@@ -16,6 +16,8 @@
 
 mod access;
 mod cbor;
+#[cfg(test)]
+mod endurance;
 mod introductions;
 mod output;
 mod refusal;
