@@ -318,6 +318,13 @@ mod tests {
     }
 
     #[test]
+    fn the_example_file_has_the_defaults() {
+        let example = parse(include_str!("../deploy/shoal-tracker.toml")).unwrap();
+        example.check().unwrap();
+        assert_eq!(format!("{example:?}"), format!("{:?}", Settings::default()));
+    }
+
+    #[test]
     fn unknown_keys_are_errors() {
         assert!(parse("listne = \"127.0.0.1:1\"").is_err());
         assert!(parse("[limits]\nconections = 1").is_err());

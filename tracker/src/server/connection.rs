@@ -60,12 +60,8 @@ pub(super) async fn run(socket: Socket, address: IpAddr, shared: &Shared) {
     let (hub, limits) = (&*shared.hub, &*shared.limits);
     let now = Instant::now();
     let Some((id, inbox)) = hub.connect(address) else {
-        return close(
-            socket,
-            close_frame_for(Some(CloseReason::ShuttingDown)),
-            limits,
-        )
-        .await;
+        let frame = close_frame_for(Some(CloseReason::ShuttingDown));
+        return Box::pin(close(socket, frame, limits)).await;
     };
     if shared.log_addresses {
         tracing::info!(connection = ?id, %address, "connected");
@@ -90,7 +86,8 @@ pub(super) async fn run(socket: Socket, address: IpAddr, shared: &Shared) {
     hub.disconnect(id);
     tracing::debug!(connection = ?id, ?end, "gone");
     if let End::Close(frame) = end {
-        close(connection.socket, frame, limits).await;
+        // Boxed, or every idle connection would hold the room that its end needs.
+        Box::pin(close(connection.socket, frame, limits)).await;
     }
 }
 
