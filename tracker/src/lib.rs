@@ -5,10 +5,13 @@
 //!   It is pure: no I/O, no clock, no randomness but a seed, so tests can drive it through millions
 //!   of hostile steps.
 //! - [`server`] carries bytes: HTTP routes by warp, one task and one bounded queue a WebSocket.
-//! - [`settings`] is what an operator can choose, by file and by flags.
+//! - [`settings`] is what an operator can choose, by file, environment and flags.
+//! - [`platform`] is what the operating system tells the program.
 //!
-//! The messages are those of [`shoal_protocol::tracker`].
+//! The messages are those of [`shoal_protocol::tracker`], in two dialects: CBOR in binary frames,
+//! WebTorrent's JSON in text frames.
 
+pub mod platform;
 pub mod registry;
 pub mod server;
 pub mod settings;

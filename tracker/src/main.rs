@@ -11,41 +11,63 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use shoal_tracker::server::{Server, ServerError};
+use serde::Serialize;
+use shoal_tracker::platform::{Signal, signals};
+use shoal_tracker::server::{Reload, Server, ServerError};
 use shoal_tracker::settings::{Settings, SettingsError};
 use tokio::sync::mpsc;
 use tracing_subscriber::EnvFilter;
 
-/// Introduces the peers of Shoal's swarms to each other.
-#[derive(Debug, Parser)]
+/// Introduces the peers of Shoal's swarms, and WebTorrent's, to each other.
+///
+/// Whatever can be set in the file can be set in the environment too: SHOAL_TRACKER_LISTEN,
+/// SHOAL_TRACKER_LIMITS__CONNECTIONS. Flags win over that, that wins over the file.
+#[derive(Debug, Parser, Serialize)]
 #[command(version)]
 struct Flags {
     /// Address to listen on; port 0 picks a free one [default: 127.0.0.1:9010]
     #[arg(long, value_name = "ADDRESS:PORT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     listen: Option<SocketAddr>,
 
     /// Serve the web app in this folder at /
     #[arg(long, value_name = "DIR")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     web: Option<PathBuf>,
 
     /// Server that helps peers to find a path, may be repeated: stun:HOST[:PORT],
     /// turn:USER:PASSWORD@HOST[:PORT], or none [default: stun:stun.l.google.com:19302]
     #[arg(long, value_name = "URL")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     ice: Vec<String>,
 
-    /// Settings file (TOML) with the same names; flags win over it
-    #[arg(long, value_name = "FILE")]
+    /// Settings file (TOML) with the same names and more
+    #[arg(long, value_name = "FILE", env = "SHOAL_TRACKER_CONFIG")]
+    #[serde(skip)]
     config: Option<PathBuf>,
+
+    /// Logs for people or for programs
+    #[arg(long, value_enum, default_value = "text")]
+    #[serde(skip)]
+    log_format: LogFormat,
 
     /// Log more: -v what happens to connections, -vv every frame (RUST_LOG wins)
     #[arg(short, long, action = clap::ArgAction::Count)]
+    #[serde(skip)]
     verbose: u8,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum LogFormat {
+    Text,
+    Json,
 }
 
 fn main() -> ExitCode {
     let flags = Flags::parse();
-    start_log(flags.verbose);
-    let result = flags.settings().map_err(Into::into).and_then(run);
+    start_log(flags.verbose, flags.log_format);
+    let settings = Settings::load(flags.config.as_deref(), &flags);
+    let result = settings.map_err(Into::into).and_then(run);
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -67,30 +89,27 @@ async fn run(settings: Settings) -> anyhow::Result<()> {
     // Nobody may be listening to standard output; peers may all the same.
     let _ = writeln!(stdout, "listening on http://{}", server.address());
     let _ = stdout.flush();
-    server.run(stopped(signals)).await;
+    let reload = server.reload();
+    server.run(stopped(signals, reload)).await;
     Ok(())
 }
 
 /// Ends at the first signal to stop; a second one ends the program.
-async fn stopped(mut signals: mpsc::Receiver<()>) {
-    signals.recv().await;
+async fn stopped(mut signals: mpsc::Receiver<Signal>, reload: Reload) {
+    while let Some(Signal::Reload) = signals.recv().await {
+        match reload.reload() {
+            Ok(()) => tracing::info!("files are read again"),
+            Err(error) => tracing::error!(%error, "files are not read again, all stays as it was"),
+        }
+    }
     tracing::info!("stopping");
     tokio::spawn(async move {
-        signals.recv().await;
+        while signals.recv().await == Some(Signal::Reload) {}
         std::process::exit(1);
     });
 }
 
-fn signals() -> anyhow::Result<mpsc::Receiver<()>> {
-    let (sender, receiver) = mpsc::channel(2);
-    ctrlc::set_handler(move || {
-        // Two are enough.
-        let _ = sender.try_send(());
-    })?;
-    Ok(receiver)
-}
-
-fn start_log(verbose: u8) {
+fn start_log(verbose: u8, format: LogFormat) {
     // warp warns of every odd path that a stranger asks for.
     let level = match verbose {
         0 => "info,warp=error",
@@ -98,28 +117,12 @@ fn start_log(verbose: u8) {
         _ => "debug,shoal_tracker=trace",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
-    tracing_subscriber::fmt()
+    let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr)
-        .init();
-}
-
-impl Flags {
-    fn settings(self) -> Result<Settings, SettingsError> {
-        let mut settings = match &self.config {
-            Some(path) => Settings::from_file(path)?,
-            None => Settings::default(),
-        };
-        if let Some(listen) = self.listen {
-            settings.listen = listen;
-        }
-        if let Some(web) = self.web {
-            settings.web = Some(web);
-        }
-        if !self.ice.is_empty() {
-            settings.ice = self.ice;
-        }
-        Ok(settings)
+        .with_writer(std::io::stderr);
+    match format {
+        LogFormat::Text => log.init(),
+        LogFormat::Json => log.json().init(),
     }
 }

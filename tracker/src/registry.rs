@@ -1,99 +1,83 @@
 //! Who is in which swarm, and who may say what to whom. Pure: time is an argument, randomness a
 //! seed, what is to be sent comes out of [`Registry::poll_output`].
 //!
-//! A connection is *new* until it says hello, then *greeted* and bound to one peer id, until it is
-//! closed by either side. Invariants:
+//! A connection's first message says which dialect it speaks. In the CBOR dialect it says hello and
+//! is bound to one peer id; in WebTorrent's, each announce names a peer id, and the connection is
+//! bound to the first one it names in a swarm. Members of a swarm are introduced to each other
+//! whatever they speak. Invariants:
 //!
-//! - A peer id belongs to one connection. Another takes it over only with the same key, and the
-//!   first is closed then.
-//! - A signal goes from one member of a swarm to another of the same swarm, and says truly who sent
-//!   it.
+//! - A peer id in a swarm belongs to one connection. Another takes it over only with the same key,
+//!   and the first is closed then.
+//! - A signal goes from one member of a swarm to another of the same swarm, of whom one was told of
+//!   the other not long ago, and says truly who sent it. An offer that the tracker handed on is
+//!   answered once, by whom it was handed to.
 //! - Whoever is silent about a swarm for too long is no longer in it.
 //! - What has left leaves nothing behind.
 
+mod access;
+mod cbor;
+#[cfg(test)]
+mod endurance;
+mod introductions;
+mod output;
+mod refusal;
 mod swarm;
+mod tally;
+mod webtorrent;
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use rand::SeedableRng;
 use rand::rngs::SmallRng;
-use shoal_protocol::tracker::{
-    AnnounceEvent, ClientMessage, DecodeError, ErrorCode, IceServer, PROTOCOL_VERSION, PeerKey,
-    ServerMessage, Signal,
-};
-use shoal_protocol::{OfferId, PeerId, SwarmId};
+use rand::{Rng, SeedableRng};
+use shoal_protocol::tracker::{ErrorCode, IceServer, PeerKey, ServerMessage};
+use shoal_protocol::{PeerId, SwarmId};
 
-use self::swarm::{Member, Swarm};
+use self::refusal::{RETRY_AFTER_S, Refusal};
+use self::swarm::Swarm;
+
+pub use self::access::Access;
+pub use self::output::{CloseReason, Message, Output};
+pub use self::refusal::Reason;
+pub use self::tally::Tally;
 
 /// What the registry allows and tells.
 #[derive(Clone, Debug)]
 pub struct Rules {
-    /// Handed to every peer for its connections.
+    /// Handed to every peer of the CBOR dialect for its connections.
     pub ice_servers: Vec<IceServer>,
     /// How often a peer should announce each swarm.
     pub interval: Duration,
     /// How long a member may be silent before it is forgotten.
     pub expiry: Duration,
+    /// How long signals may pass between two members after one was told of the other.
+    pub introduction_lifetime: Duration,
     /// Most members in one introduction, whatever a peer wants.
     pub max_introductions: usize,
     /// Most swarms of one connection.
     pub max_swarms_per_connection: usize,
     /// Most members of one swarm.
     pub max_members_per_swarm: usize,
+    /// Most memberships of all connections of one address.
+    pub max_joins_per_address: usize,
+    /// Which swarms are served.
+    pub access: Access,
 }
 
 /// Names a connection, never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnectionId(u64);
 
-/// What the caller must do, in the order given.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Output {
-    /// Answer a connection. One that does not take its answers is to be closed.
-    Reply {
-        /// To whom.
-        to: ConnectionId,
-        /// What.
-        message: ServerMessage,
-    },
-    /// Pass on what another connection sent. If the receiver cannot take it now, tell the sender by
-    /// [`Registry::refuse_signal`]: the receiver must not suffer from what others send it.
-    Relay {
-        /// Who sent it.
-        from: ConnectionId,
-        /// To whom.
-        to: ConnectionId,
-        /// What: always a [`ServerMessage::Signal`].
-        message: ServerMessage,
-    },
-    /// Close a connection after what was sent to it. The registry has already forgotten it.
-    Close {
-        /// Which.
-        connection: ConnectionId,
-        /// Why.
-        reason: CloseReason,
-    },
-}
-
-/// Why the registry wants a connection closed. A message before it has told the peer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CloseReason {
-    /// It broke the protocol, or did not say hello in time.
-    BrokenProtocol,
-    /// It has no right to the peer id it claims, or no longer.
-    PeerIdTaken,
-    /// The tracker is about to stop.
-    ShuttingDown,
-}
-
 /// How much the registry holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Connections, greeted or not.
+    /// Connections, whether they have said something or not.
     pub connections: usize,
-    /// Peer ids in use.
-    pub peers: usize,
+    /// Connections that speak the CBOR dialect: peer ids bound by a hello.
+    pub cbor: usize,
+    /// Connections that speak WebTorrent's dialect.
+    pub webtorrent: usize,
     /// Swarms with members.
     pub swarms: usize,
     /// Members of all swarms together.
@@ -107,20 +91,50 @@ pub struct Registry {
     rng: SmallRng,
     next_connection: u64,
     connections: HashMap<ConnectionId, Connection>,
+    /// Who said hello under which id.
     peers: HashMap<PeerId, ConnectionId>,
     swarms: HashMap<SwarmId, Swarm>,
+    /// Memberships by address.
+    joins: HashMap<IpAddr, usize>,
+    members: usize,
+    webtorrent: usize,
+    tally: Tally,
     outputs: VecDeque<Output>,
 }
 
-/// A connection; `None` while it is new.
-type Connection = Option<Greeted>;
-
-/// What is known of a connection that has said hello.
 #[derive(Debug)]
-struct Greeted {
+struct Connection {
+    address: IpAddr,
+    speaker: Speaker,
+    /// The swarms it is in, and its id in each. Few, so no map.
+    memberships: Vec<(SwarmId, PeerId)>,
+}
+
+/// What is known of who speaks.
+#[derive(Debug)]
+enum Speaker {
+    /// Nothing yet.
+    Unknown,
+    /// It has said hello.
+    Cbor { peer: PeerId, key: PeerKey },
+    /// It has announced or scraped.
+    WebTorrent,
+}
+
+/// The language of a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Dialect {
+    Cbor,
+    WebTorrent,
+}
+
+/// An announce, without what its dialect adds.
+#[derive(Debug)]
+struct Join {
+    swarm: SwarmId,
     peer: PeerId,
-    key: PeerKey,
-    swarms: HashSet<SwarmId>,
+    dialect: Dialect,
+    seeder: bool,
 }
 
 impl Registry {
@@ -134,89 +148,82 @@ impl Registry {
             connections: HashMap::new(),
             peers: HashMap::new(),
             swarms: HashMap::new(),
+            joins: HashMap::new(),
+            members: 0,
+            webtorrent: 0,
+            tally: Tally::default(),
             outputs: VecDeque::new(),
         }
     }
 
-    /// Takes in a new connection.
-    pub fn connect(&mut self) -> ConnectionId {
+    /// Takes in a new connection from an address.
+    pub fn connect(&mut self, address: IpAddr) -> ConnectionId {
         let id = ConnectionId(self.next_connection);
         self.next_connection += 1;
-        self.connections.insert(id, None);
+        let connection = Connection {
+            address,
+            speaker: Speaker::Unknown,
+            memberships: Vec::new(),
+        };
+        self.connections.insert(id, connection);
         id
     }
 
-    /// Takes in a message. From a connection that is no longer known, nothing.
-    pub fn handle(&mut self, now: Instant, from: ConnectionId, message: ClientMessage) {
-        if !self.connections.contains_key(&from) {
-            return;
-        }
-        match message {
-            ClientMessage::Hello { version, peer, key } => {
-                self.handle_hello(from, version, peer, key);
-            }
-            ClientMessage::Announce {
-                swarm,
-                event: AnnounceEvent::Stopped,
-                ..
-            } => self.handle_stopped(from, swarm),
-            ClientMessage::Announce {
-                swarm,
-                event,
-                left,
-                want,
-            } => {
-                let seeder = event == AnnounceEvent::Completed || left == Some(0);
-                self.handle_announce(now, from, swarm, seeder, want);
-            }
-            ClientMessage::Signal {
-                swarm,
-                to,
-                offer,
-                signal,
-            } => self.handle_signal(from, swarm, to, offer, signal),
-            ClientMessage::Unknown(_) => {}
-        }
-    }
-
-    /// Takes in that a connection sent what is no message: it is told and closed.
-    pub fn handle_bad_message(&mut self, from: ConnectionId, error: &DecodeError) {
-        self.expel(
-            from,
-            ErrorCode::BadMessage,
-            &error.to_string(),
-            CloseReason::BrokenProtocol,
-        );
-    }
-
-    /// Takes in that a connection's time to say hello is over.
+    /// Takes in that a connection's time to say something is over.
     pub fn handle_hello_timeout(&mut self, connection: ConnectionId) {
-        if let Some(None) = self.connections.get(&connection) {
-            self.expel(
-                connection,
-                ErrorCode::BadMessage,
-                "no hello in time",
-                CloseReason::BrokenProtocol,
-            );
+        if self.is_new(connection) {
+            self.expel_for(connection, "no hello in time");
         }
     }
 
     /// Takes in that a connection is gone. Nothing is said to it any more.
     pub fn disconnect(&mut self, connection: ConnectionId) {
-        let Some(Some(greeted)) = self.connections.remove(&connection) else {
+        let Some(gone) = self.connections.remove(&connection) else {
             return;
         };
-        self.peers.remove(&greeted.peer);
-        for swarm in greeted.swarms {
-            self.leave(swarm, &greeted.peer);
+        match gone.speaker {
+            Speaker::Unknown => {}
+            Speaker::Cbor { peer, .. } => {
+                self.peers.remove(&peer);
+            }
+            Speaker::WebTorrent => self.webtorrent -= 1,
+        }
+        for (swarm, peer) in gone.memberships {
+            self.remove_member(&swarm, &peer);
+            self.free_join(gone.address);
         }
     }
 
     /// Tells the sender of a signal that the receiver cannot take it now.
     pub fn refuse_signal(&mut self, sender: ConnectionId, swarm: SwarmId, to: PeerId) {
-        if self.connections.contains_key(&sender) {
-            let message = "the peer has more signals than it can take";
-            self.refuse(sender, Refusal::busy(message).about(swarm, Some(to)));
+        let refusal = Refusal::from(Reason::Busy).about(swarm, Some(to));
+        match self.connections.get(&sender).map(|sender| &sender.speaker) {
+            Some(Speaker::Cbor { .. }) => self.refuse(sender, refusal),
+            // It has offers enough for others, and nothing that it could do.
+            Some(_) => self.tally.refuse(Reason::Busy),
+            None => {}
+        }
+    }
+
+    /// Hands out other ICE servers from now on.
+    pub fn set_ice_servers(&mut self, ice_servers: Vec<IceServer>) {
+        self.rules.ice_servers = ice_servers;
+    }
+
+    /// Serves other swarms from now on. Members of one that is no longer served are told and removed.
+    pub fn set_access(&mut self, access: Access) {
+        self.rules.access = access;
+        let access = &self.rules.access;
+        let refused = self.swarms.iter().filter(|(id, _)| !access.serves(id));
+        let refused: Vec<_> = refused
+            .flat_map(|(id, swarm)| swarm.members().map(|member| (*id, member.connection)))
+            .collect();
+        for (swarm, connection) in refused {
+            self.leave(connection, &swarm);
+            self.refuse(
+                connection,
+                Refusal::from(Reason::NotServed).about(swarm, None),
+            );
         }
     }
 
@@ -224,33 +231,48 @@ impl Registry {
     /// To be called now and then.
     pub fn expire(&mut self, now: Instant) {
         let expiry = self.rules.expiry;
+        let mut silent = Vec::new();
         for (id, swarm) in &mut self.swarms {
-            swarm.expire(now, expiry, |member| {
-                tracing::debug!(connection = ?member.connection, "silent member forgotten");
-                if let Some(Some(greeted)) = self.connections.get_mut(&member.connection) {
-                    greeted.swarms.remove(id);
-                }
-            });
+            swarm.expire(now, expiry, |member| silent.push((*id, member.connection)));
+        }
+        self.members -= silent.len();
+        self.tally.expired += silent.len() as u64;
+        for (swarm, connection) in silent {
+            self.forget_membership(connection, &swarm);
         }
         self.swarms.retain(|_, swarm| !swarm.is_empty());
         self.swarms.shrink_to(self.swarms.len() * 2);
         self.peers.shrink_to(self.peers.len() * 2);
+        self.joins.shrink_to(self.joins.len() * 2);
         self.connections.shrink_to(self.connections.len() * 2);
+        self.outputs.shrink_to(self.outputs.len());
     }
 
-    /// Tells everybody that the tracker is about to stop, and closes all connections.
-    pub fn shut_down(&mut self) {
-        let connections: Vec<_> = self.connections.keys().copied().collect();
+    /// Tells everybody that the tracker is about to stop, and when to come back: not all at once.
+    pub fn announce_shutdown(&mut self) {
+        let spread = u32::try_from(self.connections.len() / RETURNS_PER_SECOND).unwrap_or(u32::MAX);
+        let spread = spread.clamp(RETRY_AFTER_S, MAX_RETRY_AFTER_S);
+        let connections = self.connections.iter();
+        let connections: Vec<_> = connections
+            .filter(|(_, connection)| !matches!(connection.speaker, Speaker::WebTorrent))
+            .map(|(id, _)| *id)
+            .collect();
         for connection in connections {
-            // Clients add their own jitter, so that they do not all come back at once.
-            let refusal = Refusal {
+            let message = ServerMessage::Error {
                 code: ErrorCode::ShuttingDown,
-                message: "the tracker is about to stop",
-                retry_after_s: Some(RETRY_AFTER_S),
+                message: "the tracker is about to stop".to_owned(),
+                retry_after_s: Some(self.rng.random_range(1..=spread)),
                 swarm: None,
                 peer: None,
             };
-            self.refuse(connection, refusal);
+            self.reply(connection, Message::Cbor(message));
+        }
+    }
+
+    /// Closes all connections.
+    pub fn shut_down(&mut self) {
+        let connections: Vec<_> = self.connections.keys().copied().collect();
+        for connection in connections {
             self.close(connection, CloseReason::ShuttingDown);
         }
     }
@@ -260,10 +282,11 @@ impl Registry {
         self.outputs.pop_front()
     }
 
-    /// Returns the peer id a connection is bound to.
+    /// Returns whether a connection has said nothing yet that was understood.
     #[must_use]
-    pub fn peer(&self, connection: ConnectionId) -> Option<PeerId> {
-        Some(self.connections.get(&connection)?.as_ref()?.peer)
+    pub fn is_new(&self, connection: ConnectionId) -> bool {
+        let connection = self.connections.get(&connection);
+        connection.is_some_and(|connection| matches!(connection.speaker, Speaker::Unknown))
     }
 
     /// Counts what is held.
@@ -271,193 +294,104 @@ impl Registry {
     pub fn counts(&self) -> Counts {
         Counts {
             connections: self.connections.len(),
-            peers: self.peers.len(),
+            cbor: self.peers.len(),
+            webtorrent: self.webtorrent,
             swarms: self.swarms.len(),
-            members: self.swarms.values().map(Swarm::len).sum(),
+            members: self.members,
         }
     }
 
-    fn handle_hello(&mut self, from: ConnectionId, version: u16, peer: PeerId, key: PeerKey) {
-        if let Some(Some(_)) = self.connections.get(&from) {
-            let message = "a second hello";
-            return self.expel(
-                from,
-                ErrorCode::BadMessage,
-                message,
-                CloseReason::BrokenProtocol,
-            );
-        }
-        if version == 0 {
-            let message = "this tracker speaks version 1";
-            return self.expel(
-                from,
-                ErrorCode::UnsupportedVersion,
-                message,
-                CloseReason::BrokenProtocol,
-            );
-        }
-        if !self.take_over(&peer, &key) {
-            let message = "another connection has this peer id";
-            return self.expel(
-                from,
-                ErrorCode::PeerIdTaken,
-                message,
-                CloseReason::PeerIdTaken,
-            );
-        }
-        self.peers.insert(peer, from);
-        let greeted = Greeted {
-            peer,
-            key,
-            swarms: HashSet::new(),
-        };
-        self.connections.insert(from, Some(greeted));
-        let welcome = ServerMessage::Welcome {
-            version: version.min(PROTOCOL_VERSION),
-            ice_servers: self.rules.ice_servers.clone(),
-            interval_s: u32::try_from(self.rules.interval.as_secs()).unwrap_or(u32::MAX),
-        };
-        self.reply(from, welcome);
+    /// Counts what has happened.
+    #[must_use]
+    pub fn tally(&self) -> &Tally {
+        &self.tally
     }
 
-    /// Frees a peer id for who shows `key`: closes the connection that has it, if the key is its
-    /// own. Returns whether the id is free now.
-    fn take_over(&mut self, peer: &PeerId, key: &PeerKey) -> bool {
-        let Some(&holder) = self.peers.get(peer) else {
-            return true;
-        };
-        let Some(Some(greeted)) = self.connections.get(&holder) else {
-            return true;
-        };
-        if greeted.key != *key {
-            return false;
+    /// Lets a connection into a swarm, or refreshes its membership.
+    fn join(&mut self, now: Instant, from: ConnectionId, join: &Join) -> Result<(), Reason> {
+        let connection = self.connections.get_mut(&from).ok_or(Reason::BadMessage)?;
+        let known = connection.membership(&join.swarm);
+        if known.is_some_and(|peer| peer != join.peer) {
+            return Err(Reason::PeerIdTaken);
         }
-        self.expel(
-            holder,
-            ErrorCode::PeerIdTaken,
-            "a newer connection of this peer has taken over",
-            CloseReason::PeerIdTaken,
-        );
-        true
+        if known.is_none() {
+            let swarm = self.swarms.get(&join.swarm);
+            if !self.rules.access.serves(&join.swarm) {
+                return Err(Reason::NotServed);
+            }
+            if swarm.is_some_and(|swarm| swarm.member(&join.peer).is_some()) {
+                return Err(Reason::PeerIdTaken);
+            }
+            if connection.memberships.len() >= self.rules.max_swarms_per_connection {
+                return Err(Reason::TooManySwarms);
+            }
+            if swarm.is_some_and(|swarm| swarm.len() >= self.rules.max_members_per_swarm) {
+                return Err(Reason::SwarmFull);
+            }
+            let joins = self.joins.entry(connection.address).or_default();
+            if *joins >= self.rules.max_joins_per_address {
+                return Err(Reason::TooManyJoins);
+            }
+            *joins += 1;
+            self.members += 1;
+            connection.memberships.push((join.swarm, join.peer));
+        }
+        let swarm = self.swarms.entry(join.swarm).or_default();
+        swarm.announce(now, join.peer, from, join.dialect, join.seeder);
+        Ok(())
     }
 
-    fn handle_announce(
-        &mut self,
-        now: Instant,
-        from: ConnectionId,
-        id: SwarmId,
-        seeder: bool,
-        want: u8,
-    ) {
-        let Some(greeted) = greeted(&mut self.connections, from) else {
-            return self.expel_stranger(from);
-        };
-        let swarm = self.swarms.entry(id).or_default();
-        let is_new = !greeted.swarms.contains(&id);
-        if is_new && greeted.swarms.len() >= self.rules.max_swarms_per_connection {
-            return self.refuse_join(from, id, "too many swarms on one connection");
-        }
-        if is_new && swarm.len() >= self.rules.max_members_per_swarm {
-            return self.refuse_join(from, id, "the swarm is full");
-        }
-        greeted.swarms.insert(id);
-        let member = Member {
-            connection: from,
-            announced: now,
-        };
-        swarm.announce(greeted.peer, member, seeder);
-        let want = usize::from(want).min(self.rules.max_introductions);
-        let reply = ServerMessage::Peers {
-            swarm: id,
-            peers: swarm.pick(&mut self.rng, want, &greeted.peer, seeder),
-            seeders: swarm.seeders(),
-            leechers: swarm.leechers(),
-        };
-        self.reply(from, reply);
-    }
-
-    fn handle_stopped(&mut self, from: ConnectionId, swarm: SwarmId) {
-        let Some(greeted) = greeted(&mut self.connections, from) else {
-            return self.expel_stranger(from);
-        };
-        if greeted.swarms.remove(&swarm) {
-            let peer = greeted.peer;
-            self.leave(swarm, &peer);
+    /// Ends a connection's membership, if it has one.
+    fn leave(&mut self, from: ConnectionId, swarm: &SwarmId) {
+        if let Some(peer) = self.forget_membership(from, swarm) {
+            self.remove_member(swarm, &peer);
         }
     }
 
-    fn handle_signal(
-        &mut self,
-        from: ConnectionId,
-        id: SwarmId,
-        to: PeerId,
-        offer: OfferId,
-        signal: Signal,
-    ) {
-        let Some(greeted) = greeted(&mut self.connections, from) else {
-            return self.expel_stranger(from);
-        };
-        let sender = greeted.peer;
-        if !greeted.swarms.contains(&id) {
-            let refusal = Refusal::new(ErrorCode::NotAMember, "you are not in this swarm");
-            return self.refuse(from, refusal.about(id, Some(to)));
-        }
-        let receiver = self.swarms.get(&id).and_then(|swarm| swarm.member(&to));
-        let Some(receiver) = receiver.filter(|_| to != sender) else {
-            let refusal = Refusal::new(ErrorCode::NoSuchPeer, "no such peer in this swarm");
-            return self.refuse(from, refusal.about(id, Some(to)));
-        };
-        let message = ServerMessage::Signal {
-            swarm: id,
-            from: sender,
-            offer,
-            signal,
-        };
-        self.outputs.push_back(Output::Relay {
-            from,
-            to: receiver.connection,
-            message,
-        });
+    /// Takes a membership from its connection; returns the id it had.
+    fn forget_membership(&mut self, connection: ConnectionId, swarm: &SwarmId) -> Option<PeerId> {
+        let connection = self.connections.get_mut(&connection)?;
+        let mut memberships = connection.memberships.iter();
+        let place = memberships.position(|(known, _)| known == swarm)?;
+        let (_, peer) = connection.memberships.swap_remove(place);
+        connection.memberships.shrink_to(place * 2);
+        let address = connection.address;
+        self.free_join(address);
+        Some(peer)
     }
 
-    fn leave(&mut self, id: SwarmId, peer: &PeerId) {
-        if let Some(swarm) = self.swarms.get_mut(&id) {
-            swarm.leave(peer);
-            if swarm.is_empty() {
-                self.swarms.remove(&id);
+    fn free_join(&mut self, address: IpAddr) {
+        if let Some(joins) = self.joins.get_mut(&address) {
+            *joins -= 1;
+            if *joins == 0 {
+                self.joins.remove(&address);
             }
         }
     }
 
-    fn refuse_join(&mut self, from: ConnectionId, id: SwarmId, message: &'static str) {
-        // The entry may have been made for this very announce.
-        if self.swarms.get(&id).is_some_and(Swarm::is_empty) {
-            self.swarms.remove(&id);
+    fn remove_member(&mut self, id: &SwarmId, peer: &PeerId) {
+        if let Some(swarm) = self.swarms.get_mut(id) {
+            self.members -= usize::from(swarm.leave(peer));
+            if swarm.is_empty() {
+                self.swarms.remove(id);
+            }
         }
-        self.refuse(from, Refusal::busy(message).about(id, None));
     }
 
-    fn expel_stranger(&mut self, from: ConnectionId) {
-        self.expel(
-            from,
-            ErrorCode::BadMessage,
-            "the first message must be hello",
-            CloseReason::BrokenProtocol,
-        );
+    fn interval_s(&self) -> u32 {
+        u32::try_from(self.rules.interval.as_secs()).unwrap_or(u32::MAX)
     }
 
-    fn expel(
-        &mut self,
-        connection: ConnectionId,
-        code: ErrorCode,
-        message: &str,
-        reason: CloseReason,
-    ) {
-        if !self.connections.contains_key(&connection) {
-            return;
+    fn expel_for(&mut self, connection: ConnectionId, text: &str) {
+        let refusal = Refusal::from(Reason::BadMessage).with_text(text);
+        self.expel(connection, refusal, CloseReason::BrokenProtocol);
+    }
+
+    fn expel(&mut self, connection: ConnectionId, refusal: Refusal, reason: CloseReason) {
+        if self.connections.contains_key(&connection) {
+            self.refuse(connection, refusal);
+            self.close(connection, reason);
         }
-        self.refuse(connection, Refusal::new(code, message));
-        self.close(connection, reason);
     }
 
     fn close(&mut self, connection: ConnectionId, reason: CloseReason) {
@@ -465,70 +399,44 @@ impl Registry {
         self.outputs.push_back(Output::Close { connection, reason });
     }
 
-    fn refuse(&mut self, to: ConnectionId, refusal: Refusal<'_>) {
-        let message = ServerMessage::Error {
-            code: refusal.code,
-            message: refusal.message.to_owned(),
-            retry_after_s: refusal.retry_after_s,
-            swarm: refusal.swarm,
-            peer: refusal.peer,
+    /// Tells a connection in its dialect that something was refused.
+    fn refuse(&mut self, to: ConnectionId, refusal: Refusal) {
+        self.tally.refuse(refusal.reason);
+        let message = match self.connections.get(&to).map(|to| &to.speaker) {
+            Some(Speaker::WebTorrent) => refusal.webtorrent(),
+            Some(_) => refusal.cbor(),
+            None => return,
         };
         self.reply(to, message);
     }
 
-    fn reply(&mut self, to: ConnectionId, message: ServerMessage) {
+    fn reply(&mut self, to: ConnectionId, message: Message) {
         self.outputs.push_back(Output::Reply { to, message });
     }
-}
 
-fn greeted(
-    connections: &mut HashMap<ConnectionId, Connection>,
-    id: ConnectionId,
-) -> Option<&mut Greeted> {
-    connections.get_mut(&id)?.as_mut()
-}
-
-/// An error message in the making.
-struct Refusal<'a> {
-    code: ErrorCode,
-    message: &'a str,
-    retry_after_s: Option<u32>,
-    swarm: Option<SwarmId>,
-    peer: Option<PeerId>,
-}
-
-impl<'a> Refusal<'a> {
-    const fn new(code: ErrorCode, message: &'a str) -> Self {
-        Self {
-            code,
-            message,
-            retry_after_s: None,
-            swarm: None,
-            peer: None,
-        }
-    }
-
-    const fn busy(message: &'a str) -> Self {
-        Self {
-            retry_after_s: Some(RETRY_AFTER_S),
-            ..Self::new(ErrorCode::LimitExceeded, message)
-        }
-    }
-
-    const fn about(self, swarm: SwarmId, peer: Option<PeerId>) -> Self {
-        Self {
-            swarm: Some(swarm),
-            peer,
-            ..self
-        }
+    fn relay(&mut self, relay: Output) {
+        self.outputs.push_back(relay);
     }
 }
 
-/// When a refused client should come again, in seconds.
-const RETRY_AFTER_S: u32 = 5;
+impl Connection {
+    fn membership(&self, swarm: &SwarmId) -> Option<PeerId> {
+        let mut memberships = self.memberships.iter();
+        let membership = memberships.find(|(known, _)| known == swarm);
+        membership.map(|(_, peer)| *peer)
+    }
+}
+
+/// How many peers may come back in a second after the tracker has stopped.
+const RETURNS_PER_SECOND: usize = 500;
+
+/// Longest time that peers are asked to stay away for after the tracker has stopped, in seconds.
+const MAX_RETRY_AFTER_S: u32 = 60;
 
 #[cfg(test)]
 mod tests {
+    use shoal_protocol::tracker::{AnnounceEvent, ClientMessage};
+
     use super::*;
 
     #[test]
@@ -540,12 +448,15 @@ mod tests {
             max_introductions: 10,
             max_swarms_per_connection: 10,
             max_members_per_swarm: 100_000,
+            max_joins_per_address: 100_000,
+            introduction_lifetime: Duration::from_secs(60),
+            access: Access::default(),
         };
         let now = Instant::now();
         let mut registry = Registry::new(rules, 1);
         let connections: Vec<_> = (0..10_000_u32)
             .map(|number| {
-                let connection = registry.connect();
+                let connection = registry.connect(IpAddr::from([127, 0, 0, 1]));
                 let mut peer = [0; 20];
                 peer[..4].copy_from_slice(&number.to_be_bytes());
                 let hello = ClientMessage::Hello {
@@ -576,6 +487,7 @@ mod tests {
         assert_eq!(registry.counts(), Counts::default());
         assert_eq!(registry.connections.capacity(), 0);
         assert_eq!(registry.peers.capacity(), 0);
+        assert_eq!(registry.joins.capacity(), 0);
         assert_eq!(registry.swarms.capacity(), 0);
     }
 }

@@ -6,31 +6,41 @@
 //! yet), what waits to be sent. A slow connection is dropped; it never makes another wait.
 
 mod addresses;
+mod admission;
 mod connection;
 mod hub;
+mod metrics;
 mod outbox;
 mod page;
 mod rate;
 mod routes;
+mod status;
+mod tls;
 mod upgrade;
 
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime};
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use thiserror::Error;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower_service::Service;
 
-use self::addresses::{Addresses, Slot};
+use self::admission::Admission;
 use self::hub::Hub;
+use self::metrics::Metrics;
+use self::routes::Client;
+use self::tls::Certificate;
 use crate::settings::{Limits, Settings, SettingsError};
 
 /// A tracker that listens.
@@ -39,6 +49,7 @@ pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
     settings: Settings,
+    tls: Option<Arc<ServerConfig>>,
     shared: Shared,
 }
 
@@ -64,10 +75,36 @@ pub enum ServerError {
 struct Shared {
     hub: Arc<Hub>,
     limits: Arc<Limits>,
+    metrics: Arc<Metrics>,
+    admission: Arc<Admission>,
+    certificate: Option<Arc<Certificate>>,
+    log_addresses: bool,
+    started: Instant,
     /// Tasks of connections, so that the end can wait for them.
     tasks: TaskTracker,
     /// Cancelled when the tracker stops.
     stop: CancellationToken,
+}
+
+/// Lets what stands in files be read again while the tracker runs.
+#[derive(Clone, Debug)]
+pub struct Reload {
+    settings: Settings,
+    shared: Shared,
+}
+
+impl Reload {
+    /// Reads the lists of swarms and the certificate again.
+    ///
+    /// # Errors
+    /// When one of them cannot be used; it stays as it was then.
+    pub fn reload(&self) -> Result<(), SettingsError> {
+        self.shared.hub.set_access(self.settings.access()?);
+        match &self.shared.certificate {
+            Some(certificate) => certificate.reload(),
+            None => Ok(()),
+        }
+    }
 }
 
 impl Server {
@@ -83,17 +120,35 @@ impl Server {
         let listener = TcpListener::bind(address).await.map_err(at_address)?;
         let address = listener.local_addr().map_err(at_address)?;
         let limits = Arc::new(settings.limits.clone());
+        let hub = Arc::new(Hub::new(rules, &limits, rand::random()));
+        let shared = Shared {
+            metrics: Arc::new(Metrics::new(Arc::clone(&hub))),
+            hub,
+            limits,
+            admission: Arc::new(Admission::new(&settings)),
+            certificate: settings.tls.clone().map(Certificate::read).transpose()?,
+            log_addresses: settings.log_addresses,
+            started: Instant::now(),
+            tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
+        };
+        let certificate = shared.certificate.as_ref();
         Ok(Self {
             listener,
             address,
-            shared: Shared {
-                hub: Arc::new(Hub::new(rules, &limits, rand::random())),
-                limits,
-                tasks: TaskTracker::new(),
-                stop: CancellationToken::new(),
-            },
+            tls: certificate.map(Certificate::config).transpose()?,
+            shared,
             settings,
         })
+    }
+
+    /// Returns what lets files be read again.
+    #[must_use]
+    pub fn reload(&self) -> Reload {
+        Reload {
+            settings: self.settings.clone(),
+            shared: self.shared.clone(),
+        }
     }
 
     /// Returns the address listened on, with the port that was picked.
@@ -107,19 +162,32 @@ impl Server {
         let Self {
             listener,
             settings,
+            tls,
             shared,
             ..
         } = self;
-        let sweeper = tokio::spawn(sweep(shared.clone()));
-        tokio::select! {
-            () = accept(&listener, &settings, &shared) => {}
-            () = shutdown => {}
+        let acceptor = tls.map(TlsAcceptor::from);
+        let sweeper = tokio::spawn(sweep(shared.clone(), settings.clone()));
+        {
+            let accepting = accept(&listener, acceptor.as_ref(), &settings, &shared);
+            let mut accepting = std::pin::pin!(accepting);
+            tokio::select! {
+                never = accepting.as_mut() => match never {},
+                () = shutdown => {}
+            }
+            // Requests are still answered: a load balancer sees that it is not ready any more.
+            shared.hub.announce_shutdown();
+            shared.tasks.close();
+            tokio::select! {
+                never = accepting => match never {},
+                () = shared.tasks.wait() => {}
+                () = tokio::time::sleep(shared.limits.shutdown_notice) => {}
+            }
         }
         drop(listener);
         sweeper.abort();
         shared.stop.cancel();
         shared.hub.shut_down();
-        shared.tasks.close();
         if tokio::time::timeout(GRACE, shared.tasks.wait())
             .await
             .is_err()
@@ -130,9 +198,12 @@ impl Server {
 }
 
 /// Takes in connections for ever.
-async fn accept(listener: &TcpListener, settings: &Settings, shared: &Shared) {
-    let limits = &shared.limits;
-    let addresses = Addresses::new(limits.connections, limits.connections_per_address);
+async fn accept(
+    listener: &TcpListener,
+    acceptor: Option<&TlsAcceptor>,
+    settings: &Settings,
+    shared: &Shared,
+) -> Infallible {
     let service = warp::service(routes::routes(shared.clone(), settings.web.clone()));
     loop {
         let (stream, address) = match listener.accept().await {
@@ -144,29 +215,61 @@ async fn accept(listener: &TcpListener, settings: &Settings, shared: &Shared) {
                 continue;
             }
         };
-        let Some(slot) = addresses.take(address.ip()) else {
-            tracing::debug!(%address, "too many connections");
+        let address = address.ip();
+        let Some(slot) = shared.admission.take(address) else {
+            tracing::debug!("too many connections");
             turn_away(&stream);
             continue;
         };
-        let service = service.clone();
-        let serving = serve(stream, slot, service, shared.clone());
-        shared.tasks.spawn(serving);
+        // A candidate must not wait for the acknowledgement of the one before.
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "no TCP_NODELAY");
+        }
+        let client = Client { address, slot };
+        match acceptor {
+            Some(acceptor) => {
+                let serving = serve_tls(acceptor.clone(), stream, client, service.clone(), shared);
+                shared.tasks.spawn(serving);
+            }
+            None => {
+                let serving = serve(stream, client, service.clone(), shared.clone());
+                shared.tasks.spawn(serving);
+            }
+        }
+    }
+}
+
+/// Serves a connection once it has shown that it can TLS.
+fn serve_tls<S>(
+    acceptor: TlsAcceptor,
+    stream: TcpStream,
+    client: Client,
+    service: S,
+    shared: &Shared,
+) -> impl Future<Output = ()> + use<S>
+where
+    S: Service<Request, Response = warp::reply::Response, Error = Infallible> + Clone,
+{
+    let shared = shared.clone();
+    async move {
+        let greeting = acceptor.accept(stream);
+        match tokio::time::timeout(shared.limits.hello_timeout, greeting).await {
+            Ok(Ok(stream)) => serve(stream, client, service, shared).await,
+            Ok(Err(error)) => tracing::debug!(%error, "no TLS came of a connection"),
+            Err(_) => tracing::debug!("no TLS in time"),
+        }
     }
 }
 
 /// Serves the requests of one connection, until it ends or becomes a WebSocket.
-async fn serve<S>(stream: TcpStream, slot: Slot, service: S, shared: Shared)
+async fn serve<I, S>(stream: I, client: Client, service: S, shared: Shared)
 where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: Service<Request, Response = warp::reply::Response, Error = Infallible> + Clone,
 {
-    // A candidate must not wait for the acknowledgement of the one before.
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "no TCP_NODELAY");
-    }
     let service = service_fn(move |mut request: Request| {
         // A WebSocket takes its share of the slot along.
-        request.extensions_mut().insert(slot.clone());
+        request.extensions_mut().insert(client.clone());
         service.clone().call(request)
     });
     let connection = http1::Builder::new()
@@ -195,12 +298,26 @@ fn turn_away(stream: &TcpStream) {
     let _ = stream.try_write(answer);
 }
 
-/// Lets the registry forget the silent, for ever.
-async fn sweep(shared: Shared) {
+/// Does what is due now and then, for ever: the silent are forgotten, credentials and certificates
+/// renewed.
+async fn sweep(shared: Shared, settings: Settings) {
     let mut ticks = tokio::time::interval(shared.limits.member_expiry / 8);
+    let mut looks = tokio::time::interval(CERTIFICATE_CHECK);
     loop {
-        ticks.tick().await;
-        shared.hub.expire();
+        tokio::select! {
+            _ = ticks.tick() => {
+                shared.hub.expire();
+                match settings.ice_servers(SystemTime::now()) {
+                    Ok(servers) => shared.hub.set_ice_servers(servers),
+                    Err(error) => tracing::error!(%error, "no new credentials"),
+                }
+            }
+            _ = looks.tick() => {
+                if let Some(certificate) = &shared.certificate {
+                    certificate.refresh();
+                }
+            }
+        }
     }
 }
 
@@ -208,6 +325,9 @@ type Request = hyper::Request<hyper::body::Incoming>;
 
 /// How long connections may take to go when the tracker stops.
 const GRACE: Duration = Duration::from_secs(3);
+
+/// How often is looked whether the certificate's files have changed.
+const CERTIFICATE_CHECK: Duration = Duration::from_secs(5);
 
 /// How long nothing is accepted after an accept that failed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

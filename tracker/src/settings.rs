@@ -1,20 +1,31 @@
-//! What an operator can choose: by flags, by a TOML file with the same names, or neither.
+//! What an operator can choose: by flags, by the environment, by a TOML file, or not at all.
 //!
-//! A flag wins over the file, the file over the defaults. A key that does not exist is an error.
+//! A flag wins over the environment (`SHOAL_TRACKER_LISTEN`, `SHOAL_TRACKER_LIMITS__CONNECTIONS`),
+//! that over the file, the file over the defaults. The names are the same everywhere. A name that
+//! does not exist is an error, as is a value that cannot work.
 
 mod ice;
+mod limits;
+mod secret;
+mod swarms;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use serde::{Deserialize, Deserializer, de};
-use shoal_protocol::tracker::{IceServer, MAX_ICE_SERVERS, MAX_MESSAGE, ServerMessage};
+use figment::Figment;
+use figment::providers::{Env, Format, Serialized, Toml};
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+use shoal_protocol::tracker::{IceServer, MAX_ICE_SERVERS, ServerMessage};
 use thiserror::Error;
 
-use crate::registry::Rules;
+use crate::registry::{Access, Rules};
 
 pub use self::ice::IceError;
+pub use self::limits::Limits;
+pub use self::secret::Secret;
+pub use self::swarms::Swarms;
 
 /// Everything the tracker can be told.
 #[derive(Clone, Debug, Deserialize)]
@@ -24,54 +35,38 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// The folder of the web app, if it is to be served.
     pub web: Option<PathBuf>,
-    /// Servers handed to peers: `stun:HOST[:PORT]`, `turn:USER:PASSWORD@HOST[:PORT]` (or `turns:`);
-    /// `none` alone for none. See [`Settings::ice_servers`].
+    /// Servers handed to peers: `stun:HOST[:PORT]`, `turn:[USER:PASSWORD@]HOST[:PORT]` (or
+    /// `turns:`); `none` alone for none. See [`Settings::ice_servers`].
     pub ice: Vec<String>,
+    /// What a TURN server without a user and a password shares with the tracker (coturn's
+    /// `static-auth-secret` with `use-auth-secret`): peers get credentials that end.
+    pub turn_secret: Option<Secret>,
+    /// How long those credentials are good for.
+    #[serde(rename = "turn_lifetime_s", deserialize_with = "limits::seconds")]
+    pub turn_lifetime: Duration,
+    /// Origins of pages that may use the tracker (`https://app.example`); empty: all. Programs that
+    /// are no browsers have no origin and are let in.
+    pub origins: Vec<String>,
+    /// Proxies whose `X-Forwarded-For` is believed: `10.0.0.0/8`, `::1/128`.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Which swarms are served.
+    pub swarms: Swarms,
+    /// The certificate, if the tracker itself is to speak TLS.
+    pub tls: Option<Tls>,
+    /// Whether logs may name the addresses of peers.
+    pub log_addresses: bool,
     /// What one peer, one address and all together may use.
     pub limits: Limits,
 }
 
-/// What one peer, one address and all together may use. In the file every duration is a number of
-/// seconds under its name with `_s` behind.
+/// Where the certificate is. Files that have changed are read again by themselves.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Limits {
-    /// Connections in all. More are turned away.
-    pub connections: usize,
-    /// Connections of one IP address. Generous, as many people can share one.
-    pub connections_per_address: usize,
-    /// Swarms of one connection.
-    pub swarms_per_connection: usize,
-    /// Members of one swarm.
-    pub members_per_swarm: usize,
-    /// Members in one introduction.
-    pub introductions: usize,
-    /// Messages a second that a connection is read at. What comes faster waits.
-    pub messages_per_second: u32,
-    /// Messages that a connection may send at once, after some quiet.
-    pub message_burst: u32,
-    /// Messages waiting to be sent to one connection.
-    pub queued_messages: usize,
-    /// Bytes waiting to be sent to one connection.
-    pub queued_bytes: usize,
-    /// How often peers are told to announce.
-    #[serde(rename = "announce_interval_s", deserialize_with = "seconds")]
-    pub announce_interval: Duration,
-    /// When a member that has not announced is forgotten.
-    #[serde(rename = "member_expiry_s", deserialize_with = "seconds")]
-    pub member_expiry: Duration,
-    /// How long a new connection may take to say hello, and a request to arrive.
-    #[serde(rename = "hello_timeout_s", deserialize_with = "seconds")]
-    pub hello_timeout: Duration,
-    /// How often a connection is pinged.
-    #[serde(rename = "ping_interval_s", deserialize_with = "seconds")]
-    pub ping_interval: Duration,
-    /// When a connection from which nothing is heard, not even an answer to pings, is closed.
-    #[serde(rename = "idle_timeout_s", deserialize_with = "seconds")]
-    pub idle_timeout: Duration,
-    /// When a connection that takes nothing of what is sent to it is closed.
-    #[serde(rename = "stall_timeout_s", deserialize_with = "seconds")]
-    pub stall_timeout: Duration,
+#[serde(deny_unknown_fields)]
+pub struct Tls {
+    /// The certificate and its chain, in PEM.
+    pub certificate: PathBuf,
+    /// Its private key, in PEM.
+    pub key: PathBuf,
 }
 
 /// Why settings cannot be used.
@@ -86,12 +81,30 @@ pub enum SettingsError {
         /// Why.
         source: std::io::Error,
     },
-    /// The file is not TOML, or has a key or a value that there is not.
-    #[error("the settings file {path} is not valid: {message}")]
+    /// Something has a name or a value that there is not.
+    #[error("{message}")]
     Invalid {
-        /// Which file.
+        /// What is wrong, and where it stands.
+        message: String,
+    },
+    /// A list of swarms has something else in it.
+    #[error("{given:?} is no info hash of 40 or 64 hexadecimal digits")]
+    InfoHash {
+        /// As given.
+        given: String,
+    },
+    /// An origin that no page has.
+    #[error("{given:?} is no origin such as https://app.example")]
+    Origin {
+        /// As given.
+        given: String,
+    },
+    /// The certificate or its key cannot be used.
+    #[error("cannot use the certificate {path}: {message}")]
+    Certificate {
+        /// Where it is.
         path: PathBuf,
-        /// What is wrong, and where.
+        /// Why not.
         message: String,
     },
     /// An ICE server is not written as it should be.
@@ -122,19 +135,28 @@ pub enum SettingsError {
 }
 
 impl Settings {
-    /// Reads a settings file.
+    /// Reads the file, if there is one, the environment and the flags.
     ///
     /// # Errors
-    /// When it cannot be read or has something in it that there is not.
-    pub fn from_file(path: &Path) -> Result<Self, SettingsError> {
-        let text = std::fs::read_to_string(path).map_err(|source| SettingsError::Unreadable {
-            path: path.to_owned(),
-            source,
-        })?;
-        toml::from_str(&text).map_err(|error| SettingsError::Invalid {
-            path: path.to_owned(),
-            message: error.to_string().trim_end().to_owned(),
-        })
+    /// When the file cannot be read, or something has a name or a value that there is not.
+    pub fn load(file: Option<&Path>, flags: &impl Serialize) -> Result<Self, SettingsError> {
+        let mut figment = Figment::new();
+        if let Some(path) = file {
+            // figment takes a file that is not there for an empty one.
+            std::fs::File::open(path).map_err(|source| SettingsError::Unreadable {
+                path: path.to_owned(),
+                source,
+            })?;
+            figment = figment.merge(Toml::file_exact(path));
+        }
+        let environment = Env::prefixed(ENVIRONMENT).ignore(&["config"]).split("__");
+        figment
+            .merge(environment)
+            .merge(Serialized::defaults(flags))
+            .extract()
+            .map_err(|error| SettingsError::Invalid {
+                message: error.to_string(),
+            })
     }
 
     /// Checks what can be checked without a network.
@@ -142,7 +164,9 @@ impl Settings {
     /// # Errors
     /// When something cannot work.
     pub fn check(&self) -> Result<(), SettingsError> {
-        let servers = self.ice_servers()?;
+        let servers = self.ice_servers(SystemTime::now())?;
+        self.access()?;
+        self.check_origins()?;
         let welcome = ServerMessage::Welcome {
             version: 0,
             ice_servers: servers,
@@ -160,21 +184,27 @@ impl Settings {
         self.limits.check()
     }
 
-    /// Reads the ICE servers.
+    /// Reads the ICE servers; credentials that end are made anew, to be good from `now` on.
     ///
     /// # Errors
     /// When one is not written as it should be.
-    pub fn ice_servers(&self) -> Result<Vec<IceServer>, SettingsError> {
+    pub fn ice_servers(&self, now: SystemTime) -> Result<Vec<IceServer>, SettingsError> {
         if self.ice.iter().map(String::as_str).eq(["none"]) {
             return Ok(Vec::new());
         }
         if self.ice.len() > MAX_ICE_SERVERS {
             return Err(SettingsError::TooManyIceServers);
         }
+        let timed = self.turn_secret.as_ref().map(|secret| {
+            let since_epoch = now
+                .duration_since(SystemTime::UNIX_EPOCH)
+                .unwrap_or_default();
+            secret.turn_credentials(since_epoch + self.turn_lifetime)
+        });
         self.ice
             .iter()
             .map(|given| {
-                ice::parse(given).map_err(|source| SettingsError::Ice {
+                ice::parse(given, timed.as_ref()).map_err(|source| SettingsError::Ice {
                     given: ice::without_password(given),
                     source,
                 })
@@ -188,13 +218,39 @@ impl Settings {
     /// As [`Settings::ice_servers`].
     pub fn rules(&self) -> Result<Rules, SettingsError> {
         Ok(Rules {
-            ice_servers: self.ice_servers()?,
+            ice_servers: self.ice_servers(SystemTime::now())?,
             interval: self.limits.announce_interval,
             expiry: self.limits.member_expiry,
             max_introductions: self.limits.introductions,
             max_swarms_per_connection: self.limits.swarms_per_connection,
             max_members_per_swarm: self.limits.members_per_swarm,
+            max_joins_per_address: self.limits.joins_per_address,
+            introduction_lifetime: self.limits.introduction_lifetime,
+            access: self.access()?,
         })
+    }
+
+    /// Reads which swarms are served, files included.
+    ///
+    /// # Errors
+    /// When a file cannot be read or something is no info hash.
+    pub fn access(&self) -> Result<Access, SettingsError> {
+        self.swarms.access()
+    }
+
+    fn check_origins(&self) -> Result<(), SettingsError> {
+        let is_origin = |given: &&String| {
+            let host = given
+                .strip_prefix("https://")
+                .or_else(|| given.strip_prefix("http://"));
+            host.is_some_and(|host| !host.is_empty() && !host.contains('/'))
+        };
+        match self.origins.iter().find(|given| !is_origin(given)) {
+            Some(given) => Err(SettingsError::Origin {
+                given: given.clone(),
+            }),
+            None => Ok(()),
+        }
     }
 }
 
@@ -204,85 +260,40 @@ impl Default for Settings {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9010)),
             web: None,
             ice: vec!["stun:stun.l.google.com:19302".to_owned()],
+            turn_secret: None,
+            turn_lifetime: Duration::from_secs(86_400),
+            origins: Vec::new(),
+            trusted_proxies: Vec::new(),
+            swarms: Swarms::default(),
+            tls: None,
+            log_addresses: false,
             limits: Limits::default(),
         }
     }
 }
 
-impl Limits {
-    fn check(&self) -> Result<(), SettingsError> {
-        let least = [
-            (self.announce_interval >= SECOND, "announce_interval_s", "1"),
-            (
-                self.member_expiry > self.announce_interval,
-                "member_expiry_s",
-                "announce_interval_s",
-            ),
-            (
-                self.idle_timeout > self.ping_interval,
-                "idle_timeout_s",
-                "ping_interval_s",
-            ),
-            (!self.ping_interval.is_zero(), "ping_interval_s", "0"),
-            (self.messages_per_second > 0, "messages_per_second", "0"),
-            (self.message_burst > 0, "message_burst", "0"),
-            (self.queued_messages > 0, "queued_messages", "0"),
-            (self.queued_bytes >= MAX_MESSAGE, "queued_bytes", "16384"),
-        ];
-        match least.into_iter().find(|(good, ..)| !good) {
-            Some((_, name, least)) => Err(SettingsError::TooLittle { name, least }),
-            None => Ok(()),
-        }
-    }
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            connections: 20_000,
-            connections_per_address: 256,
-            swarms_per_connection: 256,
-            members_per_swarm: 100_000,
-            introductions: 10,
-            messages_per_second: 50,
-            // Ten offers with their candidates, for a few swarms at once.
-            message_burst: 500,
-            queued_messages: 256,
-            queued_bytes: 256 * 1024,
-            announce_interval: Duration::from_secs(120),
-            member_expiry: Duration::from_secs(300),
-            hello_timeout: Duration::from_secs(5),
-            ping_interval: Duration::from_secs(20),
-            idle_timeout: Duration::from_secs(45),
-            stall_timeout: Duration::from_secs(10),
-        }
-    }
-}
-
-fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    let seconds = f64::deserialize(deserializer)?;
-    if seconds > MAX_SECONDS {
-        return Err(de::Error::custom("more than a day"));
-    }
-    Duration::try_from_secs_f64(seconds).map_err(de::Error::custom)
-}
-
-const SECOND: Duration = Duration::from_secs(1);
-
-const MAX_SECONDS: f64 = 86_400.0;
+/// How the names of environment variables begin.
+const ENVIRONMENT: &str = "SHOAL_TRACKER_";
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn parse(text: &str) -> Result<Settings, toml::de::Error> {
-        toml::from_str(text)
+    fn parse(text: &str) -> Result<Settings, Box<figment::Error>> {
+        let figment = Figment::from(Toml::string(text));
+        figment.extract().map_err(Box::new)
     }
 
     #[test]
     fn defaults_can_be_used() {
         Settings::default().check().unwrap();
-        assert_eq!(Settings::default().ice_servers().unwrap().len(), 1);
+        assert_eq!(
+            Settings::default()
+                .ice_servers(SystemTime::now())
+                .unwrap()
+                .len(),
+            1
+        );
     }
 
     #[test]
@@ -303,7 +314,14 @@ mod tests {
         assert_eq!(settings.limits.connections_per_address, 7);
         assert_eq!(settings.limits.hello_timeout, Duration::from_millis(2500));
         assert_eq!(settings.limits.idle_timeout, Duration::from_secs(60));
-        assert_eq!(settings.ice_servers().unwrap().len(), 2);
+        assert_eq!(settings.ice_servers(SystemTime::now()).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn the_example_file_has_the_defaults() {
+        let example = parse(include_str!("../deploy/shoal-tracker.toml")).unwrap();
+        example.check().unwrap();
+        assert_eq!(format!("{example:?}"), format!("{:?}", Settings::default()));
     }
 
     #[test]
@@ -326,6 +344,6 @@ mod tests {
     #[test]
     fn none_hands_out_no_ice_servers() {
         let settings = parse("ice = [\"none\"]").unwrap();
-        assert_eq!(settings.ice_servers().unwrap(), []);
+        assert_eq!(settings.ice_servers(SystemTime::now()).unwrap(), []);
     }
 }

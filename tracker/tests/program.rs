@@ -75,6 +75,67 @@ fn flags_win_over_the_file() {
     assert!(tracker.line().starts_with("listening on http://127.0.0.1:"));
 }
 
+#[test]
+fn the_environment_wins_over_the_file_and_flags_over_both() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("tracker.toml");
+    fs::write(&file, "listen = \"127.0.0.1:1\"\nlimits.connections = 3\n").unwrap();
+    let file = file.to_str().unwrap();
+    let failing = |name: &str, value: &str| {
+        let mut command = command(&["--config", file, "--listen", "127.0.0.1:0"]);
+        let output = command.env(name, value).output().unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let message = failing("SHOAL_TRACKER_LIMITS__CONNECTIONS", "many");
+    assert!(
+        message.to_lowercase().contains("limits") && message.contains("many"),
+        "{message}"
+    );
+    let message = failing("SHOAL_TRACKER_LISTNE", "x");
+    assert!(message.to_lowercase().contains("listne"), "{message}");
+    let message = failing("SHOAL_TRACKER_ICE", "[\"http://a.example\"]");
+    assert!(message.contains("stun:"), "{message}");
+
+    let mut command = command(&[]);
+    command
+        .env("SHOAL_TRACKER_CONFIG", file)
+        .env("SHOAL_TRACKER_LISTEN", "127.0.0.1:0");
+    let mut tracker = Tracker::spawn(command);
+    let line = tracker.line();
+    assert!(
+        line.starts_with("listening on http://127.0.0.1:") && !line.ends_with(":1"),
+        "{line}"
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn files_are_read_again_on_sighup() {
+    let folder = tempfile::tempdir().unwrap();
+    let deny = folder.path().join("deny");
+    fs::write(&deny, "").unwrap();
+    let mut command = command(&["--listen", "127.0.0.1:0"]);
+    command
+        .env("SHOAL_TRACKER_SWARMS__DENY_FILE", &deny)
+        .stderr(Stdio::piped());
+    let mut tracker = Tracker::spawn(command);
+    tracker.line();
+    let mut log = BufReader::new(tracker.child.stderr.take().unwrap()).lines();
+    let mut hang_up = |content: &str, expected: &str| {
+        fs::write(&deny, content).unwrap();
+        let pid = tracker.child.id().to_string();
+        let kill = Command::new("kill").args(["-HUP", &pid]).status();
+        assert!(kill.unwrap().success());
+        assert!(
+            log.any(|line| line.unwrap().contains(expected)),
+            "{expected}"
+        );
+    };
+    hang_up("nonsense", "all stays as it was");
+    hang_up(&"ab".repeat(20), "read again");
+}
+
 /// The running program; killed when dropped.
 struct Tracker {
     child: Child,
@@ -83,7 +144,11 @@ struct Tracker {
 
 impl Tracker {
     fn start(flags: &[&str]) -> Self {
-        let mut child = command(flags).stdout(Stdio::piped()).spawn().unwrap();
+        Self::spawn(command(flags))
+    }
+
+    fn spawn(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let stdout = BufReader::new(child.stdout.take().unwrap());
         Self { child, stdout }
     }

@@ -2,6 +2,7 @@
 //! a model that is too simple to be wrong.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
 use proptest::collection::vec;
@@ -10,9 +11,13 @@ use shoal_protocol::tracker::{
     AnnounceEvent, ClientMessage, ErrorCode, PeerKey, ServerMessage, Signal,
 };
 use shoal_protocol::{OfferId, PeerId, SwarmId};
-use shoal_tracker::registry::{CloseReason, ConnectionId, Counts, Output, Registry, Rules};
+use shoal_tracker::registry::{
+    Access, CloseReason, ConnectionId, Counts, Message, Output, Registry, Rules,
+};
 
+const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const EXPIRY: Duration = Duration::from_secs(300);
+const LIFETIME: Duration = Duration::from_secs(200);
 const MAX_SWARMS: usize = 3;
 const MAX_MEMBERS: usize = 5;
 const MAX_INTRODUCTIONS: usize = 3;
@@ -50,6 +55,8 @@ struct Model {
     connections: BTreeMap<ConnectionId, Option<(PeerId, PeerKey)>>,
     /// Members: seeder, last announce.
     swarms: BTreeMap<SwarmId, BTreeMap<ConnectionId, (bool, Instant)>>,
+    /// Who was last told of whom, and when.
+    told: BTreeMap<(SwarmId, ConnectionId, ConnectionId), Instant>,
 }
 
 proptest! {
@@ -68,7 +75,7 @@ proptest! {
             let named = |index: usize| opened.get(index % opened.len().max(1)).copied();
             match step {
                 Step::Connect => {
-                    let id = registry.connect();
+                    let id = registry.connect(ADDRESS);
                     assert!(model.connections.insert(id, None).is_none(), "an id used again");
                     opened.push(id);
                 }
@@ -106,7 +113,7 @@ proptest! {
                         signal: Signal::EndOfCandidates,
                     };
                     registry.handle(now, id, message);
-                    model.check_signal(id, swarm, to, &outputs(&mut registry));
+                    model.check_signal(now, id, swarm, to, &outputs(&mut registry));
                 }
                 Step::HelloTimeout(index) => {
                     let Some(id) = named(index) else { continue };
@@ -124,6 +131,7 @@ proptest! {
                     model.expire(now);
                 }
                 Step::ShutDown => {
+                    registry.announce_shutdown();
                     registry.shut_down();
                     let closed: BTreeSet<_> = outputs(&mut registry)
                         .into_iter()
@@ -160,7 +168,7 @@ fn introductions_are_random_and_reach_everybody() {
         announce(&mut registry, now, members[0], Some(1), 10);
         let [
             Output::Reply {
-                message: ServerMessage::Peers { peers, .. },
+                message: Message::Cbor(ServerMessage::Peers { peers, .. }),
                 ..
             },
         ] = &outputs(&mut registry)[..]
@@ -187,12 +195,12 @@ fn seeders_are_introduced_to_leechers_only() {
     let [Output::Reply { message, .. }] = &outputs(&mut registry)[..] else {
         panic!("no introduction");
     };
-    let ServerMessage::Peers {
+    let Message::Cbor(ServerMessage::Peers {
         peers,
         seeders: 18,
         leechers: 2,
         ..
-    } = message
+    }) = message
     else {
         panic!("{message:?}");
     };
@@ -236,7 +244,7 @@ impl Model {
         let [
             Output::Reply {
                 to,
-                message: ServerMessage::Welcome { version: 1, .. },
+                message: Message::Cbor(ServerMessage::Welcome { version: 1, .. }),
             },
         ] = welcome
         else {
@@ -267,9 +275,9 @@ impl Model {
                 Output::Reply {
                     to,
                     message:
-                        ServerMessage::Error {
+                        Message::Cbor(ServerMessage::Error {
                             code, swarm: about, ..
-                        },
+                        }),
                 },
             ] = outputs
             else {
@@ -289,12 +297,13 @@ impl Model {
             Output::Reply {
                 to,
                 message:
-                    ServerMessage::Peers {
+                    Message::Cbor(ServerMessage::Peers {
                         swarm: of,
                         peers,
                         seeders,
                         leechers,
-                    },
+                        untrickled: 0,
+                    }),
             },
         ] = outputs
         else {
@@ -317,6 +326,10 @@ impl Model {
         assert!(introduced.is_subset(&useful), "{introduced:?} {useful:?}");
         let most = usize::from(want).min(MAX_INTRODUCTIONS).min(useful.len());
         assert_eq!(peers.len(), most);
+        for introduced in introduced {
+            let other = self.holder(introduced).expect("a member is connected");
+            self.told.insert((swarm, id, other), now);
+        }
     }
 
     fn check_stopped(&mut self, id: ConnectionId, swarm: SwarmId, outputs: &[Output]) {
@@ -327,9 +340,17 @@ impl Model {
         if let Some(members) = self.swarms.get_mut(&swarm) {
             members.remove(&id);
         }
+        self.told.retain(|told, _| (told.0, told.1) != (swarm, id));
     }
 
-    fn check_signal(&mut self, id: ConnectionId, swarm: SwarmId, to: PeerId, outputs: &[Output]) {
+    fn check_signal(
+        &mut self,
+        now: Instant,
+        id: ConnectionId,
+        swarm: SwarmId,
+        to: PeerId,
+        outputs: &[Output],
+    ) {
         let Some((sender, _)) = self.greeted(id, outputs) else {
             return;
         };
@@ -340,17 +361,20 @@ impl Model {
         });
         let expected = match receiver {
             _ if !self.is_member(id, swarm) => ErrorCode::NotAMember,
-            Some(&receiver) if receiver != id => {
+            Some(&receiver) if receiver != id && self.is_told(now, swarm, id, receiver) => {
                 let message = ServerMessage::Signal {
                     swarm,
                     from: sender,
                     offer: OfferId::new([9; 20]),
                     signal: Signal::EndOfCandidates,
+                    untrickled: false,
                 };
                 let relay = Output::Relay {
                     from: id,
                     to: receiver,
-                    message,
+                    swarm,
+                    peer: to,
+                    message: Message::Cbor(message),
                 };
                 return assert_eq!(outputs, [relay]);
             }
@@ -359,7 +383,7 @@ impl Model {
         let [
             Output::Reply {
                 to: told,
-                message: ServerMessage::Error { code, peer, .. },
+                message: Message::Cbor(ServerMessage::Error { code, peer, .. }),
             },
         ] = outputs
         else {
@@ -373,7 +397,7 @@ impl Model {
         let [
             Output::Reply {
                 to,
-                message: ServerMessage::Error { code, .. },
+                message: Message::Cbor(ServerMessage::Error { code, .. }),
             },
             Output::Close { connection, .. },
         ] = outputs
@@ -409,18 +433,43 @@ impl Model {
         for members in self.swarms.values_mut() {
             members.remove(&id);
         }
+        self.told.retain(|told, _| told.1 != id);
+    }
+
+    /// Whether one of two was told of the other not long ago.
+    fn is_told(&self, now: Instant, swarm: SwarmId, a: ConnectionId, b: ConnectionId) -> bool {
+        [(swarm, a, b), (swarm, b, a)].iter().any(|pair| {
+            self.told
+                .get(pair)
+                .is_some_and(|told| now - *told < LIFETIME)
+        })
+    }
+
+    fn holder(&self, peer: PeerId) -> Option<ConnectionId> {
+        let mut connections = self.connections.iter();
+        connections.find_map(|(id, state)| {
+            let is_holder = state.is_some_and(|(held, _)| held == peer);
+            is_holder.then_some(*id)
+        })
     }
 
     fn expire(&mut self, now: Instant) {
         for members in self.swarms.values_mut() {
             members.retain(|_, (_, announced)| now - *announced <= EXPIRY);
         }
+        let swarms = &self.swarms;
+        self.told.retain(|(swarm, id, _), _| {
+            swarms
+                .get(swarm)
+                .is_some_and(|members| members.contains_key(id))
+        });
     }
 
     fn counts(&self) -> Counts {
         Counts {
             connections: self.connections.len(),
-            peers: self.connections.values().flatten().count(),
+            cbor: self.connections.values().flatten().count(),
+            webtorrent: 0,
             swarms: self
                 .swarms
                 .values()
@@ -486,12 +535,15 @@ fn rules_for(max_members_per_swarm: usize) -> Rules {
         max_introductions: if is_model { MAX_INTRODUCTIONS } else { 10 },
         max_swarms_per_connection: MAX_SWARMS,
         max_members_per_swarm,
+        max_joins_per_address: 1_000_000,
+        introduction_lifetime: LIFETIME,
+        access: Access::default(),
     }
 }
 
 /// Connects a peer and lets it into swarm 1 as a leecher.
 fn join(registry: &mut Registry, now: Instant, peer: u8) -> ConnectionId {
-    let id = registry.connect();
+    let id = registry.connect(ADDRESS);
     let hello = ClientMessage::Hello {
         version: 1,
         peer: PeerId::new([peer; 20]),

@@ -238,6 +238,7 @@ impl Swarm {
                     peers: (1..=NEIGHBOURS).map(peer_id).collect(),
                     seeders: 0,
                     leechers: NEIGHBOURS.into(),
+                    untrickled: 0,
                 })
             }
             _ => return,

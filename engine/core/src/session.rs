@@ -456,6 +456,7 @@ impl Session {
                 peers,
                 seeders,
                 leechers,
+                ..
             } => {
                 let interval = self.trackers.interval(tracker);
                 let there = |torrent: &&mut Torrent| torrent.is_at(tracker, Some(swarm));
@@ -472,6 +473,7 @@ impl Session {
                 from,
                 offer,
                 signal,
+                ..
             } => {
                 let mut torrents = self.torrents.values_mut();
                 let torrent = torrents.find(|torrent| torrent.is_at(tracker, Some(swarm)));

@@ -15,8 +15,9 @@
 //! signal    = [2, swarm: id, to: id, offer: id, what]
 //!
 //! welcome   = [32, version: uint16, ice-servers: [*16 ice-server], interval-s: uint32]
-//! peers     = [33, swarm: id, peers: [*64 id], seeders: uint32, leechers: uint32]
-//! signalled = [34, swarm: id, from: id, offer: id, what]
+//! peers     = [33, swarm: id, peers: [*64 id], seeders: uint32, leechers: uint32,
+//!              ? untrickled: uint8]
+//! signalled = [34, swarm: id, from: id, offer: id, what, ? untrickled: bool]
 //! error     = [35, code, message: text .size (0..512), retry-after-s: uint32 / null,
 //!              swarm: id / null, peer: id / null]
 //!
@@ -37,8 +38,17 @@
 //!            / 5                          ; not a member
 //!            / 6                          ; limit exceeded
 //!            / 7                          ; shutting down
+//!            / 8                          ; swarm not served
 //!            / uint16                     ; of a later version
 //! ```
+//!
+//! # Peers that cannot trickle
+//! A swarm is one whatever dialect its members speak ([`webtorrent`] is the other), but WebTorrent's
+//! has offers and answers only, no candidates (RFC 8838 calls that *vanilla ICE*). The tracker says
+//! who is such a peer: the last `untrickled` of the `peers` introduced, and whoever a signal with
+//! `untrickled` is from. To such a peer an offer or an answer goes only when all candidates are in
+//! it; candidates that are sent to it all the same, the tracker drops. The peer's own descriptions
+//! are complete. Both elements are absent where they would say nothing, as before they existed.
 //!
 //! # Rules for decoders
 //! - A frame longer than [`MAX_MESSAGE`] is refused before it is looked at.
@@ -56,6 +66,7 @@
 mod cbor;
 mod codec;
 mod message;
+pub mod webtorrent;
 
 pub use cbor::DecodeError;
 pub use codec::{

@@ -126,6 +126,17 @@ fn server_messages_are_the_frozen_bytes() {
                 peers: vec![ANN, BOB],
                 seeders: 1,
                 leechers: 2,
+                untrickled: 0,
+            },
+        ),
+        (
+            "peers, one of whom cannot trickle",
+            ServerMessage::Peers {
+                swarm: SWARM,
+                peers: vec![ANN, BOB],
+                seeders: 1,
+                leechers: 2,
+                untrickled: 1,
             },
         ),
         (
@@ -135,11 +146,22 @@ fn server_messages_are_the_frozen_bytes() {
                 peers: vec![],
                 seeders: 0,
                 leechers: 1,
+                untrickled: 0,
             },
         ),
         (
             "signalled offer",
             signalled(Signal::Offer("v=0\r\n".into())),
+        ),
+        (
+            "signalled offer of a peer that cannot trickle",
+            ServerMessage::Signal {
+                swarm: SWARM,
+                from: ANN,
+                offer: OFFER,
+                signal: Signal::Offer("v=0\r\n".into()),
+                untrickled: true,
+            },
         ),
         (
             "signalled end of candidates",
@@ -292,6 +314,7 @@ fn lengths_over_the_limits_are_refused() {
             peers,
             seeders: 0,
             leechers: 0,
+            untrickled: 0,
         }
         .encode()
     };
@@ -398,22 +421,32 @@ fn server_message() -> impl Strategy<Value = ServerMessage> {
                 interval_s,
             }
         ),
-        (id(), vec(id(), 0..MAX_PEERS), any::<[u32; 2]>()).prop_map(|(swarm, peers, counts)| {
-            ServerMessage::Peers {
-                swarm: SwarmId::new(swarm),
-                peers: peers.into_iter().map(PeerId::new).collect(),
-                seeders: counts[0],
-                leechers: counts[1],
+        (
+            id(),
+            vec(id(), 0..MAX_PEERS),
+            any::<[u32; 2]>(),
+            any::<u8>(),
+        )
+            .prop_map(|(swarm, peers, counts, untrickled)| {
+                ServerMessage::Peers {
+                    swarm: SwarmId::new(swarm),
+                    peers: peers.into_iter().map(PeerId::new).collect(),
+                    seeders: counts[0],
+                    leechers: counts[1],
+                    untrickled,
+                }
+            }),
+        (id(), id(), id(), signal(), any::<bool>()).prop_map(
+            |(swarm, from, offer, signal, untrickled)| {
+                ServerMessage::Signal {
+                    swarm: SwarmId::new(swarm),
+                    from: PeerId::new(from),
+                    offer: OfferId::new(offer),
+                    signal,
+                    untrickled,
+                }
             }
-        }),
-        (id(), id(), id(), signal()).prop_map(|(swarm, from, offer, signal)| {
-            ServerMessage::Signal {
-                swarm: SwarmId::new(swarm),
-                from: PeerId::new(from),
-                offer: OfferId::new(offer),
-                signal,
-            }
-        }),
+        ),
         (
             code(),
             "\\PC{0,100}",
@@ -470,7 +503,8 @@ fn code() -> impl Strategy<Value = ErrorCode> {
         Just(ErrorCode::NotAMember),
         Just(ErrorCode::LimitExceeded),
         Just(ErrorCode::ShuttingDown),
-        (8..=u16::MAX).prop_map(ErrorCode::Other),
+        Just(ErrorCode::NotServed),
+        (9..=u16::MAX).prop_map(ErrorCode::Other),
     ]
 }
 
@@ -513,6 +547,7 @@ fn signalled(signal: Signal) -> ServerMessage {
         from: ANN,
         offer: OFFER,
         signal,
+        untrickled: false,
     }
 }
 

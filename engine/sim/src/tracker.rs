@@ -95,6 +95,7 @@ impl Tracker {
                     peers: others.into_iter().map(|other| name(*other)).collect(),
                     seeders,
                     leechers: members.len() as u32 - seeders,
+                    untrickled: 0,
                 };
                 Some((node, peers))
             }
@@ -124,6 +125,7 @@ impl Tracker {
                     from: name(node),
                     offer,
                     signal,
+                    untrickled: false,
                 };
                 Some((*target, message))
             }

@@ -24,13 +24,18 @@ struct Counts {
 /// One connection's place. It is free again when the last clone is dropped.
 #[derive(Clone, Debug)]
 pub(super) struct Slot {
-    // Held for its `Drop`.
-    _place: Arc<Place>,
+    address: IpAddr,
+    /// Held for their `Drop`.
+    places: (Arc<Place>, Option<Arc<Place>>),
 }
 
+/// What is counted of a connection.
 #[derive(Debug)]
 struct Place {
-    address: IpAddr,
+    /// Whether it counts among all.
+    of_all: bool,
+    /// The address it counts for, if for any.
+    address: Option<IpAddr>,
     inner: Arc<Inner>,
 }
 
@@ -46,20 +51,58 @@ impl Addresses {
     /// Takes a place for a connection from `address`, if there is one.
     pub(super) fn take(&self, address: IpAddr) -> Option<Slot> {
         let address = household(address);
+        let place = self.place(true, Some(address))?;
+        Some(Slot {
+            address,
+            places: (place, None),
+        })
+    }
+
+    /// Takes a place for a connection from a proxy, which speaks for many addresses.
+    pub(super) fn take_for_proxy(&self, address: IpAddr) -> Option<Slot> {
+        let place = self.place(true, None)?;
+        Some(Slot {
+            address: household(address),
+            places: (place, None),
+        })
+    }
+
+    /// Takes a place for who is behind the proxy whose place is `slot`.
+    pub(super) fn take_behind(&self, slot: Slot, address: IpAddr) -> Option<Slot> {
+        let address = household(address);
+        let place = self.place(false, Some(address))?;
+        Some(Slot {
+            address,
+            places: (slot.places.0, Some(place)),
+        })
+    }
+
+    fn place(&self, of_all: bool, address: Option<IpAddr>) -> Option<Arc<Place>> {
         let inner = &self.0;
         let mut counts = inner.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        let held = counts.by_address.get(&address).copied().unwrap_or_default();
-        if counts.all >= inner.max || held >= inner.max_per_address {
+        if of_all && counts.all >= inner.max {
             return None;
         }
-        counts.all += 1;
-        counts.by_address.insert(address, held + 1);
-        Some(Slot {
-            _place: Arc::new(Place {
-                address,
-                inner: Arc::clone(inner),
-            }),
-        })
+        if let Some(address) = address {
+            let held = counts.by_address.get(&address).copied().unwrap_or_default();
+            if held >= inner.max_per_address {
+                return None;
+            }
+            counts.by_address.insert(address, held + 1);
+        }
+        counts.all += usize::from(of_all);
+        Some(Arc::new(Place {
+            of_all,
+            address,
+            inner: Arc::clone(inner),
+        }))
+    }
+}
+
+impl Slot {
+    /// Returns the address it is counted for: a whole /64 of IPv6.
+    pub(super) fn address(&self) -> IpAddr {
+        self.address
     }
 }
 
@@ -67,11 +110,13 @@ impl Drop for Place {
     fn drop(&mut self) {
         let counts = &self.inner.counts;
         let mut counts = counts.lock().unwrap_or_else(PoisonError::into_inner);
-        counts.all -= 1;
-        if let Some(held) = counts.by_address.get_mut(&self.address) {
+        counts.all -= usize::from(self.of_all);
+        if let Some(address) = self.address
+            && let Some(held) = counts.by_address.get_mut(&address)
+        {
             *held -= 1;
             if *held == 0 {
-                counts.by_address.remove(&self.address);
+                counts.by_address.remove(&address);
             }
         }
         let room = counts.by_address.len() * 4;
@@ -112,6 +157,30 @@ mod tests {
         assert!(addresses.take(ip("10.0.0.1")).is_none());
         drop(shared);
         assert!(addresses.take(ip("10.0.0.1")).is_some());
+    }
+
+    #[test]
+    fn who_is_behind_a_proxy_is_counted_by_its_own_address() {
+        let addresses = Addresses::new(3, 1);
+        let proxy = || addresses.take_for_proxy(ip("10.0.0.1"));
+        let first = addresses.take_behind(proxy().unwrap(), ip("192.0.2.1"));
+        assert_eq!(first.as_ref().unwrap().address(), ip("192.0.2.1"));
+        assert!(
+            addresses
+                .take_behind(proxy().unwrap(), ip("192.0.2.1"))
+                .is_none()
+        );
+        let _second = addresses
+            .take_behind(proxy().unwrap(), ip("192.0.2.2"))
+            .unwrap();
+        let _third = proxy().unwrap();
+        assert!(proxy().is_none());
+        drop(first);
+        assert!(
+            addresses
+                .take_behind(proxy().unwrap(), ip("192.0.2.1"))
+                .is_some()
+        );
     }
 
     #[test]

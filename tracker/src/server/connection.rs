@@ -2,19 +2,23 @@
 //! deadlines (hello, silence, a receiver that takes nothing).
 
 use std::future::pending;
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use futures_util::{SinkExt, StreamExt};
-use shoal_protocol::tracker::ClientMessage;
+use shoal_protocol::tracker::MAX_MESSAGE;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::error::Elapsed;
 use tokio::time::{sleep_until, timeout};
 use tokio_tungstenite::tungstenite::error::CapacityError;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Bytes, Error, Message, Utf8Bytes};
 
+use super::Shared;
 use super::hub::Hub;
-use super::outbox::Inbox;
+use super::metrics::Metrics;
+use super::outbox::{Frame, Inbox};
 use super::rate::Rate;
 use super::upgrade::Socket;
 use crate::registry::{CloseReason, ConnectionId};
@@ -27,6 +31,7 @@ struct Connection<'a> {
     inbox: Inbox,
     hub: &'a Hub,
     limits: &'a Limits,
+    metrics: &'a Metrics,
     rate: Rate,
     deadlines: Deadlines,
 }
@@ -51,23 +56,25 @@ enum End {
 }
 
 /// Talks to one peer until it is gone or sent away.
-pub(super) async fn run(socket: Socket, hub: &Hub, limits: &Limits) {
+pub(super) async fn run(socket: Socket, address: IpAddr, shared: &Shared) {
+    let (hub, limits) = (&*shared.hub, &*shared.limits);
     let now = Instant::now();
-    let Some((id, inbox)) = hub.connect() else {
-        return close(
-            socket,
-            close_frame_for(Some(CloseReason::ShuttingDown)),
-            limits,
-        )
-        .await;
+    let Some((id, inbox)) = hub.connect(address) else {
+        let frame = close_frame_for(Some(CloseReason::ShuttingDown));
+        return Box::pin(close(socket, frame, limits)).await;
     };
-    tracing::debug!(connection = ?id, "connected");
+    if shared.log_addresses {
+        tracing::info!(connection = ?id, %address, "connected");
+    } else {
+        tracing::debug!(connection = ?id, "connected");
+    }
     let mut connection = Connection {
         id,
         socket,
         inbox,
         hub,
         limits,
+        metrics: &shared.metrics,
         rate: Rate::new(now, limits.messages_per_second, limits.message_burst),
         deadlines: Deadlines {
             hello: Some(now + limits.hello_timeout),
@@ -79,7 +86,8 @@ pub(super) async fn run(socket: Socket, hub: &Hub, limits: &Limits) {
     hub.disconnect(id);
     tracing::debug!(connection = ?id, ?end, "gone");
     if let End::Close(frame) = end {
-        close(connection.socket, frame, limits).await;
+        // Boxed, or every idle connection would hold the room that its end needs.
+        Box::pin(close(connection.socket, frame, limits)).await;
     }
 }
 
@@ -90,7 +98,7 @@ impl Connection<'_> {
             let read_after = self.rate.wait_until(now);
             let result = tokio::select! {
                 message = self.inbox.recv() => match message {
-                    Some(message) => self.send(Message::Binary(message.encode())).await,
+                    Some(frame) => self.send_queued(frame).await,
                     None => Err(End::Close(close_frame_for(self.inbox.close_reason()))),
                 },
                 frame = self.socket.next(), if read_after.is_none() => self.handle(frame).await,
@@ -108,22 +116,20 @@ impl Connection<'_> {
         self.rate.spend(now);
         self.deadlines.idle = now + self.limits.idle_timeout;
         match frame {
+            Some(Ok(Message::Binary(frame))) if frame.len() > MAX_MESSAGE => Err(too_long()),
             Some(Ok(Message::Binary(frame))) => {
-                let message = ClientMessage::decode(&frame);
                 tracing::trace!(connection = ?self.id, length = frame.len(), "message");
-                self.hub.receive(self.id, message);
+                self.hub.receive_binary(now, self.id, &frame);
                 Ok(())
             }
-            Some(Ok(Message::Text(_))) => {
-                self.send(Message::Text(Utf8Bytes::from_static(NO_JSON)))
-                    .await?;
-                Err(End::Close(close_frame(CloseCode::Unsupported, "no JSON")))
+            Some(Ok(Message::Text(text))) => {
+                tracing::trace!(connection = ?self.id, length = text.len(), "request");
+                self.hub.receive_text(now, self.id, &text.into());
+                Ok(())
             }
             // tungstenite answers pings.
             Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => Ok(()),
-            Some(Err(Error::Capacity(CapacityError::MessageTooLong { .. }))) => Err(End::Close(
-                close_frame(CloseCode::Size, "a message is too long"),
-            )),
+            Some(Err(Error::Capacity(CapacityError::MessageTooLong { .. }))) => Err(too_long()),
             Some(Ok(Message::Close(_)) | Err(_)) | None => Err(End::Gone),
         }
     }
@@ -144,26 +150,57 @@ impl Connection<'_> {
         Ok(())
     }
 
-    /// Sends a message, and what else is queued with it.
-    async fn send(&mut self, message: Message) -> Result<(), End> {
+    /// Sends a frame, and what else is queued with it in the same packet.
+    async fn send_queued(&mut self, first: Frame) -> Result<(), End> {
+        let mut next = Some(first);
         let sending = async {
-            self.socket.feed(message).await?;
-            // The rest goes in the same packet.
-            while let Some(message) = self.inbox.try_recv() {
-                self.socket.feed(Message::Binary(message.encode())).await?;
+            let mut received = [None; MAX_TIMED];
+            let mut timed = received.iter_mut();
+            while let Some(frame) = next {
+                if let Some(relayed) = frame.received
+                    && let Some(place) = timed.next()
+                {
+                    *place = Some(relayed);
+                }
+                self.socket.feed(message(frame)?).await?;
+                next = self.inbox.try_recv();
             }
-            self.socket.flush().await
+            self.socket.flush().await?;
+            let now = Instant::now();
+            for received in received.into_iter().flatten() {
+                let latency = now.saturating_duration_since(received);
+                self.metrics.relay_latency.observe(latency.as_secs_f64());
+            }
+            Ok(())
         };
-        match timeout(self.limits.stall_timeout, sending).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => {
-                tracing::debug!(%error, "cannot send");
-                Err(End::Gone)
-            }
-            Err(_) => {
-                tracing::debug!("a connection that takes nothing is dropped");
-                Err(End::Gone)
-            }
+        let result = timeout(self.limits.stall_timeout, sending).await;
+        sent(result)
+    }
+
+    async fn send(&mut self, message: Message) -> Result<(), End> {
+        let result = timeout(self.limits.stall_timeout, self.socket.send(message)).await;
+        sent(result)
+    }
+}
+
+fn message(frame: Frame) -> Result<Message, Error> {
+    Ok(if frame.is_text {
+        Message::Text(frame.bytes.try_into()?)
+    } else {
+        Message::Binary(frame.bytes)
+    })
+}
+
+fn sent(result: Result<Result<(), Error>, Elapsed>) -> Result<(), End> {
+    match result {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => {
+            tracing::debug!(%error, "cannot send");
+            Err(End::Gone)
+        }
+        Err(_) => {
+            tracing::debug!("a connection that takes nothing is dropped");
+            Err(End::Gone)
         }
     }
 }
@@ -213,6 +250,10 @@ fn close_frame_for(reason: Option<CloseReason>) -> CloseFrame {
     }
 }
 
+fn too_long() -> End {
+    End::Close(close_frame(CloseCode::Size, "a message is too long"))
+}
+
 fn close_frame(code: CloseCode, reason: &'static str) -> CloseFrame {
     CloseFrame {
         code,
@@ -220,9 +261,8 @@ fn close_frame(code: CloseCode, reason: &'static str) -> CloseFrame {
     }
 }
 
-/// What a WebTorrent client shows its user.
-const NO_JSON: &str =
-    r#"{"action":"announce","failure reason":"this tracker speaks Shoal's CBOR messages only"}"#;
+/// Frames of one packet whose way is timed: a sample, where there are more.
+const MAX_TIMED: usize = 8;
 
 /// How long a closed connection may take to go.
 const MAX_LINGER: Duration = Duration::from_secs(1);

@@ -2,18 +2,28 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
-use shoal_protocol::tracker::{ServerMessage, Signal};
+use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use crate::registry::CloseReason;
+use crate::registry::{CloseReason, Message};
 use crate::settings::Limits;
+
+/// A message as it goes out.
+#[derive(Debug)]
+pub(super) struct Frame {
+    pub(super) bytes: Bytes,
+    pub(super) is_text: bool,
+    /// When what another connection sent had come in; `None`: an answer.
+    pub(super) received: Option<Instant>,
+}
 
 /// The hub's end. Dropping it lets the connection end after what is queued.
 #[derive(Debug)]
 pub(super) struct Outbox {
     // Boxed: an idle connection's queue then takes little.
-    queue: mpsc::Sender<Box<ServerMessage>>,
+    queue: mpsc::Sender<Box<Frame>>,
     max_bytes: usize,
     state: Arc<State>,
 }
@@ -21,7 +31,7 @@ pub(super) struct Outbox {
 /// The connection's end.
 #[derive(Debug)]
 pub(super) struct Inbox {
-    queue: mpsc::Receiver<Box<ServerMessage>>,
+    queue: mpsc::Receiver<Box<Frame>>,
     state: Arc<State>,
 }
 
@@ -53,25 +63,25 @@ pub(super) fn outbox(limits: &Limits) -> (Outbox, Inbox) {
 
 impl Outbox {
     /// Queues an answer, if there is room.
-    pub(super) fn reply(&self, message: ServerMessage) -> Result<(), Full> {
-        self.send(message, self.max_bytes, 0)
+    pub(super) fn reply(&self, frame: Frame) -> Result<(), Full> {
+        self.send(frame, self.max_bytes, 0)
     }
 
     /// Queues what another connection sent, if that leaves half of the room for answers: whoever is
     /// flooded by others must still get those.
-    pub(super) fn relay(&self, message: ServerMessage) -> Result<(), Full> {
-        self.send(message, self.max_bytes / 2, self.queue.max_capacity() / 2)
+    pub(super) fn relay(&self, frame: Frame) -> Result<(), Full> {
+        self.send(frame, self.max_bytes / 2, self.queue.max_capacity() / 2)
     }
 
-    fn send(&self, message: ServerMessage, max_bytes: usize, reserved: usize) -> Result<(), Full> {
-        let size = size(&message);
+    fn send(&self, frame: Frame, max_bytes: usize, reserved: usize) -> Result<(), Full> {
+        let size = frame.size();
         // Only the hub adds, one message at a time; the connection can only make more room.
         let bytes = self.state.bytes.load(Ordering::Relaxed) + size;
         if bytes > max_bytes || self.queue.capacity() <= reserved {
             return Err(Full);
         }
         self.state.bytes.fetch_add(size, Ordering::Relaxed);
-        self.queue.try_send(Box::new(message)).map_err(|_| {
+        self.queue.try_send(Box::new(frame)).map_err(|_| {
             self.state.bytes.fetch_sub(size, Ordering::Relaxed);
             Full
         })
@@ -86,15 +96,15 @@ impl Outbox {
 
 impl Inbox {
     /// Waits for the next message. `None`: the hub has let go of the connection.
-    pub(super) async fn recv(&mut self) -> Option<ServerMessage> {
-        let message = self.queue.recv().await?;
-        Some(self.take(message))
+    pub(super) async fn recv(&mut self) -> Option<Frame> {
+        let frame = self.queue.recv().await?;
+        Some(self.take(*frame))
     }
 
     /// Returns the next message if it is there already.
-    pub(super) fn try_recv(&mut self) -> Option<ServerMessage> {
-        let message = self.queue.try_recv().ok()?;
-        Some(self.take(message))
+    pub(super) fn try_recv(&mut self) -> Option<Frame> {
+        let frame = self.queue.try_recv().ok()?;
+        Some(self.take(*frame))
     }
 
     /// Returns why the hub has let go of the connection; `None`: it did not take its answers.
@@ -102,40 +112,36 @@ impl Inbox {
         self.state.closed.get().copied()
     }
 
-    fn take(&self, message: Box<ServerMessage>) -> ServerMessage {
-        self.state
-            .bytes
-            .fetch_sub(size(&message), Ordering::Relaxed);
-        *message
+    fn take(&self, frame: Frame) -> Frame {
+        self.state.bytes.fetch_sub(frame.size(), Ordering::Relaxed);
+        frame
     }
 }
 
-/// Says about how many bytes a message holds; the same for the same message.
-fn size(message: &ServerMessage) -> usize {
-    let content = match message {
-        ServerMessage::Signal { signal, .. } => match signal {
-            Signal::Offer(sdp) | Signal::Answer(sdp) => sdp.len(),
-            Signal::Candidate { candidate, .. } => candidate.len(),
-            Signal::EndOfCandidates => 0,
-        },
-        ServerMessage::Peers { peers, .. } => size_of_val(peers.as_slice()),
-        ServerMessage::Error { message, .. } => message.len(),
-        ServerMessage::Welcome { ice_servers, .. } => ice_servers.len() * 256,
-        ServerMessage::Unknown(_) => 0,
-    };
-    content + size_of::<ServerMessage>()
+impl Frame {
+    pub(super) fn new(message: &Message, received: Option<Instant>) -> Self {
+        Self {
+            bytes: message.encode(),
+            is_text: matches!(message, Message::WebTorrent(_)),
+            received,
+        }
+    }
+
+    /// About how many bytes it holds.
+    fn size(&self) -> usize {
+        self.bytes.len() + size_of::<Self>()
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn message(length: usize) -> ServerMessage {
-        ServerMessage::Signal {
-            swarm: [0; 20].into(),
-            from: [0; 20].into(),
-            offer: [0; 20].into(),
-            signal: Signal::Offer("x".repeat(length)),
+    fn message(length: usize) -> Frame {
+        Frame {
+            bytes: vec![0; length].into(),
+            is_text: false,
+            received: None,
         }
     }
 

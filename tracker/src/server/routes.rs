@@ -1,21 +1,25 @@
-//! What there is to ask for: `/announce` (also `/`) by WebSocket, `/health`, and the web app.
+//! What there is to ask for: `/announce` (also `/`) by WebSocket, what operators ask for, and the
+//! web app.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use hyper::StatusCode;
-use hyper::header::UPGRADE;
+use hyper::header::{HeaderMap, UPGRADE};
 use warp::filters::BoxedFilter;
 use warp::{Filter, Rejection, Reply, reply};
 
 use super::addresses::Slot;
 use super::page::page;
+use super::status::status;
 use super::upgrade::{Upgrade, upgrade};
 use super::{Shared, connection};
 
 /// Makes all routes.
 pub(super) fn routes(shared: Shared, web: Option<PathBuf>) -> BoxedFilter<(reply::Response,)> {
-    let announce = announce(shared).or(use_a_web_socket("announce")).unify();
-    let routes = announce.or(health()).unify();
+    let announce = announce(shared.clone());
+    let announce = announce.or(use_a_web_socket("announce")).unify();
+    let routes = announce.or(status(shared)).unify();
     match web {
         Some(folder) => routes.or(page(folder)).unify().boxed(),
         None => routes.or(use_a_web_socket("")).unify().boxed(),
@@ -31,27 +35,39 @@ fn announce(
         .or(warp::path::end())
         .unify()
         .and(upgrade())
-        .and(warp::ext::get::<Slot>())
-        .map(move |upgrade: Upgrade, slot| {
-            let response = upgrade.response();
-            shared.tasks.spawn(serve(upgrade, slot, shared.clone()));
-            response
-        })
+        .and(warp::header::headers_cloned())
+        .and(warp::ext::get::<Client>())
+        .map(
+            move |upgrade: Upgrade, headers: HeaderMap, client: Client| {
+                let admitted = shared
+                    .admission
+                    .admit(client.address, client.slot, &headers);
+                let slot = match admitted {
+                    Ok(slot) => slot,
+                    Err(status) => return status.into_response(),
+                };
+                let response = upgrade.response();
+                shared.tasks.spawn(serve(upgrade, slot, shared.clone()));
+                response
+            },
+        )
+}
+
+/// Who a request is from.
+#[derive(Clone, Debug)]
+pub(super) struct Client {
+    pub(super) address: IpAddr,
+    /// Its place among the connections.
+    pub(super) slot: Slot,
 }
 
 /// Runs a WebSocket; `slot` is its place among the connections until it ends.
 async fn serve(upgrade: Upgrade, slot: Slot, shared: Shared) {
     match upgrade.socket().await {
-        Ok(socket) => connection::run(socket, &shared.hub, &shared.limits).await,
+        Ok(socket) => connection::run(socket, slot.address(), &shared).await,
         Err(error) => tracing::debug!(%error, "no WebSocket came of an upgrade"),
     }
     drop(slot);
-}
-
-fn health() -> impl Filter<Extract = (reply::Response,), Error = Rejection> + Clone {
-    warp::path!("health")
-        .and(warp::get().or(warp::head()).unify())
-        .map(|| reply::with_header("ok\n", "cache-control", "no-store").into_response())
 }
 
 /// Tells who comes to a path with a plain request what it is for.

@@ -7,7 +7,7 @@ use hyper::header::{CONNECTION, HeaderMap, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_K
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper::{Response, StatusCode};
 use hyper_util::rt::TokioIo;
-use shoal_protocol::tracker::MAX_MESSAGE;
+use shoal_protocol::tracker::webtorrent::MAX_MESSAGE;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
@@ -87,4 +87,4 @@ const READ_BUFFER: usize = 2 * 1024;
 const WRITE_BUFFER: usize = 4 * 1024;
 
 /// Bytes that may wait in the write buffer; more than one message.
-const MAX_WRITE_BUFFER: usize = WRITE_BUFFER + 2 * MAX_MESSAGE;
+const MAX_WRITE_BUFFER: usize = WRITE_BUFFER + MAX_MESSAGE;

@@ -1,7 +1,8 @@
 //! How ICE servers are written: as a STUN or TURN URI (RFC 7064, RFC 7065), a TURN server's user
 //! and password before its host, which the RFC has no place for:
 //! `turn:USER:PASSWORD@HOST[:PORT][?transport=udp]`. Percent-encoding stands for what would be
-//! misread (`%3A` for a colon in the user's name, `%40` for `@`).
+//! misread (`%3A` for a colon in the user's name, `%40` for `@`). Where the tracker has a TURN
+//! server's shared secret, user and password are left out: peers get credentials that end.
 
 use percent_encoding::percent_decode_str;
 use shoal_protocol::tracker::IceServer;
@@ -18,7 +19,7 @@ pub enum IceError {
     #[error("its host or port is not valid")]
     Host,
     /// TURN without credentials.
-    #[error("it needs a user and a password: turn:USER:PASSWORD@HOST")]
+    #[error("it needs a user and a password (turn:USER:PASSWORD@HOST), or turn_secret to be set")]
     NoCredentials,
     /// STUN with credentials.
     #[error("only turn: and turns: have a user and a password")]
@@ -28,8 +29,8 @@ pub enum IceError {
     Encoding,
 }
 
-/// Reads one server.
-pub(super) fn parse(given: &str) -> Result<IceServer, IceError> {
+/// Reads one server. `timed`: user and password for a TURN server that is given none.
+pub(super) fn parse(given: &str, timed: Option<&(String, String)>) -> Result<IceServer, IceError> {
     let (scheme, rest) = given.split_once(':').ok_or(IceError::Scheme)?;
     let is_turn = match scheme {
         "stun" | "stuns" => false,
@@ -43,7 +44,14 @@ pub(super) fn parse(given: &str) -> Result<IceServer, IceError> {
     check_address(address)?;
     let urls = vec![format!("{scheme}:{address}")];
     match credentials {
-        None if is_turn => Err(IceError::NoCredentials),
+        None if is_turn => {
+            let (user, password) = timed.cloned().ok_or(IceError::NoCredentials)?;
+            Ok(IceServer {
+                urls,
+                username: Some(user),
+                credential: Some(password),
+            })
+        }
         None => Ok(IceServer {
             urls,
             username: None,
@@ -109,7 +117,7 @@ mod tests {
             "stun:127.0.0.1",
             "stuns:[2001:db8::1]:5349",
         ] {
-            let server = parse(url).unwrap();
+            let server = parse(url, None).unwrap();
             assert_eq!(server.urls, [url]);
             assert_eq!((server.username, server.credential), (None, None));
         }
@@ -117,10 +125,25 @@ mod tests {
 
     #[test]
     fn turn_servers_have_a_user_and_a_password() {
-        let server = parse("turn:1700000000%3Aann:p@ss:w@turn.example:3478?transport=tcp").unwrap();
+        let server = parse(
+            "turn:1700000000%3Aann:p@ss:w@turn.example:3478?transport=tcp",
+            None,
+        )
+        .unwrap();
         assert_eq!(server.urls, ["turn:turn.example:3478?transport=tcp"]);
         assert_eq!(server.username.as_deref(), Some("1700000000:ann"));
         assert_eq!(server.credential.as_deref(), Some("p@ss:w"));
+    }
+
+    #[test]
+    fn turn_servers_with_a_shared_secret_get_credentials_that_end() {
+        let timed = ("1700000000".to_owned(), "made".to_owned());
+        let server = parse("turn:turn.example:3478", Some(&timed)).unwrap();
+        assert_eq!(server.urls, ["turn:turn.example:3478"]);
+        assert_eq!(server.username.as_deref(), Some("1700000000"));
+        assert_eq!(server.credential.as_deref(), Some("made"));
+        let own = parse("turn:ann:secret@turn.example", Some(&timed)).unwrap();
+        assert_eq!(own.username.as_deref(), Some("ann"));
     }
 
     #[test]
@@ -142,7 +165,7 @@ mod tests {
             ),
             ("turn:%ff:secret@turn.example", IceError::Encoding),
         ] {
-            assert_eq!(parse(given), Err(error), "{given}");
+            assert_eq!(parse(given, None), Err(error), "{given}");
         }
     }
 

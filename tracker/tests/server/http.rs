@@ -1,6 +1,7 @@
 //! Plain requests: the web app, its headers, health.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::path::Path;
 
 use shoal_protocol::tracker::ServerMessage;
@@ -107,14 +108,14 @@ async fn an_endless_head_is_refused() {
     assert_eq!(request(&tracker, &head).await.status, 431);
 }
 
-struct Answer {
-    status: u16,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
     head: String,
-    body: String,
+    pub(crate) body: String,
 }
 
 impl Answer {
-    fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.head
             .lines()
             .filter_map(|line| line.split_once(": "))
@@ -122,12 +123,20 @@ impl Answer {
     }
 }
 
-async fn get(tracker: &Tracker, path: &str) -> Answer {
+pub(crate) async fn get(tracker: &Tracker, path: &str) -> Answer {
     request(tracker, &format!("GET {path} HTTP/1.1\r\n")).await
 }
 
-async fn request(tracker: &Tracker, head: &str) -> Answer {
-    let mut stream = TcpStream::connect(tracker.address).await.unwrap();
+pub(crate) async fn request(tracker: &Tracker, head: &str) -> Answer {
+    request_at(tracker.address, head).await
+}
+
+pub(crate) async fn get_at(address: SocketAddr, path: &str) -> Answer {
+    request_at(address, &format!("GET {path} HTTP/1.1\r\n")).await
+}
+
+async fn request_at(address: SocketAddr, head: &str) -> Answer {
+    let mut stream = TcpStream::connect(address).await.unwrap();
     let request = format!("{head}host: tracker\r\nconnection: close\r\n\r\n");
     // Both may fail for a request that is refused before its end.
     let _ = within(stream.write_all(request.as_bytes())).await;
@@ -140,6 +149,17 @@ async fn request(tracker: &Tracker, head: &str) -> Answer {
         head: head.into(),
         body: body.into(),
     }
+}
+
+/// Asks for a WebSocket; returns the status of the answer, and what keeps it open.
+pub(crate) async fn upgrade(tracker: &Tracker, head: &str) -> (u16, TcpStream) {
+    let mut stream = TcpStream::connect(tracker.address).await.unwrap();
+    let request = format!("{head}host: tracker\r\nconnection: upgrade\r\n\r\n");
+    within(stream.write_all(request.as_bytes())).await.unwrap();
+    let mut start = [0; 12];
+    within(stream.read_exact(&mut start)).await.unwrap();
+    let status = std::str::from_utf8(&start[9..]).unwrap();
+    (status.parse().unwrap(), stream)
 }
 
 /// Starts a tracker with a page in a subfolder of the folder returned.

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use futures_util::{SinkExt, StreamExt};
 use shoal_protocol::tracker::{
     AnnounceEvent, ClientMessage, ErrorCode, MAX_MESSAGE, MAX_SDP, ServerMessage, Signal,
+    webtorrent,
 };
 use shoal_tracker::settings::Limits;
 use tokio::io::AsyncReadExt;
@@ -34,7 +35,7 @@ async fn a_message_in_many_frames_is_as_long_as_all_of_them() {
 
     let tracker = Tracker::start().await;
     let mut bad = tracker.member(1).await;
-    let part = Bytes::from(vec![0; MAX_MESSAGE / 2]);
+    let part = Bytes::from(vec![0; webtorrent::MAX_MESSAGE / 2]);
     for opcode in [Data::Binary, Data::Continue, Data::Continue] {
         let frame = Frame::message(part.clone(), OpCode::Data(opcode), false);
         let _ = bad.socket.send(Message::Frame(frame)).await;
@@ -60,19 +61,6 @@ async fn extensions_are_ignored() {
     let mut peer = tracker.member(1).await;
     peer.send(ClientMessage::Unknown(64)).await;
     peer.settle().await;
-}
-
-#[tokio::test]
-async fn json_is_answered_in_json() {
-    let tracker = Tracker::start().await;
-    let mut peer = tracker.connect().await;
-    let announce = Message::text(r#"{"action":"announce"}"#);
-    peer.socket.send(announce).await.unwrap();
-    let Some(Ok(Message::Text(answer))) = within(peer.socket.next()).await else {
-        panic!("no answer");
-    };
-    assert!(answer.contains("\"failure reason\":"), "{answer}");
-    assert_eq!(peer.closed().await, Some(1003));
 }
 
 #[tokio::test]

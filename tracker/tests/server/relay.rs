@@ -29,6 +29,7 @@ async fn signals_arrive_in_order_and_unchanged() {
             from: id(1),
             offer: OFFER,
             signal,
+            untrickled: false,
         };
         assert_eq!(bob.next().await, expected);
     }
@@ -38,6 +39,7 @@ async fn signals_arrive_in_order_and_unchanged() {
         from: id(2),
         offer: OFFER,
         signal: Signal::Answer("answer".into()),
+        untrickled: false,
     };
     assert_eq!(ann.next().await, expected);
 }

@@ -4,11 +4,12 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
+use shoal_protocol::tracker::webtorrent::{Request, Response};
 use shoal_protocol::tracker::{
     AnnounceEvent, ClientMessage, ErrorCode, PeerKey, ServerMessage, Signal,
 };
 use shoal_protocol::{OfferId, PeerId, SwarmId};
-use shoal_tracker::server::Server;
+use shoal_tracker::server::{Reload, Server};
 use shoal_tracker::settings::{Limits, Settings};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
@@ -26,6 +27,7 @@ pub(crate) const OFFER: OfferId = OfferId::new([7; 20]);
 /// A running tracker. Dropping it stops it.
 pub(crate) struct Tracker {
     pub(crate) address: SocketAddr,
+    pub(crate) reload: Reload,
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
 }
@@ -47,12 +49,14 @@ impl Tracker {
         let listen = SocketAddr::from(([127, 0, 0, 1], 0));
         let server = Server::bind(Settings { listen, ..settings }).await.unwrap();
         let address = server.address();
+        let reload = server.reload();
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(server.run(async {
             let _ = stopped.await;
         }));
         Self {
             address,
+            reload,
             stop,
             task,
         }
@@ -86,8 +90,13 @@ impl Tracker {
     }
 
     pub(crate) async fn stop(self) {
+        within(self.begin_to_stop()).await.unwrap();
+    }
+
+    /// Tells it to stop; returns what ends when it has.
+    pub(crate) fn begin_to_stop(self) -> JoinHandle<()> {
         drop(self.stop);
-        within(self.task).await.unwrap();
+        self.task
     }
 }
 
@@ -180,6 +189,29 @@ impl Peer {
                 Some(Ok(Message::Binary(frame))) => return ServerMessage::decode(&frame).unwrap(),
                 Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
                 other => panic!("no message: {other:?}"),
+            }
+        }
+    }
+
+    /// Sends a message of WebTorrent's dialect.
+    pub(crate) async fn request(&mut self, request: &Request) {
+        let text = String::from_utf8(request.encode().to_vec()).unwrap();
+        self.text(&text).await;
+    }
+
+    pub(crate) async fn text(&mut self, text: &str) {
+        within(self.socket.send(Message::text(text))).await.unwrap();
+    }
+
+    /// Waits for the next message of WebTorrent's dialect.
+    pub(crate) async fn response(&mut self) -> Response {
+        loop {
+            match within(self.socket.next()).await {
+                Some(Ok(Message::Text(text))) => {
+                    return Response::decode(&text.into()).unwrap().unwrap();
+                }
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                other => panic!("no response: {other:?}"),
             }
         }
     }

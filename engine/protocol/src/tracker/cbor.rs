@@ -107,6 +107,22 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Reads by `read` what a later version has appended to an array, if it is there.
+    pub(super) fn appended<T>(
+        &mut self,
+        read: impl FnOnce(&mut Self) -> Result<T, DecodeError>,
+    ) -> Result<Option<T>, DecodeError> {
+        (self.left > 0).then(|| read(self)).transpose()
+    }
+
+    pub(super) fn bool(&mut self) -> Result<bool, DecodeError> {
+        match self.pull()? {
+            Header::Simple(simple::FALSE) => Ok(false),
+            Header::Simple(simple::TRUE) => Ok(true),
+            _ => Err(self.unexpected("true or false")),
+        }
+    }
+
     /// Reads an unsigned integer that fits `T`.
     pub(super) fn unsigned<T: TryFrom<u64>>(&mut self) -> Result<T, DecodeError> {
         let Header::Positive(value) = self.pull()? else {
@@ -242,6 +258,14 @@ impl<'a> Writer<'a> {
 
     pub(super) fn unsigned(&mut self, value: impl Into<u64>) -> &mut Self {
         self.push(Header::Positive(value.into()))
+    }
+
+    pub(super) fn bool(&mut self, value: bool) -> &mut Self {
+        self.push(Header::Simple(if value {
+            simple::TRUE
+        } else {
+            simple::FALSE
+        }))
     }
 
     pub(super) fn bytes(&mut self, bytes: &[u8]) -> &mut Self {

@@ -139,23 +139,34 @@ impl ServerMessage {
                 peers,
                 seeders,
                 leechers,
+                untrickled,
             } => {
-                writer.array(5).unsigned(PEERS).bytes(swarm.as_ref());
+                let length = 5 + usize::from(*untrickled > 0);
+                writer.array(length).unsigned(PEERS).bytes(swarm.as_ref());
                 writer.array(peers.len());
                 for peer in peers {
                     writer.bytes(peer.as_ref());
                 }
                 writer.unsigned(*seeders).unsigned(*leechers);
+                if *untrickled > 0 {
+                    writer.unsigned(*untrickled);
+                }
             }
             Self::Signal {
                 swarm,
                 from,
                 offer,
                 signal,
+                untrickled,
             } => {
-                writer.array(5).unsigned(SIGNALLED).bytes(swarm.as_ref());
+                let length = 5 + usize::from(*untrickled);
+                writer.array(length).unsigned(SIGNALLED);
+                writer.bytes(swarm.as_ref());
                 writer.bytes(from.as_ref()).bytes(offer.as_ref());
                 signal.write(writer);
+                if *untrickled {
+                    writer.bool(true);
+                }
             }
             Self::Error {
                 code,
@@ -195,12 +206,14 @@ impl ServerMessage {
                 peers: reader.list(MAX_PEERS, read_peer)?,
                 seeders: reader.unsigned()?,
                 leechers: reader.unsigned()?,
+                untrickled: reader.appended(Reader::unsigned)?.unwrap_or(0),
             },
             SIGNALLED => Self::Signal {
                 swarm: read_swarm(reader)?,
                 from: read_peer(reader)?,
                 offer: read_offer(reader)?,
                 signal: Signal::read(reader)?,
+                untrickled: reader.appended(Reader::bool)?.unwrap_or(false),
             },
             ERROR => Self::Error {
                 code: ErrorCode::from_number(reader.unsigned()?),
@@ -312,6 +325,7 @@ impl ErrorCode {
             Self::NotAMember => 5,
             Self::LimitExceeded => 6,
             Self::ShuttingDown => 7,
+            Self::NotServed => 8,
             Self::Other(number) => number,
         }
     }
@@ -325,6 +339,7 @@ impl ErrorCode {
             5 => Self::NotAMember,
             6 => Self::LimitExceeded,
             7 => Self::ShuttingDown,
+            8 => Self::NotServed,
             _ => Self::Other(number),
         }
     }

@@ -157,6 +157,10 @@ pub enum ServerMessage {
         seeders: u32,
         /// Members with less.
         leechers: u32,
+        /// How many of `peers`, from the end, take no trickled candidates (they speak WebTorrent's
+        /// dialect): an offer to one of them must be a complete description, gathered before it is
+        /// sent. Candidates sent to them are dropped.
+        untrickled: u8,
     },
     /// A signal from another member.
     Signal {
@@ -168,6 +172,9 @@ pub enum ServerMessage {
         offer: OfferId,
         /// What it says.
         signal: Signal,
+        /// The sender takes no trickled candidates and sends none: what it says is complete, and an
+        /// answer to it must be.
+        untrickled: bool,
     },
     /// Something the client asked for was refused.
     Error {
@@ -204,6 +211,8 @@ pub enum ErrorCode {
     LimitExceeded,
     /// The tracker is about to stop.
     ShuttingDown,
+    /// The operator does not let this tracker serve the swarm. It does not help to ask again.
+    NotServed,
     /// A kind of a later version, by its number.
     Other(u16),
 }

@@ -113,6 +113,7 @@ impl World {
                         from,
                         offer,
                         signal: Signal::Offer(description),
+                        ..
                     }),
                 ..
             } => {

@@ -22,6 +22,7 @@ impl World {
             peers: vec![self.nodes[other].id],
             seeders: 1,
             leechers: 1,
+            untrickled: 0,
         };
         self.tell(node, peers);
     }

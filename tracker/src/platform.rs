@@ -1,0 +1,61 @@
+//! What the operating system tells the program.
+
+use std::io;
+
+use tokio::sync::mpsc;
+
+/// A wish of the operator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// Stop: SIGTERM, SIGINT, Ctrl-C.
+    Stop,
+    /// Read files again: SIGHUP.
+    Reload,
+}
+
+/// Begins to listen to signals.
+///
+/// # Errors
+/// When the system refuses.
+#[cfg(unix)]
+pub fn signals() -> io::Result<mpsc::Receiver<Signal>> {
+    use tokio::signal::unix::{SignalKind, signal};
+
+    let (sender, receiver) = mpsc::channel(WAITING);
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hang_up = signal(SignalKind::hangup())?;
+    tokio::spawn(async move {
+        loop {
+            let signal = tokio::select! {
+                _ = terminate.recv() => Signal::Stop,
+                _ = interrupt.recv() => Signal::Stop,
+                _ = hang_up.recv() => Signal::Reload,
+            };
+            if sender.send(signal).await.is_err() {
+                return;
+            }
+        }
+    });
+    Ok(receiver)
+}
+
+/// Begins to listen to signals.
+///
+/// # Errors
+/// When the system refuses.
+#[cfg(not(unix))]
+pub fn signals() -> io::Result<mpsc::Receiver<Signal>> {
+    let (sender, receiver) = mpsc::channel(WAITING);
+    tokio::spawn(async move {
+        while tokio::signal::ctrl_c().await.is_ok() {
+            if sender.send(Signal::Stop).await.is_err() {
+                return;
+            }
+        }
+    });
+    Ok(receiver)
+}
+
+/// Signals that may wait.
+const WAITING: usize = 4;

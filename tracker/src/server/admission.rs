@@ -1,0 +1,131 @@
+//! Who may open a WebSocket: pages of the allowed origins, and only so many of one address, which a
+//! trusted proxy may tell.
+
+use std::net::IpAddr;
+
+use hyper::StatusCode;
+use hyper::header::{HeaderMap, ORIGIN};
+use ipnet::IpNet;
+
+use super::addresses::{Addresses, Slot};
+use crate::settings::Settings;
+
+/// The rules for WebSockets.
+#[derive(Debug)]
+pub(super) struct Admission {
+    origins: Vec<String>,
+    trusted_proxies: Vec<IpNet>,
+    addresses: Addresses,
+}
+
+impl Admission {
+    pub(super) fn new(settings: &Settings) -> Self {
+        let limits = &settings.limits;
+        Self {
+            origins: settings.origins.clone(),
+            trusted_proxies: settings.trusted_proxies.clone(),
+            addresses: Addresses::new(limits.connections, limits.connections_per_address),
+        }
+    }
+
+    /// Takes a place for a connection from `address`, if there is one.
+    pub(super) fn take(&self, address: IpAddr) -> Option<Slot> {
+        if self.is_trusted(address) {
+            self.addresses.take_for_proxy(address)
+        } else {
+            self.addresses.take(address)
+        }
+    }
+
+    /// Lets a request become a WebSocket, or says with which status not.
+    pub(super) fn admit(
+        &self,
+        address: IpAddr,
+        slot: Slot,
+        headers: &HeaderMap,
+    ) -> Result<Slot, StatusCode> {
+        if !self.is_origin_allowed(headers) {
+            return Err(StatusCode::FORBIDDEN);
+        }
+        if !self.is_trusted(address) {
+            return Ok(slot);
+        }
+        // A proxy that says nothing is taken for the peer itself.
+        let client = self.forwarded(headers).unwrap_or(address);
+        let place = self.addresses.take_behind(slot, client);
+        place.ok_or(StatusCode::TOO_MANY_REQUESTS)
+    }
+
+    fn is_origin_allowed(&self, headers: &HeaderMap) -> bool {
+        let Some(origin) = headers.get(ORIGIN).filter(|_| !self.origins.is_empty()) else {
+            return true;
+        };
+        self.origins
+            .iter()
+            .any(|allowed| origin.as_bytes().eq_ignore_ascii_case(allowed.as_bytes()))
+    }
+
+    /// Returns the last address in `X-Forwarded-For` that is not a trusted proxy's. Those before it
+    /// are whatever the client likes.
+    fn forwarded(&self, headers: &HeaderMap) -> Option<IpAddr> {
+        let values = headers.get_all("x-forwarded-for");
+        let values: Vec<_> = values
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .collect();
+        let addresses = values.iter().rev().flat_map(|value| value.rsplit(','));
+        let mut addresses = addresses.map_while(|address| address.trim().parse().ok());
+        addresses.find(|address| !self.is_trusted(*address))
+    }
+
+    fn is_trusted(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.trusted_proxies
+            .iter()
+            .any(|proxies| proxies.contains(&address))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    fn admission() -> Admission {
+        Admission::new(&Settings {
+            trusted_proxies: vec!["10.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()],
+            ..Settings::default()
+        })
+    }
+
+    fn admitted(from: &str, forwarded: &[&str]) -> IpAddr {
+        let mut headers = HeaderMap::new();
+        for value in forwarded {
+            headers.append("x-forwarded-for", value.parse().unwrap());
+        }
+        let admission = admission();
+        let slot = admission.take(ip(from)).unwrap();
+        admission.admit(ip(from), slot, &headers).unwrap().address()
+    }
+
+    #[test]
+    fn only_trusted_proxies_are_believed() {
+        assert_eq!(admitted("192.0.2.1", &["192.0.2.9"]), ip("192.0.2.1"));
+        assert_eq!(admitted("10.1.2.3", &["192.0.2.9"]), ip("192.0.2.9"));
+        assert_eq!(admitted("::ffff:10.1.2.3", &["192.0.2.9"]), ip("192.0.2.9"));
+    }
+
+    #[test]
+    fn what_a_client_wrote_itself_is_not_believed() {
+        let lists = ["192.0.2.66, 192.0.2.9", "10.0.0.7"];
+        assert_eq!(admitted("10.1.2.3", &lists), ip("192.0.2.9"));
+        assert_eq!(
+            admitted("10.1.2.3", &["192.0.2.66, nonsense"]),
+            ip("10.1.2.3")
+        );
+        assert_eq!(admitted("10.1.2.3", &[]), ip("10.1.2.3"));
+    }
+}

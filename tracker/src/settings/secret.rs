@@ -1,0 +1,59 @@
+//! The secret that a TURN server shares with the tracker.
+
+use std::fmt;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use hmac::{Hmac, Mac};
+use serde::Deserialize;
+use sha1::Sha1;
+
+/// A text that is never printed.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps the text.
+    #[must_use]
+    pub fn new(secret: impl Into<String>) -> Self {
+        Self(secret.into())
+    }
+
+    /// Makes a user and a password that a TURN server takes until `end` (since the Unix epoch), as
+    /// draft-uberti-behave-turn-rest has it and coturn's `use-auth-secret` wants it.
+    pub(super) fn turn_credentials(&self, end: Duration) -> (String, String) {
+        let user = end.as_secs().to_string();
+        let mac = Hmac::<Sha1>::new_from_slice(self.0.as_bytes());
+        let mut mac = mac.expect("a key may have any length");
+        mac.update(user.as_bytes());
+        let password = BASE64_STANDARD.encode(mac.finalize().into_bytes());
+        (user, password)
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credentials_are_those_coturn_expects() {
+        // By: printf 1700000000 | openssl dgst -sha1 -hmac north -binary | base64
+        let (user, password) =
+            Secret::new("north").turn_credentials(Duration::from_secs(1_700_000_000));
+        assert_eq!(user, "1700000000");
+        assert_eq!(password, "CWyHi3zCeWqXBir9thl4m+iZPRY=");
+    }
+
+    #[test]
+    fn secrets_are_not_printed() {
+        assert!(!format!("{:?}", Secret::new("north")).contains("north"));
+    }
+}
