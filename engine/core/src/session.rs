@@ -336,6 +336,9 @@ impl Session {
             Command::SetOrder { torrent, order } => {
                 self.on(torrent, |torrent, _| torrent.set_order(order))
             }
+            Command::Select { torrent, selection } => self.on(torrent, |torrent, shared| {
+                torrent.select(selection, shared);
+            }),
             Command::SetSessionLimits { limits } => {
                 self.limits = limits;
                 self.shared.upload.set_rate(limits.upload, self.shared.now);

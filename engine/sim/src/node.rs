@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use shoal_core::{
-    Event, Input, LinkId, Session, Span, StorageFault, Timestamp, TrackerEvent, TrackerId,
+    Event, Input, LinkId, Selection, Session, Span, StorageFault, Timestamp, TrackerEvent,
+    TrackerId,
 };
 use shoal_protocol::merkle::hash_block;
 use shoal_protocol::{FileIndex, Hash256, InfoHash, PeerId};
@@ -107,6 +108,29 @@ pub struct Store {
     pub complete: bool,
     /// Bytes that were written.
     pub stored: u64,
+    /// The files that its user wants.
+    pub selection: Selection,
+    /// Files that its user wanted at some time.
+    pub(crate) chosen: BTreeSet<usize>,
+}
+
+impl Store {
+    /// Returns whether all that is wanted is here.
+    #[must_use]
+    pub fn has_wanted(&self) -> bool {
+        let info = self.content.metainfo.info();
+        let wanted = self.selection.pieces(info);
+        let mut pieces = info.pieces().filter(|piece| wanted.contains(*piece));
+        pieces.all(|piece| self.blocks.contains_piece(info, piece))
+    }
+
+    /// The user wants other files.
+    pub(crate) fn choose(&mut self, selection: Selection) {
+        self.chosen
+            .extend(selection.files(self.content.metainfo.info()));
+        self.selection = selection;
+        self.complete &= self.has_wanted();
+    }
 }
 
 /// A computer.
@@ -296,6 +320,10 @@ impl Node {
         assert!(
             store.content.is_right(file, offset, data),
             "unverified data is stored"
+        );
+        assert!(
+            store.chosen.contains(&file.index()),
+            "a file is stored that was never chosen"
         );
         access?;
         let full = |capacity| store.stored + data.len() as u64 > capacity;

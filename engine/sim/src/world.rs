@@ -16,8 +16,8 @@ use bytes::Bytes;
 use rand::{RngCore, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use shoal_core::{
-    Bitfield, Command, Config, Fault, Input, Limits, LinkId, Rate, Session, StorageFault,
-    Timestamp, Token, TorrentSnapshot, TorrentState, TrackerEvent,
+    Bitfield, Command, Config, Fault, Input, Limits, LinkId, Rate, Selection, Session,
+    StorageFault, Timestamp, Token, TorrentSnapshot, TorrentState, TrackerEvent,
 };
 use shoal_protocol::tracker::ClientMessage;
 use shoal_protocol::{Hash256, PeerId, SwarmId};
@@ -181,6 +181,26 @@ impl World {
         self.add_metainfo(node, content, have);
     }
 
+    /// As [`Self::leecher`], for some of the files.
+    pub fn chooser(&mut self, content: &Arc<Content>, spec: Spec, selection: Selection) -> usize {
+        let node = self.add(spec);
+        self.open(node, content);
+        let store = self.nodes[node].stores.get_mut(&content.info_hash());
+        store.unwrap().chosen.clear();
+        self.select(node, content, selection);
+        node
+    }
+
+    /// A node's user wants other files.
+    pub fn select(&mut self, node: usize, content: &Content, selection: Selection) {
+        let torrent = content.info_hash();
+        if let Some(store) = self.nodes[node].stores.get_mut(&torrent) {
+            store.choose(selection.clone());
+        }
+        self.changed = true;
+        self.command(node, Command::Select { torrent, selection });
+    }
+
     /// Gives a node a command now.
     pub fn command(&mut self, node: usize, command: Command) {
         self.input(node, Input::Command(command));
@@ -318,7 +338,7 @@ impl World {
         }
         for node in self.nodes.iter().filter(|node| node.alive) {
             for store in node.stores.values() {
-                let right = store.blocks.is_full() || node.spec.corrupts.is_some();
+                let right = store.has_wanted() || node.spec.corrupts.is_some();
                 assert!(right, "seed {}: something is missing", self.seed);
             }
         }
@@ -448,6 +468,8 @@ impl World {
             finished: false,
             complete: seeds,
             stored: 0,
+            selection: Selection::all(),
+            chosen: (0..content.metainfo.info().files().len()).collect(),
         };
         self.union.expect(content);
         self.nodes[node].stores.insert(content.info_hash(), store);

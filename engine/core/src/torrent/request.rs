@@ -281,7 +281,8 @@ impl Torrent {
             return Some(block);
         }
         let within = |at: Option<Timestamp>, time| at.is_some_and(|at| shared.now.since(at) < time);
-        let led = !free && within(peer.led, LED_FOR);
+        // Who leads us does not know which files we want, and may have nothing of them to suggest.
+        let led = !free && !content.is_partial() && within(peer.led, LED_FOR);
         let mut choice = None;
         if led {
             // Before it leads us on: nobody else can give us the rest of what we have let lie.
@@ -328,10 +329,13 @@ impl Content {
         let Some(open) = self.open.get(&piece) else {
             return;
         };
+        let is_wanted = self.wanted.contains(piece);
         if open.is_untouched() && open.leafless.is_empty() && open.only_from.is_none() {
             self.close(piece);
-            self.picker.offer(piece);
-        } else if open.has_free() {
+            if is_wanted {
+                self.picker.offer(piece);
+            }
+        } else if open.has_free() && is_wanted {
             self.partial.insert(piece);
         }
     }
@@ -340,7 +344,9 @@ impl Content {
     pub(super) fn close(&mut self, piece: PieceIndex) -> Option<OpenPiece> {
         let open = self.open.remove(&piece)?;
         self.partial.remove(piece);
-        self.open_blocks -= open.block_count();
+        if !self.resting.remove(piece) {
+            self.open_blocks -= open.block_count();
+        }
         Some(open)
     }
 
@@ -371,7 +377,8 @@ impl Content {
     }
 
     fn may_begin(&self) -> bool {
-        self.open.is_empty() || (self.open.len() < MAX_OPEN && self.open_blocks < MAX_OPEN_BLOCKS)
+        let open = self.open.len() - self.resting.count() as usize;
+        open == 0 || (open < MAX_OPEN && self.open_blocks < MAX_OPEN_BLOCKS)
     }
 
     /// The next block of the piece that the peer is giving us.
@@ -380,7 +387,7 @@ impl Content {
         let next = self
             .open
             .get_mut(&piece)
-            .filter(|_| peer.has(piece))
+            .filter(|_| peer.has(piece) && self.wanted.contains(piece))
             .and_then(|open| open.next_unrequested(link));
         if next.is_none() {
             peer.download.current = None;
@@ -450,8 +457,10 @@ impl Content {
     /// Memory is full: only a piece that must be held until all of it is here may go on, one at a time,
     /// for it can leave memory in no other way.
     fn next_held(&mut self, link: LinkId, peer: &Peer) -> Option<BlockRef> {
+        let wanted = &self.wanted;
         let mut held = self.open.values_mut();
-        let held = held.find(|open| open.is_held() && open.has_free())?;
+        let held =
+            held.find(|open| open.is_held() && open.has_free() && wanted.contains(open.piece))?;
         if !peer.has(held.piece) {
             return None;
         }

@@ -129,6 +129,11 @@ impl Torrent {
     pub(crate) fn files_finished(&mut self, result: Result<(), StorageFault>, shared: &mut Shared) {
         match result {
             Ok(()) => {
+                // More may have been wanted meanwhile.
+                if !self.has_all_wanted() {
+                    self.ending = Ending::Missing;
+                    return;
+                }
                 self.ending = Ending::Finished;
                 self.announce_completion(shared);
                 shared.event(Event::Complete {
@@ -244,7 +249,8 @@ impl Torrent {
         for open in content.open.values_mut() {
             if open.is_held() {
                 let has = |peer: &Peer| peer.has(open.piece);
-                if halted || !self.peers.values().any(has) {
+                let rests = content.resting.contains(open.piece);
+                if halted || rests || !self.peers.values().any(has) {
                     verdicts.push((open.piece, open.drop_held()));
                 }
                 continue;

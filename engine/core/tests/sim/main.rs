@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
+mod choosing;
 mod faults;
 mod figures;
 mod limits;
