@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use futures_util::{StreamExt, stream};
 use shoal_core::Bitfield;
+use shoal_protocol::BLOCK_LENGTH;
 use shoal_protocol::merkle;
 use shoal_protocol::metainfo::{Info, Metainfo, MetainfoBuilder};
 
@@ -75,7 +76,7 @@ pub async fn check(
     let storage = platform.check_storage(&metainfo, &destination)?;
     let mut good_bytes = 0;
     let nothing = Kept::unchecked(metainfo.info());
-    let pieces = verify(&metainfo, storage, &nothing, |now| {
+    let found = verify(&metainfo, storage, &nothing, |now| {
         good_bytes = now.good_bytes;
         progress(Progress {
             done_bytes: now.checked_bytes,
@@ -87,7 +88,7 @@ pub async fn check(
     Ok(CheckReport {
         good_bytes,
         total_bytes,
-        pieces,
+        pieces: found.good,
     })
 }
 
@@ -201,6 +202,15 @@ impl Verified {
     }
 }
 
+/// What [`verify`] found.
+#[derive(Debug)]
+pub(crate) struct Found {
+    /// Pieces that are right.
+    pub(crate) good: Bitfield,
+    /// Pieces that could be read and are not: some of their blocks may be right.
+    pub(crate) damaged: Bitfield,
+}
+
 /// Finds the pieces that are right: those that are sure, and those of the doubtful that hash as they
 /// should. What cannot be read is simply not there. `progress` hears of every piece that was hashed and
 /// says whether to go on.
@@ -209,9 +219,12 @@ pub(crate) async fn verify(
     storage: Rc<dyn Storage>,
     kept: &Kept,
     mut progress: impl FnMut(Verified) -> bool,
-) -> Bitfield {
+) -> Found {
     let info = metainfo.info();
     let mut good = kept.sure.pieces().clone();
+    let mut damaged = Bitfield::new(info.piece_count());
+    // A hole in a file is nothing that somebody has written.
+    let hole = merkle::hash_block(&[0; BLOCK_LENGTH as usize]);
     let mut now = Verified::of(info, kept);
     // In runs: the length of a piece is a stranger's choice.
     let doubtful = info.pieces().filter(|piece| kept.doubtful.contains(*piece));
@@ -240,16 +253,19 @@ pub(crate) async fn verify(
         let leaves = leaves.replace(Vec::new());
         let length = u64::from(info.piece_span(piece).length);
         let (hash, height) = (metainfo.piece_hash(piece), info.piece_height(piece));
-        if leaves.is_some_and(|leaves| merkle::verify_leaves(&hash, &leaves, height)) {
+        let is_good = |leaves: &Vec<_>| merkle::verify_leaves(&hash, leaves, height);
+        if leaves.as_ref().is_some_and(is_good) {
             good.insert(piece);
             now.good_bytes += length;
+        } else if leaves.is_some_and(|leaves| leaves.iter().any(|leaf| *leaf != hole)) {
+            damaged.insert(piece);
         }
         now.checked_bytes += length;
         if !progress(now) {
             break;
         }
     }
-    good
+    Found { good, damaged }
 }
 
 /// A part of a file that is hashed in one go.

@@ -5,28 +5,13 @@
 mod support;
 
 use std::fs;
-use std::path::Path;
 use std::time::Duration;
 
-use shoal_engine::{
-    Engine, EngineOptions, Limits, OpenOptions, PlatformOptions, Rate, ShareOptions, Source,
-    TorrentSource, TorrentState,
-};
-use support::{download, noise, tracker, until};
+use shoal_engine::{Limits, OpenOptions, Rate, ShareOptions, Source, TorrentSource, TorrentState};
+use support::{download, noise, remembering, tracker, until};
 
 /// Longer than anything takes.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-async fn remembering(folder: &Path) -> Engine {
-    let platform = PlatformOptions {
-        state: Some(folder.join("state")),
-    };
-    let options = EngineOptions {
-        platform,
-        ..EngineOptions::default()
-    };
-    Engine::start(options).await.unwrap()
-}
 
 fn limits(upload: u64, download: u64) -> Limits {
     Limits {

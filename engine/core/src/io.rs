@@ -106,6 +106,14 @@ pub enum Command {
         have: Bitfield,
         /// Blocks of other pieces that are, from an earlier run.
         blocks: Vec<BlockRef>,
+        /// Pieces that can be read and are not right: a part of their blocks may be, and is not fetched.
+        damaged: Bitfield,
+    },
+    /// Forgets what is here until [`Command::Start`] tells anew, because it is being looked through.
+    /// Connections are closed: peers have been told what may not be so.
+    Recheck {
+        /// The torrent.
+        torrent: InfoHash,
     },
     /// Stops transferring; connections stay.
     Pause {

@@ -4,7 +4,7 @@
 //! whom, [`neighbours`] who keeps a place, by [`rank`] among others, [`messages`] takes the peer wire
 //! apart, [`metadata`] gets a magnet's metainfo, [`select`] knows what is wanted, [`interest`] keeps the books on who has what, [`request`]
 //! decides what to ask of whom, [`stream`] what somebody needs who plays a file, [`verify`] takes blocks
-//! from arrival to storage, [`slots`] decides who is served and
+//! from arrival to storage, [`recall`] mends what is damaged there, [`slots`] decides who is served and
 //! [`probe`] whether more could be, [`steer`] what they should take, [`serve`]
 //! gives it to them, [`hashes`] answers for Merkle trees, [`upkeep`] is what time does, [`report`] is what
 //! people see; [`check`] and [`sabotage`] are for proofs.
@@ -23,6 +23,7 @@ mod metadata;
 mod neighbours;
 mod probe;
 mod rank;
+mod recall;
 mod report;
 mod request;
 pub(crate) mod sabotage;
@@ -75,6 +76,8 @@ pub(crate) struct Torrent {
     /// It was complete when it was added.
     shared_by_us: bool,
     ending: Ending,
+    /// It was, before it was looked through again.
+    was_finished: bool,
     paused: bool,
     fault: Option<String>,
 
@@ -136,6 +139,8 @@ struct Content {
     resting: Bitfield,
     /// Blocks of the other pieces in `open`.
     open_blocks: usize,
+    /// Pieces, not begun, of which there are bytes in storage that may be right.
+    damaged: Bitfield,
     /// Bytes of blocks that have come and are not yet written or thrown away.
     unstored: usize,
     leaves: LeafStore,
@@ -180,6 +185,7 @@ impl Torrent {
             content: None,
             shared_by_us: false,
             ending: Ending::Missing,
+            was_finished: false,
             paused: false,
             fault: None,
             peers: LinkMap::new(),
@@ -224,11 +230,12 @@ impl Torrent {
         self.fetch = None;
     }
 
-    /// Storage is ready: these pieces are there, and these blocks of others.
+    /// Storage is ready: these pieces are there, and these blocks of others; of `damaged` ones some may be.
     pub(crate) fn start(
         &mut self,
         have: Bitfield,
         blocks: &[BlockRef],
+        damaged: Bitfield,
         fresh: bool,
         shared: &mut Shared,
     ) {
@@ -236,7 +243,8 @@ impl Torrent {
             return;
         };
         let info = metainfo.info();
-        if self.content.is_some() || have.len() != info.piece_count() {
+        let fits = |pieces: &Bitfield| pieces.len() == info.piece_count();
+        if self.content.is_some() || !fits(&have) || !fits(&damaged) {
             return;
         }
         if have.is_full() && fresh {
@@ -273,6 +281,7 @@ impl Torrent {
             partial: Bitfield::new(info.piece_count()),
             resting: Bitfield::new(info.piece_count()),
             open_blocks: 0,
+            damaged,
             unstored: 0,
             leaves: LeafStore::default(),
             untold,
@@ -281,6 +290,9 @@ impl Torrent {
         };
         content.go_on_with(blocks);
         self.content = Some(content);
+        if std::mem::take(&mut self.was_finished) && self.has_all_wanted() {
+            self.ending = Ending::Finished;
+        }
         self.learn_all(shared);
         self.finish_if_complete(shared);
         self.rechoke(shared);

@@ -20,7 +20,7 @@ use shoal_core::{
     StorageFault, Timestamp, Token, TorrentSnapshot, TorrentState, TrackerEvent,
 };
 use shoal_protocol::tracker::ClientMessage;
-use shoal_protocol::{Hash256, PeerId, SwarmId};
+use shoal_protocol::{BlockRef, Hash256, PeerId, SwarmId};
 
 use self::union::Union;
 use crate::agenda::Agenda;
@@ -199,6 +199,46 @@ impl World {
         }
         self.changed = true;
         self.command(node, Command::Select { torrent, selection });
+    }
+
+    /// A node opens a torrent of which it has all pieces, but in some of these blocks are not right.
+    pub fn mend(&mut self, node: usize, content: &Arc<Content>, wrong: &[BlockRef]) {
+        let info = content.metainfo.info();
+        let mut blocks = Blocks::none(info);
+        for block in info.pieces().flat_map(|piece| info.blocks(piece)) {
+            if !wrong.contains(&block) {
+                let span = info.block_span(block);
+                blocks.insert(span.file, span.offset);
+            }
+        }
+        let mut have = Bitfield::full(info.piece_count());
+        let mut damaged = Bitfield::new(info.piece_count());
+        for block in wrong {
+            have.remove(block.piece);
+            damaged.insert(block.piece);
+        }
+        self.put_store(node, content, blocks, false);
+        let torrent = content.info_hash();
+        if let Some(store) = self.nodes[node].stores.get_mut(&torrent) {
+            store.is_damaged = true;
+        }
+        self.command(
+            node,
+            Command::AddMetainfo {
+                metainfo: Arc::clone(&content.metainfo),
+                have: None,
+                trackers: vec![TRACKER.to_owned()],
+                limits: Limits::default(),
+            },
+        );
+        let blocks = Vec::new();
+        let start = Command::Start {
+            torrent,
+            have,
+            blocks,
+            damaged,
+        };
+        self.command(node, start);
     }
 
     /// Gives a node a command now.
@@ -468,6 +508,7 @@ impl World {
             finished: false,
             complete: seeds,
             stored: 0,
+            is_damaged: false,
             selection: Selection::all(),
             chosen: (0..content.metainfo.info().files().len()).collect(),
         };

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use shoal_core::{Limits, Order, TorrentSnapshot, TorrentState};
+use shoal_core::{Limits, Order, Selection, TorrentSnapshot, TorrentState};
 use shoal_protocol::magnet::Magnet;
 use shoal_protocol::metainfo::Metainfo;
 
@@ -32,12 +32,26 @@ pub(super) struct Entry {
     pub(super) number: u64,
     pub(super) limits: Limits,
     pub(super) order: Order,
+    /// Which files are wanted, and of which the storage knows so.
+    pub(super) selection: Selection,
+    pub(super) placed: Placed,
     pub(super) is_paused: bool,
     /// See [`Storage::stamps`].
     pub(super) stamps: Vec<u64>,
     /// What is remembered of it.
     pub(super) written: Written,
     pub(super) stage: Stage,
+}
+
+/// Whether a download's files have their places.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Placed {
+    /// The storage is not open yet.
+    Nothing,
+    /// It is being told.
+    Telling,
+    /// These have.
+    Files(Selection),
 }
 
 /// Opening and checking of a download's files.
@@ -72,6 +86,8 @@ impl Entry {
             number: 0,
             limits,
             order: Order::default(),
+            selection: Selection::default(),
+            placed: Placed::Nothing,
             is_paused: false,
             stamps: Vec::new(),
             written: Written::default(),

@@ -231,8 +231,13 @@ impl Driver {
             entry.magnet = saved.magnet;
             entry.number = saved.number;
             entry.stamps = saved.stamps;
+            entry.selection = saved.selection.clone();
             entry.is_paused = saved.is_paused;
         }
+        self.command(Command::Select {
+            torrent,
+            selection: saved.selection,
+        });
         if saved.is_paused {
             self.command(Command::Pause { torrent });
         }
@@ -274,6 +279,7 @@ impl Entry {
             role,
             limits: self.limits,
             order: self.order,
+            selection: self.selection.clone(),
             is_paused: self.is_paused,
             stamps: self.stamps.clone(),
         })
@@ -302,8 +308,8 @@ async fn shared_files(
         return Ok(storage);
     }
     let unchecked = Kept::unchecked(info);
-    let have = verify(metainfo, Rc::clone(&storage), &unchecked, |_| true).await;
-    if have.is_full() {
+    let found = verify(metainfo, Rc::clone(&storage), &unchecked, |_| true).await;
+    if found.good.is_full() {
         return Ok(storage);
     }
     Err(changed())

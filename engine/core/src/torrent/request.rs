@@ -281,8 +281,9 @@ impl Torrent {
             return Some(block);
         }
         let within = |at: Option<Timestamp>, time| at.is_some_and(|at| shared.now.since(at) < time);
-        // Who leads us does not know which files we want, and may have nothing of them to suggest.
-        let led = !free && !content.is_partial() && within(peer.led, LED_FOR);
+        // Who leads us does not know what we want, and may have nothing of it to suggest.
+        let can_be_led = !free && !content.is_partial() && content.damaged.is_empty();
+        let led = can_be_led && within(peer.led, LED_FOR);
         let mut choice = None;
         if led {
             // Before it leads us on: nobody else can give us the rest of what we have let lie.
@@ -308,8 +309,17 @@ impl Torrent {
         let Some(piece) = choice else {
             return content.next_late(self.peers.get(&link)?, &self.peers, shared);
         };
+        if content.damaged.contains(piece) && !content.may_look_into_one() {
+            return None;
+        }
         content.begin(piece);
-        content.open.get_mut(&piece)?.next_unrequested(link)
+        let open = content.open.get_mut(&piece)?;
+        if open.is_doubtful() && !open.has_free() {
+            peer.download.current = None;
+            self.look_into(link, piece, shared);
+            return self.pick(link, shared);
+        }
+        open.next_unrequested(link)
     }
 }
 
@@ -363,15 +373,20 @@ impl Content {
             return;
         }
         let info = self.metainfo.info();
-        let open = OpenPiece::new(
+        let mut open = OpenPiece::new(
             piece,
             self.metainfo.piece_hash(piece),
             info.piece_height(piece),
             info.block_count(piece),
             info.block_hashes_request(piece),
         );
+        // Of one block it is known that it is not right.
+        if self.damaged.remove(piece) && open.block_count() > 1 {
+            open.doubt();
+        } else {
+            self.partial.insert(piece);
+        }
         self.picker.withdraw(piece);
-        self.partial.insert(piece);
         self.open_blocks += open.block_count();
         self.open.insert(piece, open);
     }
@@ -474,7 +489,11 @@ impl Content {
         peers: &LinkMap<Peer>,
         shared: &mut Shared,
     ) -> Option<BlockRef> {
-        if !self.picker.is_empty() || !self.partial.is_empty() {
+        let is_doubtful = |open: &OpenPiece| open.is_doubtful();
+        if !self.picker.is_empty()
+            || !self.partial.is_empty()
+            || self.open.values().any(is_doubtful)
+        {
             return None;
         }
         let patience = peer.download.usual_delay() + LATE;

@@ -51,6 +51,7 @@ impl Torrent {
             self.check_peer(link, shared);
         }
         self.check_leaves(shared);
+        self.recall_all(shared);
         self.check_metadata(shared);
         self.note_feeding(shared);
         self.announce_due(trackers, shared);

@@ -182,6 +182,7 @@ impl Torrent {
         }
         let verdict = open.set_leaves(leaves.to_vec());
         self.carry_out(piece, verdict, shared);
+        self.recall(piece, shared);
         Ok(())
     }
 
@@ -323,13 +324,13 @@ impl Torrent {
                 data,
             });
         }
-        if verdict.bad.is_empty() && verdict.lost == 0 && !verdict.forgotten {
+        let Verdict { lost, mistaken, .. } = verdict;
+        if verdict.bad.is_empty() && lost + mistaken == 0 && !verdict.forgotten {
             return;
         }
         let bad: u32 = verdict.bad.iter().map(|(_, bytes)| bytes).sum();
-        let thrown_away = bad + verdict.lost;
-        self.wasted += u64::from(thrown_away);
-        content.let_go(thrown_away as usize, shared);
+        self.wasted += u64::from(bad + lost);
+        content.let_go((bad + lost + mistaken) as usize, shared);
         content.note_freed(piece);
         for (link, _) in verdict.bad {
             self.ban_peer(link, "it sent a block whose hash is wrong", shared);

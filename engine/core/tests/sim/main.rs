@@ -8,6 +8,7 @@ mod choosing;
 mod faults;
 mod figures;
 mod limits;
+mod mending;
 mod people;
 mod random;
 mod replay;

@@ -32,7 +32,7 @@ const READ_AHEAD: usize = 16;
 const CHECK_EVERY: u64 = 16;
 
 /// Why peers part that have done nothing wrong.
-const INNOCENT: [&str; 11] = [
+const INNOCENT: [&str; 12] = [
     "cut",
     "closed by the other side",
     "the connection did not come about in time",
@@ -43,6 +43,7 @@ const INNOCENT: [&str; 11] = [
     "another ranks better",
     "another torrent needs the place",
     "the tracker does not know this peer any more",
+    "the files are being checked",
     "we are leaving",
 ];
 

@@ -117,6 +117,7 @@ impl World {
                 let have = Bitfield::new(metainfo.info().piece_count());
                 let start = Command::Start {
                     torrent,
+                    damaged: Bitfield::new(have.len()),
                     have,
                     blocks: Vec::new(),
                 };

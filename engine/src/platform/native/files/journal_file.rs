@@ -44,6 +44,8 @@ pub(super) struct JournalFile {
     generation: u64,
     /// Something else stands under its name, or there shall be none.
     is_off: bool,
+    /// Nothing lies under the temporary name that it could tell of.
+    rests: bool,
 }
 
 /// What is stored at one moment, to become durable by a flush.
@@ -55,8 +57,8 @@ pub(super) struct Mark {
 
 /// What a journal tells at the start.
 pub(super) enum Found {
-    /// There is none, or it is damaged: whatever lies there has to be looked at.
-    Nothing,
+    /// There is none, or it is damaged: whatever lies there has to be looked at. `was_kept`: there is one.
+    Nothing { was_kept: bool },
     /// What is stored for certain, and pieces that were but have to be hashed again.
     Journal { sure: Stored, doubtful: Bitfield },
     /// One that is of another torrent.
@@ -77,6 +79,7 @@ impl JournalFile {
             stored: nothing,
             generation: 0,
             is_off: false,
+            rests: false,
         }
     }
 
@@ -92,19 +95,22 @@ impl JournalFile {
     pub(super) fn recover(&mut self, file: impl Fn(usize) -> Option<Metadata>) -> Found {
         let (bytes, written) = match read_journal(&self.path) {
             Ok(Some(read)) => read,
-            Ok(None) => return Found::Nothing,
+            Ok(None) => {
+                let was_kept = fs::symlink_metadata(&self.path).is_ok();
+                return Found::Nothing { was_kept };
+            }
             Err(error) => {
                 // Never written to: it is somebody's own, or cannot be read.
                 tracing::warn!(path = %self.path.display(), %error, "no journal is kept");
                 self.is_off = true;
-                return Found::Nothing;
+                return Found::Nothing { was_kept: false };
             }
         };
         if journal::is_of_another(&bytes, self.metainfo.info()) {
             return Found::OfAnother;
         }
         let Some(mut recovered) = journal::read(&bytes, self.metainfo.info(), boot()) else {
-            return Found::Nothing;
+            return Found::Nothing { was_kept: true };
         };
         let is_torn = recovered.is_torn;
         let there = self.believe(&mut recovered, written, file);
@@ -131,6 +137,35 @@ impl JournalFile {
         let nothing = Stored::new(self.metainfo.info());
         self.durable = nothing.clone();
         self.stored = nothing;
+    }
+
+    /// Writes nothing until [`Self::begin`].
+    pub(super) fn rest(&mut self) {
+        self.file = None;
+        self.rests = true;
+    }
+
+    /// There is something to tell of, from now on.
+    pub(super) fn begin(&mut self) {
+        self.rests = false;
+    }
+
+    /// Only these pieces are right, whatever was recorded.
+    pub(super) fn withdraw(&mut self, have: &Bitfield) {
+        self.stored = Stored::of(have.clone());
+        let durable = self.durable.pieces().numbers();
+        let durable: Vec<_> = durable
+            .filter_map(|at| self.metainfo.info().piece(at))
+            .collect();
+        self.durable = Stored::new(self.metainfo.info());
+        for piece in durable.into_iter().filter(|piece| have.contains(*piece)) {
+            self.durable.insert(piece);
+        }
+    }
+
+    /// Returns the pieces that are stored.
+    pub(super) fn stored(&self) -> &Bitfield {
+        self.stored.pieces()
     }
 
     /// Takes in which pieces have proved to be right, and begins the journal with that.
@@ -177,7 +212,7 @@ impl JournalFile {
     pub(super) fn flush_failed(&mut self) {
         self.stored = self.durable.clone();
         self.write_anew();
-        if self.file.take().is_none() && !self.is_off {
+        if self.file.take().is_none() && !self.is_off && !self.rests {
             // Better none than one that vouches for what is lost.
             let _ = fs::remove_file(&self.path);
         }
@@ -204,13 +239,12 @@ impl JournalFile {
 
     /// The download is complete: nothing will be asked of the journal any more.
     pub(super) fn remove(&mut self) {
-        self.file = None;
+        self.rest();
         if !self.is_off {
             // One that stays is found out of date.
             let _ = fs::remove_file(&self.path);
             let _ = fs::remove_file(new_name(&self.path));
         }
-        self.is_off = true;
     }
 
     /// Withdraws what the files on disk do not bear out. Returns the pieces that they are long enough for.
@@ -277,7 +311,7 @@ impl JournalFile {
 
     /// Writes all that is to be said into a new file, which then takes the old one's place.
     fn write_anew(&mut self) {
-        if self.is_off {
+        if self.is_off || self.rests {
             return;
         }
         let info = self.metainfo.info();
