@@ -11,7 +11,7 @@ use url::Url;
 
 use crate::piece_map::{Bits, Pieces};
 use crate::state::{
-    FileEntry, Limits, Peer, StartFacts, Torrent, TorrentId, Tracker, TransferState,
+    FileEntry, Limits, Peer, Selection, StartFacts, Torrent, TorrentId, Tracker, TransferState,
 };
 use crate::words;
 
@@ -95,6 +95,8 @@ impl Viewer {
             },
             peers: torrent.peers.iter().map(peer).collect(),
             files: self.files(torrent.info_hash, view.metainfo.as_deref()),
+            selection: torrent.selection.clone(),
+            is_share: view.is_share,
             link,
             magnet: Some(magnet),
             can_save: is_whole
@@ -116,13 +118,20 @@ impl Viewer {
             return Rc::default();
         };
         let list = || {
-            let files = metainfo.info().files().iter();
-            files
-                .map(|file| FileEntry {
+            let info = metainfo.info();
+            let files = info.files().iter().enumerate();
+            let entries = files.map(|(number, file)| {
+                let pieces = info.file_index(number).map(|file| info.pieces_of(file));
+                let count = pieces.as_ref().map_or(0, ExactSizeIterator::len);
+                let first = pieces.and_then(|mut pieces| pieces.next());
+                let first = first.map_or(0, |piece| piece.index());
+                FileEntry {
                     path: file.path().join("/"),
                     length: file.length(),
-                })
-                .collect()
+                    pieces: first..first + count,
+                }
+            });
+            entries.collect()
         };
         Rc::clone(self.files.entry(torrent).or_insert_with(list))
     }
@@ -146,6 +155,8 @@ fn preparing(share: &Preparing) -> Torrent {
         pieces: Pieces::default(),
         peers: Vec::new(),
         files: Rc::default(),
+        selection: Selection::all(),
+        is_share: true,
         link: None,
         magnet: None,
         place: None,
