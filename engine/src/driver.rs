@@ -101,14 +101,18 @@ enum Done {
     Rechecked(InfoHash, Work, Result<Found, StorageFault>),
     /// What an earlier run has left is read.
     Recalled(Vec<Result<Remembered, String>>),
+    /// Whether a share of an earlier run is there; whether somebody has just asked for it again.
     SharedAgain(
         Remembered,
         Vec<Source>,
+        bool,
         Result<Rc<dyn Storage>, EngineError>,
     ),
     Stamped(InfoHash, Vec<u64>),
     /// The storage knows which files are wanted, or cannot make room for them.
     Placed(InfoHash, Selection, Result<(), StorageFault>),
+    /// Files that could not be opened for want of room might be now.
+    OpenAgain(InfoHash),
     /// Bytes that a torrent's disk has free.
     Room(InfoHash, Option<u64>),
     /// A record of a torrent is written.
@@ -252,11 +256,12 @@ impl Driver {
             }
             Done::Rechecked(torrent, work, result) => self.rechecked(torrent, &work, result),
             Done::Recalled(remembered) => self.recalled(remembered),
-            Done::SharedAgain(remembered, sources, result) => {
-                self.shared_again(remembered, sources, result);
+            Done::SharedAgain(remembered, sources, is_retry, result) => {
+                self.shared_again(remembered, sources, is_retry, result);
             }
             Done::Stamped(torrent, stamps) => self.stamped(torrent, stamps),
             Done::Placed(torrent, selection, result) => self.placed(torrent, selection, result),
+            Done::OpenAgain(torrent) => self.open_again_if_waiting(torrent),
             Done::Room(torrent, free) => self.room(torrent, free),
             Done::Kept(torrent, result) => self.kept(torrent, result),
             Done::Nothing => {}

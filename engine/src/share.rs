@@ -52,7 +52,7 @@ pub async fn create(
     let platform = Platform::new(&PlatformOptions::default())?;
     let share = Share::scan(&platform, sources, name).await?;
     let (metainfo, _) = share
-        .hash(trackers, |now| {
+        .hash(trackers, false, |now| {
             progress(now);
             true
         })
@@ -97,6 +97,8 @@ pub(crate) struct Share {
     pub(crate) name: String,
     pub(crate) total_bytes: u64,
     builder: MetainfoBuilder,
+    /// Paths below the name in the torrent's order; none for a single file.
+    paths: Vec<Vec<String>>,
     storage: Rc<dyn Storage>,
 }
 
@@ -117,6 +119,8 @@ impl Share {
             files,
         } = listing;
         let name = name.unwrap_or(own);
+        let listed: Vec<_> = files.iter().map(|(path, _)| path.clone()).collect();
+        let is_single = is_single && files.len() == 1;
         let unfit = |error| EngineError::Share(Arc::new(error));
         let builder = match files.as_slice() {
             [(_, length)] if is_single => MetainfoBuilder::single_file(&name, *length, None),
@@ -124,7 +128,12 @@ impl Share {
         }
         .map_err(unfit)?;
         let order: Vec<_> = builder.sources().map(|(source, _)| source).collect();
+        let in_order = order
+            .iter()
+            .filter(|_| !is_single)
+            .map(|at| listed[*at].clone());
         Ok(Self {
+            paths: in_order.collect(),
             name,
             total_bytes: builder.total_length(),
             storage: platform.share_storage(scan, &order),
@@ -132,12 +141,17 @@ impl Share {
         })
     }
 
-    /// Hashes everything. `progress` says whether to go on.
+    /// Hashes everything, unless it is known what that comes to and not to be done again. `progress` says
+    /// whether to go on.
     pub(crate) async fn hash(
         mut self,
         trackers: &[String],
+        rehash: bool,
         mut progress: impl FnMut(Progress) -> bool,
     ) -> Result<(Metainfo, Rc<dyn Storage>), EngineError> {
+        if let Some(known) = self.known(trackers).await.filter(|_| !rehash) {
+            return Ok((known, self.storage));
+        }
         let lengths: Vec<_> = self.builder.sources().map(|(_, length)| length).collect();
         let storage = Rc::clone(&self.storage);
         let runs = lengths
@@ -172,7 +186,24 @@ impl Share {
             .builder
             .build(trackers)
             .map_err(|error| EngineError::Share(Arc::new(error)))?;
+        tracing::debug!(bytes = self.total_bytes, "hashed");
+        self.storage.keep_metainfo(&metainfo).await?;
         Ok((metainfo, self.storage))
+    }
+
+    /// What the files were found to be before, with these trackers.
+    async fn known(&self, trackers: &[String]) -> Option<Metainfo> {
+        let known = self.storage.known_metainfo(&self.name).await.ok()??;
+        let info = known.info();
+        // The same files can be shared in other folders.
+        let lengths = self.builder.sources().map(|(_, length)| length);
+        let paths = info.files().iter().map(|file| file.path());
+        let fits = info.name() == self.name
+            && info.is_single_file() == self.paths.is_empty()
+            && lengths.eq(info.files().iter().map(|file| file.length()))
+            && (self.paths.is_empty() || paths.eq(self.paths.iter().map(Vec::as_slice)));
+        let again = || Metainfo::new(info.clone(), known.layers().clone(), trackers);
+        fits.then(again)?.ok()
     }
 }
 

@@ -60,6 +60,17 @@ pub(crate) trait Storage {
         Box::pin(async { Ok(Vec::new()) })
     }
 
+    /// Returns what these files, as they are now, were found to be when they were last shared under this
+    /// name; `None` where that is not known.
+    fn known_metainfo(&self, _name: &str) -> Answer<Option<Metainfo>> {
+        Box::pin(async { Ok(None) })
+    }
+
+    /// Hears what these files have hashed to. Only for shares.
+    fn keep_metainfo(&self, _metainfo: &Metainfo) -> Answer<()> {
+        Box::pin(async { Ok(()) })
+    }
+
     /// Reads `length` bytes from a multiple of 16 KiB on and returns the hash of each block: cheaper
     /// than reading and hashing one by one, and off the engine's thread where there are others.
     /// Reading beyond what has been written yields zeros or a fault.

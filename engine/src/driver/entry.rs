@@ -26,6 +26,8 @@ pub(super) struct Entry {
     pub(super) resumed_bytes: u64,
     /// Why it waits, if its disk is full.
     pub(super) shortage: Option<Shortage>,
+    /// Its files could not be opened, for the disk is full: that is tried again.
+    pub(super) waits_for_room: bool,
     /// What it is a share of.
     pub(super) sources: Option<Vec<Source>>,
     /// Its place among the others.
@@ -82,6 +84,7 @@ impl Entry {
             location: None,
             resumed_bytes: 0,
             shortage: None,
+            waits_for_room: false,
             sources: None,
             number: 0,
             limits,
@@ -125,7 +128,9 @@ impl Entry {
             checked_bytes,
             magnet: self.magnet.clone(),
             metainfo: self.metainfo.clone(),
-            is_started: self.destination.is_some() || matches!(self.stage, Stage::Running),
+            is_started: self.destination.is_some()
+                || self.sources.is_some()
+                || matches!(self.stage, Stage::Running),
             location: self.location.clone(),
             resumed_bytes: self.resumed_bytes,
             shortage: self.shortage,

@@ -9,7 +9,7 @@ use shoal_core::{Command, StorageFault};
 use shoal_protocol::InfoHash;
 use shoal_protocol::metainfo::Metainfo;
 
-use super::entry::Entry;
+use super::entry::{Entry, Stage, Work};
 use super::{Done, Driver};
 use crate::error::EngineError;
 use crate::options::{OpenOptions, ShareOptions, TorrentSource};
@@ -155,29 +155,85 @@ impl Driver {
         &mut self,
         remembered: Remembered,
         sources: Vec<Source>,
+        is_retry: bool,
         result: Result<Rc<dyn Storage>, EngineError>,
     ) {
+        if is_retry
+            && !self
+                .entries
+                .contains_key(&remembered.saved.magnet.info_hash)
+        {
+            // It was removed while it was looked for.
+            return;
+        }
         let Remembered { saved, metainfo } = remembered;
-        let name = saved.magnet.name.clone().unwrap_or_default();
-        let (Ok(storage), Some(metainfo)) = (&result, metainfo) else {
+        let (Ok(storage), Some(metainfo)) = (&result, metainfo.clone()) else {
             let why = result.err().map_or_else(
                 || "its list of files is missing".to_owned(),
                 |error| error.to_string(),
             );
-            let complaint = format!("{name} is not shared again: {why}");
-            return self.keeping.complaints.push(complaint);
+            return self.lost_share(
+                saved,
+                metainfo,
+                sources,
+                &format!("it is not shared: {why}"),
+            );
         };
         let torrent = metainfo.info_hash();
-        if self.entries.contains_key(&torrent) {
-            return;
+        match self.entries.get(&torrent).map(|entry| &entry.stage) {
+            None => {}
+            Some(Stage::Opening(_)) if is_retry => self.forget_lost(torrent),
+            Some(_) => return,
         }
         let options = ShareOptions {
             name: None,
             trackers: saved.magnet.trackers.clone(),
             limits: saved.limits,
+            rehash: false,
         };
         self.add_share(metainfo, Rc::clone(storage), sources, options);
         self.take_up(torrent, saved);
+    }
+
+    /// A share whose files are gone or changed stays in sight, and can be tried again or removed.
+    fn lost_share(
+        &mut self,
+        saved: Saved,
+        metainfo: Option<Arc<Metainfo>>,
+        sources: Vec<Source>,
+        why: &str,
+    ) {
+        let torrent = saved.magnet.info_hash;
+        if !self.entries.contains_key(&torrent) {
+            self.open_as_it_was(&saved, metainfo);
+            self.take_up(torrent, saved);
+        }
+        if let Some(entry) = self.entries.get_mut(&torrent) {
+            entry.sources = Some(sources);
+        }
+        self.failed(torrent, &StorageFault::Other(why.to_owned()));
+    }
+
+    /// Tries to share again what was lost. Returns whether it was.
+    pub(super) fn retry_share(&mut self, torrent: InfoHash) -> bool {
+        let Some(entry) = self.entries.get_mut(&torrent) else {
+            return false;
+        };
+        let (Stage::Failed(_), Some(sources)) = (&entry.stage, entry.sources.clone()) else {
+            return false;
+        };
+        let (Some(saved), metainfo) = (entry.record(), entry.metainfo.clone()) else {
+            return false;
+        };
+        entry.stage = Stage::Opening(Work::default());
+        self.find_share(Remembered { saved, metainfo }, sources, true);
+        true
+    }
+
+    /// Makes room for a share that was lost and is there again.
+    fn forget_lost(&mut self, torrent: InfoHash) {
+        self.entries.remove(&torrent);
+        self.command(Command::Remove { torrent });
     }
 
     fn write_down(&mut self, torrent: InfoHash, work: crate::storage::Answer<()>) {
@@ -211,6 +267,12 @@ impl Driver {
         if self.entries.contains_key(&torrent) {
             return None;
         }
+        self.open_as_it_was(&saved, metainfo);
+        self.take_up(torrent, saved);
+        Some(torrent)
+    }
+
+    fn open_as_it_was(&mut self, saved: &Saved, metainfo: Option<Arc<Metainfo>>) {
         let options = OpenOptions {
             trackers: saved.magnet.trackers.clone(),
             limits: saved.limits,
@@ -221,8 +283,6 @@ impl Driver {
             None => TorrentSource::Magnet(saved.magnet.clone()),
         };
         self.open(source, options);
-        self.take_up(torrent, saved);
-        Some(torrent)
     }
 
     /// Makes a torrent what it was.
@@ -245,9 +305,12 @@ impl Driver {
 
     fn share_again(&mut self, remembered: Remembered, texts: Vec<String>) {
         let sources: Option<Vec<_>> = texts.into_iter().map(Source::from_text).collect();
-        let Some(sources) = sources else {
-            return;
-        };
+        if let Some(sources) = sources {
+            self.find_share(remembered, sources, false);
+        }
+    }
+
+    fn find_share(&mut self, remembered: Remembered, sources: Vec<Source>, is_retry: bool) {
         let platform = Rc::clone(&self.platform);
         self.jobs.push(Box::pin(async move {
             let result = match &remembered.metainfo {
@@ -257,7 +320,7 @@ impl Driver {
                 }
                 None => Err(EngineError::NothingToShare),
             };
-            Done::SharedAgain(remembered, sources, result)
+            Done::SharedAgain(remembered, sources, is_retry, result)
         }));
     }
 }

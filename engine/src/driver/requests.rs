@@ -271,6 +271,7 @@ impl Driver {
             Ok(opened) => opened,
             Err(fault) => return self.failed(torrent, &fault),
         };
+        entry.waits_for_room = false;
         entry.storage = Some(Rc::clone(&opened.storage));
         entry.location = opened.location;
         let Opened { storage, kept, .. } = opened;
@@ -362,7 +363,8 @@ impl Driver {
                     done.set(now.done_bytes);
                     !cancelled.get()
                 };
-                share.hash(&options.trackers, progress).await
+                let hashing = share.hash(&options.trackers, options.rehash, progress);
+                hashing.await
             };
             Done::Shared(id, outcome.await)
         }));
@@ -427,6 +429,9 @@ impl Driver {
 
     fn resume(&mut self, torrent: InfoHash) {
         self.change(torrent, |entry| entry.is_paused = false);
+        if self.retry_share(torrent) {
+            return;
+        }
         let failed = self
             .entries
             .get_mut(&torrent)
@@ -439,7 +444,7 @@ impl Driver {
     }
 
     /// Opens a download's files once both the metainfo and the person's word are there.
-    fn open_storage(&mut self, torrent: InfoHash) {
+    pub(super) fn open_storage(&mut self, torrent: InfoHash) {
         let Some(entry) = self.entries.get_mut(&torrent) else {
             return;
         };
@@ -496,8 +501,12 @@ impl Driver {
     }
 
     pub(super) fn failed(&mut self, torrent: InfoHash, fault: &StorageFault) {
+        let is_known = self.wait_for_room(torrent, fault);
         if let Some(entry) = self.entries.get_mut(&torrent) {
             entry.stage = Stage::Failed(fault.to_string());
+        }
+        if is_known {
+            return;
         }
         let kind = match fault {
             StorageFault::Full(_) => "disk-full",

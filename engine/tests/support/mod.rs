@@ -25,6 +25,7 @@ pub(crate) async fn engine() -> Engine {
 pub(crate) async fn remembering(folder: &Path) -> Engine {
     let platform = PlatformOptions {
         state: Some(folder.join("state")),
+        cache: None,
     };
     let options = EngineOptions {
         platform,

@@ -7,20 +7,33 @@ use std::sync::Arc;
 use bytes::Bytes;
 use shoal_core::StorageFault;
 use shoal_protocol::Hash256;
+use shoal_protocol::metainfo::Metainfo;
 
 use super::super::hashing::{blocking, fault};
+use super::super::known_shares::KnownShares;
 use super::super::scan::{FoundFile, Scan};
 use super::{hash_range, no_such_file, read_at, stamp};
 use crate::storage::{Answer, Storage};
 
 /// The files of a share.
-pub(in super::super) struct SharedFiles(Arc<Vec<FoundFile>>);
+pub(in super::super) struct SharedFiles {
+    files: Arc<Vec<FoundFile>>,
+    /// What was hashed before.
+    known: Option<KnownShares>,
+}
 
 impl SharedFiles {
     /// Takes what was found, in the torrent's order.
-    pub(in super::super) fn new(Scan(found): Scan, order: &[usize]) -> Self {
+    pub(in super::super) fn new(
+        Scan(found): Scan,
+        order: &[usize],
+        known: Option<KnownShares>,
+    ) -> Self {
         let files = order.iter().filter_map(|at| found.get(*at)).cloned();
-        Self(Arc::new(files.collect()))
+        Self {
+            files: Arc::new(files.collect()),
+            known,
+        }
     }
 
     fn work<T: Send + 'static>(
@@ -28,7 +41,7 @@ impl SharedFiles {
         file: usize,
         work: impl FnOnce(&File, &Path) -> Result<T, StorageFault> + Send + 'static,
     ) -> Answer<T> {
-        let files = Arc::clone(&self.0);
+        let files = Arc::clone(&self.files);
         Box::pin(blocking(move || {
             let found = files.get(file).ok_or_else(no_such_file)?;
             let opened =
@@ -60,11 +73,30 @@ impl Storage for SharedFiles {
     }
 
     fn stamps(&self) -> Answer<Vec<u64>> {
-        let files = self.0.iter();
+        let files = self.files.iter();
         let stamps = files
             .map(|file| stamp(file.length, file.modified))
             .collect();
         Box::pin(async { Ok(stamps) })
+    }
+
+    fn known_metainfo(&self, name: &str) -> Answer<Option<Metainfo>> {
+        let (known, files) = (self.known.clone(), Arc::clone(&self.files));
+        let name = name.to_owned();
+        Box::pin(blocking(move || {
+            Ok(known.and_then(|known| known.find(&name, &files)))
+        }))
+    }
+
+    fn keep_metainfo(&self, metainfo: &Metainfo) -> Answer<()> {
+        let (known, files) = (self.known.clone(), Arc::clone(&self.files));
+        let metainfo = metainfo.clone();
+        Box::pin(blocking(move || {
+            if let Some(known) = known {
+                known.keep(metainfo.info().name(), &files, &metainfo);
+            }
+            Ok(())
+        }))
     }
 
     fn finish(&self) -> Answer<()> {
