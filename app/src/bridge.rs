@@ -89,6 +89,10 @@ impl Bridge {
             Command::SetLimits(TorrentId::Known(torrent), limits) => {
                 self.engine.set_torrent_limits(torrent, limits).await;
             }
+            Command::Select(TorrentId::Known(torrent), selection) => {
+                self.engine.select(torrent, selection).await;
+            }
+            Command::Check(TorrentId::Known(torrent)) => self.engine.check(torrent).await,
             Command::Save(TorrentId::Known(torrent)) => self.save(torrent).await,
             Command::ChoosePlace(TorrentId::Known(torrent)) => self.choose_place(torrent).await,
             Command::ShowPlace(TorrentId::Known(torrent)) => self.show_place(torrent),

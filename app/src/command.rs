@@ -1,7 +1,7 @@
 //! What the screens ask for. The bridge carries it out.
 
 use crate::platform::Source;
-use crate::state::{Limits, TorrentId};
+use crate::state::{Limits, Selection, TorrentId};
 
 /// A wish of the user.
 #[derive(Debug)]
@@ -18,6 +18,10 @@ pub(crate) enum Command {
     Resume(TorrentId),
     /// Leave the swarm and forget the torrent; finished files on a disk stay.
     Remove(TorrentId),
+    /// Download these files of it, from now on.
+    Select(TorrentId, Selection),
+    /// Look through its files again.
+    Check(TorrentId),
     /// Use these limits from now on.
     SetLimits(TorrentId, Limits),
     /// Hand the finished files to the user.

@@ -2,6 +2,7 @@
 
 mod copy_button;
 mod drop_zone;
+mod file_choice;
 mod header;
 mod icon;
 mod limit_field;

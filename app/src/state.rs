@@ -4,12 +4,13 @@
 //! tests do.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::rc::Rc;
 
 use dioxus::prelude::*;
 pub(crate) use shoal_engine::{
-    InfoHash, Limits, Rate, RateError, SaveMode, Shortage, TorrentState as TransferState,
-    TrackerState,
+    InfoHash, Limits, Rate, RateError, SaveMode, Selection, Shortage,
+    TorrentState as TransferState, TrackerState,
 };
 
 use crate::piece_map::{Bits, Pieces};
@@ -76,11 +77,9 @@ pub(crate) struct Torrent {
     pub(crate) awaits_start: bool,
     /// Whether closing the page, or a crash, has interrupted it and it waits for the user.
     pub(crate) is_interrupted: bool,
-    /// Whether the user shares it from here.
-    pub(crate) is_share: bool,
-    /// Verified bytes; hashed ones while a share is being prepared or saved data is being checked.
+    /// Verified bytes of the files that are wanted; hashed ones while a share is being prepared or saved data is being checked.
     pub(crate) have_bytes: u64,
-    /// All bytes, when known.
+    /// Bytes of the files that are wanted, when known.
     pub(crate) total_bytes: Option<u64>,
     /// Bytes a second arriving.
     pub(crate) download_rate: u64,
@@ -100,6 +99,10 @@ pub(crate) struct Torrent {
     pub(crate) peers: Vec<Peer>,
     /// The files, when known.
     pub(crate) files: Rc<[FileEntry]>,
+    /// Which of them are wanted.
+    pub(crate) selection: Selection,
+    /// It is shared from here.
+    pub(crate) is_share: bool,
     /// The link to give to others, once there is one.
     pub(crate) link: Option<String>,
     /// The same as a magnet link.
@@ -111,7 +114,7 @@ pub(crate) struct Torrent {
 }
 
 impl Torrent {
-    /// Returns whether all of it is here.
+    /// Returns whether all that is wanted of it is here.
     #[must_use]
     pub(crate) fn is_whole(&self) -> bool {
         matches!(self.state, TransferState::Seeding | TransferState::Complete)
@@ -120,7 +123,7 @@ impl Torrent {
                 TransferState::Preparing | TransferState::Checking
             ) && self
                 .total_bytes
-                .is_some_and(|total| self.have_bytes >= total))
+                .is_some_and(|total| total > 0 && self.have_bytes >= total))
     }
 
     /// Returns whether closing the page now would take something away from somebody.
@@ -142,6 +145,8 @@ pub(crate) struct FileEntry {
     pub(crate) path: String,
     /// Bytes.
     pub(crate) length: u64,
+    /// The numbers of its pieces.
+    pub(crate) pieces: Range<usize>,
 }
 
 /// One connected peer.

@@ -29,7 +29,8 @@ fn a_downloader_may_be_killed_at_any_moment() {
     let (scratch, tracker) = (Scratch::new(), Tracker::start());
     let (kills, mut random) = (kills(4), random());
     // Long enough for pieces of several blocks.
-    let size = 72 * MIB;
+    // And for every kill a part of it, however much comes before each.
+    let size = (3 * MIB * kills).max(72 * MIB);
     let source = random_file(&scratch.path("random.bin"), size, 5);
     let (mut seed, link) = Shoal::seed(&source, &tracker.url(), &["--upload-limit", "24M"]);
     let piece = seed.latest("sharing").unwrap()["piece_length"].as_u64();
@@ -40,8 +41,8 @@ fn a_downloader_may_be_killed_at_any_moment() {
     let mut lost = 0;
     let mut done = 0;
     while done < kills && !out.join("random.bin").exists() {
-        // Of some eighths of the file, so that it is not complete before the last.
-        let wanted = on_disk(&part) + random.random_range(0..2 * (size / 8 * 6) / kills);
+        // Of some eighths of the file: it must not be complete before the last.
+        let wanted = on_disk(&part) + random.random_range(0..2 * (size / 8 * 3) / kills);
         let right = right_bytes(&source, &part);
         let mut get = Shoal::get(&link, &out, &[]);
         if right > 0 {
@@ -54,6 +55,7 @@ fn a_downloader_may_be_killed_at_any_moment() {
         done += 1;
     }
 
+    assert_eq!(done, kills, "it was complete too soon");
     let mut get = Shoal::get(&link, &out, &[]);
     assert_eq!(get.exit_code(), 0, "{}", get.stderr());
     assert_eq!(sha256(&out.join("random.bin")), sha256(&source));

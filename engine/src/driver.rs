@@ -3,9 +3,11 @@
 //! It decides nothing about swarms. What it keeps for itself is what the session knows nothing of:
 //! where a torrent's files are, and the hashing of shares and of data that is already there.
 
+mod checking;
 mod entry;
 mod keeping;
 mod requests;
+mod selecting;
 mod shortage;
 
 use std::collections::BTreeMap;
@@ -18,7 +20,7 @@ use futures_util::future::LocalBoxFuture;
 use futures_util::stream::{FuturesUnordered, LocalBoxStream, SelectAll};
 use futures_util::{StreamExt, stream};
 use shoal_core::{
-    Bitfield, Command, Config, Event, Input, Limits, LinkEvent, LinkId, Output, Session,
+    Command, Config, Event, Input, Limits, LinkEvent, LinkId, Output, Selection, Session,
     StorageFault, Timestamp, TrackerEvent, TrackerId, TrackerRequest,
 };
 use shoal_protocol::{BlockRef, InfoHash, PeerId};
@@ -30,6 +32,7 @@ pub(crate) use self::requests::Request;
 use self::requests::{Hashing, SharedOutcome};
 use crate::error::EngineError;
 use crate::platform::{Platform, Source};
+use crate::share::Found;
 use crate::signalling::{Signalling, Socket};
 use crate::snapshot::{Preparing, Snapshot};
 use crate::storage::{Opened, Remembered, Storage};
@@ -93,15 +96,23 @@ enum Done {
     Input(Input),
     Shared(u64, SharedOutcome),
     Opened(InfoHash, Work, Result<Opened, StorageFault>),
-    Checked(InfoHash, Work, Bitfield, Vec<BlockRef>),
+    Checked(InfoHash, Work, Found, Vec<BlockRef>),
+    /// A torrent that was running has been looked through.
+    Rechecked(InfoHash, Work, Result<Found, StorageFault>),
     /// What an earlier run has left is read.
     Recalled(Vec<Result<Remembered, String>>),
+    /// Whether a share of an earlier run is there; whether somebody has just asked for it again.
     SharedAgain(
         Remembered,
         Vec<Source>,
+        bool,
         Result<Rc<dyn Storage>, EngineError>,
     ),
     Stamped(InfoHash, Vec<u64>),
+    /// The storage knows which files are wanted, or cannot make room for them.
+    Placed(InfoHash, Selection, Result<(), StorageFault>),
+    /// Files that could not be opened for want of room might be now.
+    OpenAgain(InfoHash),
     /// Bytes that a torrent's disk has free.
     Room(InfoHash, Option<u64>),
     /// A record of a torrent is written.
@@ -240,14 +251,17 @@ impl Driver {
             Done::Input(input) => self.input(input),
             Done::Shared(id, outcome) => self.shared(id, outcome),
             Done::Opened(torrent, work, result) => self.opened(torrent, work, result),
-            Done::Checked(torrent, work, have, blocks) => {
-                self.checked(torrent, &work, have, blocks);
+            Done::Checked(torrent, work, found, blocks) => {
+                self.checked(torrent, &work, found, blocks);
             }
+            Done::Rechecked(torrent, work, result) => self.rechecked(torrent, &work, result),
             Done::Recalled(remembered) => self.recalled(remembered),
-            Done::SharedAgain(remembered, sources, result) => {
-                self.shared_again(remembered, sources, result);
+            Done::SharedAgain(remembered, sources, is_retry, result) => {
+                self.shared_again(remembered, sources, is_retry, result);
             }
             Done::Stamped(torrent, stamps) => self.stamped(torrent, stamps),
+            Done::Placed(torrent, selection, result) => self.placed(torrent, selection, result),
+            Done::OpenAgain(torrent) => self.open_again_if_waiting(torrent),
             Done::Room(torrent, free) => self.room(torrent, free),
             Done::Kept(torrent, result) => self.kept(torrent, result),
             Done::Nothing => {}

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use shoal_core::{Event, Limits, Order};
+use shoal_core::{Event, Limits, Order, Selection};
 use shoal_protocol::InfoHash;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
@@ -131,6 +131,22 @@ impl Engine {
     /// Changes the order in which a torrent's pieces are begun, from now on.
     pub async fn set_order(&self, torrent: InfoHash, order: Order) {
         self.tell(Request::SetOrder { torrent, order }).await;
+    }
+
+    /// Chooses which files of a download are wanted, from now on; before or after it is started. Those that
+    /// are left out are not made. What has come of them already stays where it lies, and is gone on with if
+    /// they are chosen again. When all that is wanted is complete it gets its final names, and the torrent
+    /// is [`shoal_core::TorrentState::Complete`]; choosing more takes it up again.
+    pub async fn select(&self, torrent: InfoHash, selection: Selection) {
+        self.tell(Request::Select { torrent, selection }).await;
+    }
+
+    /// Looks through all that is here of a torrent; meanwhile it is
+    /// [`shoal_core::TorrentState::Checking`] and transfers nothing. What of a download is damaged or gone is
+    /// then fetched again, of damaged pieces only the blocks that are wrong. A share that has changed stops
+    /// with that as its fault. Does nothing while the files are not open.
+    pub async fn check(&self, torrent: InfoHash) {
+        self.tell(Request::Check { torrent }).await;
     }
 
     /// Changes the limits of all torrents together at once.

@@ -33,8 +33,8 @@ pub use share::{CheckReport, Progress, check, create};
 pub use snapshot::{Preparing, Shortage, Snapshot, TorrentView};
 
 pub use shoal_core::{
-    Bitfield, Event, Limits, Order, PeerChange, PeerSnapshot, Rate, RateError, Route, StorageFault,
-    TorrentSnapshot, TorrentState, TrackerSnapshot, TrackerState,
+    Bitfield, Event, Limits, Order, PeerChange, PeerSnapshot, Rate, RateError, Route, Selection,
+    StorageFault, TorrentSnapshot, TorrentState, TrackerSnapshot, TrackerState,
 };
 pub use shoal_protocol::magnet::{Magnet, MagnetError};
 pub use shoal_protocol::metainfo::{Info, Metainfo, MetainfoError};

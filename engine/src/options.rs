@@ -26,6 +26,8 @@ pub struct ShareOptions {
     pub trackers: Vec<String>,
     /// The torrent's own limits.
     pub limits: Limits,
+    /// Hash the files though it is known what they hashed to.
+    pub rehash: bool,
 }
 
 /// A torrent to download.

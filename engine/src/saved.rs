@@ -1,9 +1,12 @@
 //! What is remembered of a torrent from one run to the next, as a record; without any I/O. Beside it the
 //! metainfo is kept, as a `.torrent` file.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
-use shoal_core::{Limits, Order, Rate};
+use shoal_core::{Limits, Order, Rate, Selection};
 use shoal_protocol::magnet::Magnet;
+use shoal_protocol::metainfo::MAX_FILES;
 
 const VERSION: u32 = 1;
 
@@ -16,9 +19,10 @@ pub(crate) struct Saved {
     pub(crate) role: Role,
     pub(crate) limits: Limits,
     pub(crate) order: Order,
+    pub(crate) selection: Selection,
     pub(crate) is_paused: bool,
-    /// What tells whether the complete files have been changed, one number a file; none while they are
-    /// not complete.
+    /// What tells whether complete files have been changed: one number a file, 0 for one that is not
+    /// complete; or none.
     pub(crate) stamps: Vec<u64>,
 }
 
@@ -41,7 +45,7 @@ pub(crate) enum SavedError {
     Damaged(#[from] serde_json::Error),
     #[error("it was written by a newer version")]
     Newer,
-    #[error("its link or its limits cannot be read")]
+    #[error("its link, its limits or its list of files cannot be read")]
     Field,
 }
 
@@ -57,6 +61,9 @@ struct Fields {
     paused: bool,
     #[serde(default)]
     stamps: Vec<u64>,
+    /// Files that are left out: from each first number to before each second.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    skipped: Vec<(usize, usize)>,
 }
 
 impl Saved {
@@ -72,6 +79,7 @@ impl Saved {
             sequential: self.order == Order::Sequential,
             paused: self.is_paused,
             stamps: self.stamps.clone(),
+            skipped: runs(self.selection.skipped()),
         };
         serde_json::to_vec_pretty(&fields).expect("its keys are text")
     }
@@ -103,10 +111,35 @@ impl Saved {
                 true => Order::Sequential,
                 false => Order::RarestFirst,
             },
+            selection: skipping(&fields.skipped)?,
             is_paused: fields.paused,
             stamps: fields.stamps,
         })
     }
+}
+
+/// Numbers in order, those that follow each other together: of many files often few are wanted.
+fn runs(numbers: impl Iterator<Item = usize>) -> Vec<(usize, usize)> {
+    let mut runs: Vec<(usize, usize)> = Vec::new();
+    for number in numbers {
+        match runs.last_mut() {
+            Some((_, end)) if *end == number => *end += 1,
+            _ => runs.push((number, number + 1)),
+        }
+    }
+    runs
+}
+
+/// A record that names more files than a torrent may have is none of ours.
+fn skipping(runs: &[(usize, usize)]) -> Result<Selection, SavedError> {
+    let mut skipped = BTreeSet::new();
+    for (first, end) in runs {
+        if *end > MAX_FILES {
+            return Err(SavedError::Field);
+        }
+        skipped.extend(*first..*end);
+    }
+    Ok(Selection::all_but(skipped))
 }
 
 #[cfg(test)]
@@ -129,6 +162,7 @@ mod tests {
                 download: Rate::UNLIMITED,
             },
             order: Order::Sequential,
+            selection: Selection::all_but([0, 3, 4, 5]),
             is_paused: true,
             stamps,
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use futures_util::{StreamExt, stream};
 use shoal_core::Bitfield;
+use shoal_protocol::BLOCK_LENGTH;
 use shoal_protocol::merkle;
 use shoal_protocol::metainfo::{Info, Metainfo, MetainfoBuilder};
 
@@ -51,7 +52,7 @@ pub async fn create(
     let platform = Platform::new(&PlatformOptions::default())?;
     let share = Share::scan(&platform, sources, name).await?;
     let (metainfo, _) = share
-        .hash(trackers, |now| {
+        .hash(trackers, false, |now| {
             progress(now);
             true
         })
@@ -75,7 +76,7 @@ pub async fn check(
     let storage = platform.check_storage(&metainfo, &destination)?;
     let mut good_bytes = 0;
     let nothing = Kept::unchecked(metainfo.info());
-    let pieces = verify(&metainfo, storage, &nothing, |now| {
+    let found = verify(&metainfo, storage, &nothing, |now| {
         good_bytes = now.good_bytes;
         progress(Progress {
             done_bytes: now.checked_bytes,
@@ -87,7 +88,7 @@ pub async fn check(
     Ok(CheckReport {
         good_bytes,
         total_bytes,
-        pieces,
+        pieces: found.good,
     })
 }
 
@@ -96,6 +97,8 @@ pub(crate) struct Share {
     pub(crate) name: String,
     pub(crate) total_bytes: u64,
     builder: MetainfoBuilder,
+    /// Paths below the name in the torrent's order; none for a single file.
+    paths: Vec<Vec<String>>,
     storage: Rc<dyn Storage>,
 }
 
@@ -116,6 +119,8 @@ impl Share {
             files,
         } = listing;
         let name = name.unwrap_or(own);
+        let listed: Vec<_> = files.iter().map(|(path, _)| path.clone()).collect();
+        let is_single = is_single && files.len() == 1;
         let unfit = |error| EngineError::Share(Arc::new(error));
         let builder = match files.as_slice() {
             [(_, length)] if is_single => MetainfoBuilder::single_file(&name, *length, None),
@@ -123,7 +128,12 @@ impl Share {
         }
         .map_err(unfit)?;
         let order: Vec<_> = builder.sources().map(|(source, _)| source).collect();
+        let in_order = order
+            .iter()
+            .filter(|_| !is_single)
+            .map(|at| listed[*at].clone());
         Ok(Self {
+            paths: in_order.collect(),
             name,
             total_bytes: builder.total_length(),
             storage: platform.share_storage(scan, &order),
@@ -131,12 +141,17 @@ impl Share {
         })
     }
 
-    /// Hashes everything. `progress` says whether to go on.
+    /// Hashes everything, unless it is known what that comes to and not to be done again. `progress` says
+    /// whether to go on.
     pub(crate) async fn hash(
         mut self,
         trackers: &[String],
+        rehash: bool,
         mut progress: impl FnMut(Progress) -> bool,
     ) -> Result<(Metainfo, Rc<dyn Storage>), EngineError> {
+        if let Some(known) = self.known(trackers).await.filter(|_| !rehash) {
+            return Ok((known, self.storage));
+        }
         let lengths: Vec<_> = self.builder.sources().map(|(_, length)| length).collect();
         let storage = Rc::clone(&self.storage);
         let runs = lengths
@@ -171,7 +186,24 @@ impl Share {
             .builder
             .build(trackers)
             .map_err(|error| EngineError::Share(Arc::new(error)))?;
+        tracing::debug!(bytes = self.total_bytes, "hashed");
+        self.storage.keep_metainfo(&metainfo).await?;
         Ok((metainfo, self.storage))
+    }
+
+    /// What the files were found to be before, with these trackers.
+    async fn known(&self, trackers: &[String]) -> Option<Metainfo> {
+        let known = self.storage.known_metainfo(&self.name).await.ok()??;
+        let info = known.info();
+        // The same files can be shared in other folders.
+        let lengths = self.builder.sources().map(|(_, length)| length);
+        let paths = info.files().iter().map(|file| file.path());
+        let fits = info.name() == self.name
+            && info.is_single_file() == self.paths.is_empty()
+            && lengths.eq(info.files().iter().map(|file| file.length()))
+            && (self.paths.is_empty() || paths.eq(self.paths.iter().map(Vec::as_slice)));
+        let again = || Metainfo::new(info.clone(), known.layers().clone(), trackers);
+        fits.then(again)?.ok()
     }
 }
 
@@ -201,6 +233,15 @@ impl Verified {
     }
 }
 
+/// What [`verify`] found.
+#[derive(Debug)]
+pub(crate) struct Found {
+    /// Pieces that are right.
+    pub(crate) good: Bitfield,
+    /// Pieces that could be read and are not: some of their blocks may be right.
+    pub(crate) damaged: Bitfield,
+}
+
 /// Finds the pieces that are right: those that are sure, and those of the doubtful that hash as they
 /// should. What cannot be read is simply not there. `progress` hears of every piece that was hashed and
 /// says whether to go on.
@@ -209,9 +250,12 @@ pub(crate) async fn verify(
     storage: Rc<dyn Storage>,
     kept: &Kept,
     mut progress: impl FnMut(Verified) -> bool,
-) -> Bitfield {
+) -> Found {
     let info = metainfo.info();
     let mut good = kept.sure.pieces().clone();
+    let mut damaged = Bitfield::new(info.piece_count());
+    // A hole in a file is nothing that somebody has written.
+    let hole = merkle::hash_block(&[0; BLOCK_LENGTH as usize]);
     let mut now = Verified::of(info, kept);
     // In runs: the length of a piece is a stranger's choice.
     let doubtful = info.pieces().filter(|piece| kept.doubtful.contains(*piece));
@@ -240,16 +284,19 @@ pub(crate) async fn verify(
         let leaves = leaves.replace(Vec::new());
         let length = u64::from(info.piece_span(piece).length);
         let (hash, height) = (metainfo.piece_hash(piece), info.piece_height(piece));
-        if leaves.is_some_and(|leaves| merkle::verify_leaves(&hash, &leaves, height)) {
+        let is_good = |leaves: &Vec<_>| merkle::verify_leaves(&hash, leaves, height);
+        if leaves.as_ref().is_some_and(is_good) {
             good.insert(piece);
             now.good_bytes += length;
+        } else if leaves.is_some_and(|leaves| leaves.iter().any(|leaf| *leaf != hole)) {
+            damaged.insert(piece);
         }
         now.checked_bytes += length;
         if !progress(now) {
             break;
         }
     }
-    good
+    Found { good, damaged }
 }
 
 /// A part of a file that is hashed in one go.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
-use shoal_core::{Bitfield, StorageFault};
+use shoal_core::{Bitfield, Selection, StorageFault};
 use shoal_protocol::Hash256;
 use shoal_protocol::metainfo::{Info, Metainfo};
 
@@ -24,9 +24,20 @@ pub(crate) trait Storage {
     /// shares.
     fn write(&self, file: usize, offset: u64, data: Bytes) -> Answer<()>;
 
+    /// Hears which files are wanted, before anything is written and whenever that changes. What is to be
+    /// written needs a place; files that are not wanted get none, and [`Self::finish`] is about the others.
+    fn select(&self, _selection: &Selection) -> Answer<()> {
+        Box::pin(async { Ok(()) })
+    }
+
     /// Hears which pieces are right at the start, those that were hashed again among them, so that the
     /// next start need not. Comes once, when a download begins.
     fn vouch(&self, _have: &Bitfield) -> Answer<()> {
+        Box::pin(async { Ok(()) })
+    }
+
+    /// Hears that everything was looked through again and only these pieces are right.
+    fn withdraw(&self, _have: &Bitfield) -> Answer<()> {
         Box::pin(async { Ok(()) })
     }
 
@@ -35,7 +46,8 @@ pub(crate) trait Storage {
         Box::pin(async { Ok(()) })
     }
 
-    /// Flushes and gives every file its final name. Calling it again does no harm.
+    /// Flushes, and gives every file that is wanted its final name. Comes when all of them are complete,
+    /// again when more was wanted; calling it once more does no harm.
     fn finish(&self) -> Answer<()>;
 
     /// Returns how many bytes more can be stored; `None` where nobody knows.
@@ -44,9 +56,20 @@ pub(crate) trait Storage {
     }
 
     /// Returns what tells whether somebody has changed the files since they were complete: one number a
-    /// file; none while they are not, or where that cannot be told.
+    /// file, 0 for a file that is not complete or not wanted; none where that cannot be told.
     fn stamps(&self) -> Answer<Vec<u64>> {
         Box::pin(async { Ok(Vec::new()) })
+    }
+
+    /// Returns what these files, as they are now, were found to be when they were last shared under this
+    /// name; `None` where that is not known.
+    fn known_metainfo(&self, _name: &str) -> Answer<Option<Metainfo>> {
+        Box::pin(async { Ok(None) })
+    }
+
+    /// Hears what these files have hashed to. Only for shares.
+    fn keep_metainfo(&self, _metainfo: &Metainfo) -> Answer<()> {
+        Box::pin(async { Ok(()) })
     }
 
     /// Reads `length` bytes from a multiple of 16 KiB on and returns the hash of each block: cheaper
@@ -86,12 +109,16 @@ impl Kept {
         }
     }
 
-    /// All of it.
-    #[allow(dead_code, reason = "a page's files need no stamps")]
-    pub(crate) fn all(info: &Info) -> Self {
-        Self {
-            sure: Stored::of(Bitfield::full(info.piece_count())),
-            doubtful: Bitfield::new(info.piece_count()),
+    /// Believes of files whose stamps are as they were when they were complete that they still are.
+    pub(crate) fn trust(&mut self, info: &Info, then: &[u64], now: &[u64]) {
+        for (number, (then, now)) in then.iter().zip(now).enumerate() {
+            let file = info
+                .file_index(number)
+                .filter(|_| *then != 0 && then == now);
+            for piece in file.into_iter().flat_map(|file| info.pieces_of(file)) {
+                self.doubtful.remove(piece);
+                self.sure.insert(piece);
+            }
         }
     }
 

@@ -5,28 +5,15 @@
 mod support;
 
 use std::fs;
-use std::path::Path;
 use std::time::Duration;
 
 use shoal_engine::{
-    Engine, EngineOptions, Limits, OpenOptions, PlatformOptions, Rate, ShareOptions, Source,
-    TorrentSource, TorrentState,
+    Limits, OpenOptions, Rate, ShareOptions, Source, TorrentSource, TorrentState, TorrentView,
 };
-use support::{download, noise, tracker, until};
+use support::{download, noise, remembering, tracker, until};
 
 /// Longer than anything takes.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-async fn remembering(folder: &Path) -> Engine {
-    let platform = PlatformOptions {
-        state: Some(folder.join("state")),
-    };
-    let options = EngineOptions {
-        platform,
-        ..EngineOptions::default()
-    };
-    Engine::start(options).await.unwrap()
-}
 
 fn limits(upload: u64, download: u64) -> Limits {
     Limits {
@@ -96,7 +83,7 @@ async fn a_share_and_a_download_go_on_where_they_were() {
 }
 
 #[tokio::test]
-async fn a_shared_file_that_was_changed_meanwhile_is_not_shared_again() {
+async fn a_shared_file_that_was_changed_meanwhile_is_not_shared_until_it_is_back() {
     let here = tempfile::tempdir().unwrap();
     let source = here.path().join("noise.bin");
     fs::write(&source, noise(1 << 20, 2)).unwrap();
@@ -106,18 +93,34 @@ async fn a_shared_file_that_was_changed_meanwhile_is_not_shared_again() {
     sharer.shutdown().await;
     fs::write(&source, noise(1 << 20, 8)).unwrap();
 
+    let shared = shared.unwrap();
     let sharer = remembering(here.path()).await;
-    let mut snapshots = sharer.snapshots();
-    let snapshot = snapshots.wait_for(|snapshot| !snapshot.complaints.is_empty());
-    let snapshot = tokio::time::timeout(PATIENCE, snapshot).await;
-    let complaint = snapshot.unwrap().unwrap().complaints[0].clone();
-    assert!(complaint.contains("noise.bin has changed"), "{complaint}");
+    let lost = |view: &TorrentView| view.torrent.state == TorrentState::Error;
+    let view = until(&sharer, shared, lost).await;
+    assert!(view.is_share && view.is_started);
+    let why = view.torrent.reason.unwrap();
+    assert!(why.contains("noise.bin has changed"), "{why}");
+    assert!(sharer.snapshots().borrow().complaints.is_empty());
+
+    // It comes back with the file, when it is told to, or by itself the next time.
+    fs::write(&source, noise(1 << 20, 2)).unwrap();
+    sharer.resume(shared).await;
+    let shares = |view: &TorrentView| view.torrent.state == TorrentState::Seeding;
+    until(&sharer, shared, shares).await;
+    sharer.shutdown().await;
+    let sharer = remembering(here.path()).await;
+    until(&sharer, shared, shares).await;
     sharer.shutdown().await;
 
-    // It comes back with the file.
-    fs::write(&source, noise(1 << 20, 2)).unwrap();
+    // One that is gone for good can be removed, and is not spoken of again.
+    fs::remove_file(&source).unwrap();
     let sharer = remembering(here.path()).await;
-    until(&sharer, shared.unwrap(), |view| view.is_share).await;
+    until(&sharer, shared, lost).await;
+    sharer.remove(shared).await;
+    sharer.shutdown().await;
+    let left = fs::read_dir(here.path().join("state")).unwrap();
+    let left: Vec<_> = left.map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["lock"]);
 }
 
 #[tokio::test]

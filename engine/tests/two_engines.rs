@@ -54,9 +54,11 @@ async fn a_file_crosses_by_link_and_both_know_the_route() {
 }
 
 #[tokio::test]
-async fn what_another_torrent_of_this_name_has_left_is_cut_off() {
+async fn what_is_too_long_is_cut_off_when_the_rest_proves_right() {
     let to = tempfile::tempdir().unwrap();
-    fs::write(to.path().join("data.bin.part"), noise(9 << 20, 8)).unwrap();
+    let mut longer = noise(8 << 20, 7);
+    longer.extend(noise(1 << 20, 8));
+    fs::write(to.path().join("data.bin.part"), longer).unwrap();
     let (seeder, leecher, _, data) = cross(to.path()).await;
     assert!(fs::read(to.path().join("data.bin")).unwrap() == data);
     leecher.shutdown().await;

@@ -11,7 +11,7 @@ use url::Url;
 
 use crate::piece_map::{Bits, Pieces};
 use crate::state::{
-    FileEntry, Limits, Peer, StartFacts, Torrent, TorrentId, Tracker, TransferState,
+    FileEntry, Limits, Peer, Selection, StartFacts, Torrent, TorrentId, Tracker, TransferState,
 };
 use crate::words;
 
@@ -77,7 +77,6 @@ impl Viewer {
                 .or_else(|| torrent.reason.clone()),
             awaits_start: !view.is_started,
             is_interrupted: view.is_interrupted && torrent.state == TransferState::Paused,
-            is_share: view.is_share,
             have_bytes: view.checked_bytes.unwrap_or(torrent.have_bytes),
             total_bytes: torrent.total_bytes,
             download_rate: torrent.download_rate,
@@ -97,6 +96,8 @@ impl Viewer {
             },
             peers: torrent.peers.iter().map(peer).collect(),
             files: self.files(torrent.info_hash, view.metainfo.as_deref()),
+            selection: torrent.selection.clone(),
+            is_share: view.is_share,
             link,
             magnet: Some(magnet),
             can_save: is_whole
@@ -118,13 +119,20 @@ impl Viewer {
             return Rc::default();
         };
         let list = || {
-            let files = metainfo.info().files().iter();
-            files
-                .map(|file| FileEntry {
+            let info = metainfo.info();
+            let files = info.files().iter().enumerate();
+            let entries = files.map(|(number, file)| {
+                let pieces = info.file_index(number).map(|file| info.pieces_of(file));
+                let count = pieces.as_ref().map_or(0, ExactSizeIterator::len);
+                let first = pieces.and_then(|mut pieces| pieces.next());
+                let first = first.map_or(0, |piece| piece.index());
+                FileEntry {
                     path: file.path().join("/"),
                     length: file.length(),
-                })
-                .collect()
+                    pieces: first..first + count,
+                }
+            });
+            entries.collect()
         };
         Rc::clone(self.files.entry(torrent).or_insert_with(list))
     }
@@ -138,7 +146,6 @@ fn preparing(share: &Preparing) -> Torrent {
         reason: None,
         awaits_start: false,
         is_interrupted: false,
-        is_share: true,
         have_bytes: share.done_bytes,
         total_bytes: (share.total_bytes > 0).then_some(share.total_bytes),
         download_rate: 0,
@@ -150,6 +157,8 @@ fn preparing(share: &Preparing) -> Torrent {
         pieces: Pieces::default(),
         peers: Vec::new(),
         files: Rc::default(),
+        selection: Selection::all(),
+        is_share: true,
         link: None,
         magnet: None,
         place: None,

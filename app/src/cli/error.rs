@@ -45,9 +45,14 @@ pub(crate) enum CliError {
     /// An argument, or the environment instead of it, says something that cannot be used.
     #[error("{0}")]
     Unusable(String),
-    /// A promise of the manual that is not kept yet.
-    #[error("{0} is not supported yet")]
-    NotSupportedYet(&'static str),
+    /// A pattern of `--select` that no file of the torrent fits.
+    #[error("no file fits “{pattern}”; there are: {files}")]
+    FitsNothing {
+        /// As it was given.
+        pattern: String,
+        /// What there is, in words.
+        files: String,
+    },
     /// A file or folder could not be read or written.
     #[error("{}: {}", words::path(.path), describe(.source))]
     File {
@@ -133,7 +138,7 @@ impl CliError {
             | Self::Exists(_)
             | Self::NotAFolder(_)
             | Self::Unusable(_)
-            | Self::NotSupportedYet(_) => Self::UNUSABLE,
+            | Self::FitsNothing { .. } => Self::UNUSABLE,
             _ => Self::FAILED,
         }
     }
@@ -147,7 +152,7 @@ impl CliError {
             Self::Exists(_) => "exists",
             Self::NotAFolder(_) => "not-a-folder",
             Self::Unusable(_) => "arguments",
-            Self::NotSupportedYet(_) => "not-supported",
+            Self::FitsNothing { .. } => "fits-nothing",
             Self::File { source, .. } => kind_of(source),
             Self::Metainfo(_) => "metainfo",
             Self::Engine(error) => engine_kind(error),

@@ -56,6 +56,11 @@ impl Follow {
         }
     }
 
+    /// Returns the engine.
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
     /// Tells what happens until `reached` says so of a snapshot, or the user interrupts.
     ///
     /// # Errors

@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use shoal_engine::{
-    Destination, Engine, EngineOptions, OpenOptions, Order, TorrentSource, TorrentState,
+    Destination, Engine, EngineOptions, InfoHash, OpenOptions, Order, TorrentSource, TorrentState,
     TorrentView,
 };
 
+use super::choice::{self, Pattern};
 use super::error::CliError;
 use super::follow::{Follow, Outcome, Patience};
 use super::interrupt::Interrupt;
@@ -34,10 +35,9 @@ pub(crate) struct GetArgs {
     trackers: TrackerArgs,
     #[command(flatten)]
     limits: LimitArgs,
-    /// Download only the files whose path in the torrent matches; may be repeated
-    // Hidden until the engine can choose files.
-    #[arg(long, value_name = "GLOB", hide = true)]
-    select: Vec<String>,
+    /// Download only files whose name, path in the torrent or folder fits; may be repeated
+    #[arg(long, value_name = "GLOB", value_parser = Pattern::parse)]
+    select: Vec<Pattern>,
     /// Fetch what comes first in the files sooner, so that they can be played while they come
     #[arg(long)]
     sequential: bool,
@@ -55,9 +55,6 @@ impl GetArgs {
     /// # Errors
     /// When the link cannot be used, storage fails, or it is interrupted.
     pub(crate) async fn run(self, reporter: &mut Reporter) -> Result<(), CliError> {
-        if !self.select.is_empty() {
-            return Err(CliError::NotSupportedYet("--select"));
-        }
         let given = Given::read(&self.link)?;
         let trackers = self.trackers.beside(&given.magnet().trackers)?;
         make_folder(&self.out)?;
@@ -72,11 +69,11 @@ impl GetArgs {
             order: self.order(),
         };
         let torrent = engine.open(given.into(), options).await?;
-        let destination = Destination(self.out.clone());
-        engine.start_download(torrent, destination).await?;
         let mut follow = Follow::new(engine, torrent, events, interrupt);
         let mut teller = Teller::new(reporter);
-        let result = self.download(&mut follow, &mut teller, began).await;
+        let result = self
+            .download(torrent, &mut follow, &mut teller, began)
+            .await;
         let left = follow.leave(&mut teller).await;
         result.and(left)
     }
@@ -88,18 +85,55 @@ impl GetArgs {
         }
     }
 
+    /// Waits for the list of files and chooses among them. Returns whether the user interrupted.
+    async fn choose(
+        &self,
+        torrent: InfoHash,
+        follow: &mut Follow,
+        teller: &mut Teller<'_>,
+    ) -> Result<Outcome, CliError> {
+        if self.select.is_empty() {
+            return Ok(Outcome::Reached);
+        }
+        let mut patience = Patience::new(self.give_up);
+        let mut metainfo = None;
+        let listed = |view: &TorrentView| {
+            metainfo.clone_from(&view.metainfo);
+            match metainfo {
+                Some(_) => Ok(true),
+                None => patience.check(view).map(|()| false),
+            }
+        };
+        let outcome = follow.until(teller, listed).await?;
+        if let Some(metainfo) = metainfo {
+            let selection = choice::choose(metainfo.info(), &self.select)?;
+            let files = selection.files(metainfo.info()).count();
+            let size = selection.length(metainfo.info());
+            teller.chosen(files, metainfo.info().files().len(), size)?;
+            follow.engine().select(torrent, selection).await;
+        }
+        Ok(outcome)
+    }
+
     async fn download(
         &self,
+        torrent: InfoHash,
         follow: &mut Follow,
         teller: &mut Teller<'_>,
         began: Instant,
     ) -> Result<(), CliError> {
+        if self.choose(torrent, follow, teller).await? == Outcome::Interrupted {
+            return Err(CliError::Interrupted);
+        }
+        let destination = Destination(self.out.clone());
+        follow.engine().start_download(torrent, destination).await?;
         let mut patience = Patience::new(self.give_up);
         let complete = |view: &TorrentView| match view.torrent.state {
             TorrentState::Complete | TorrentState::Seeding => Ok(true),
             _ => patience.check(view).map(|()| false),
         };
         if follow.until(teller, complete).await? == Outcome::Interrupted {
+            tell_interrupted(follow, teller.reporter());
             return Err(CliError::Interrupted);
         }
         if let Some(view) = follow.view() {
@@ -140,6 +174,22 @@ impl GetArgs {
             wasted_bytes: torrent.wasted_bytes,
         }))
     }
+}
+
+/// Says where what has come so far lies.
+fn tell_interrupted(follow: &mut Follow, reporter: &mut Reporter) {
+    let view = follow.view().filter(|view| view.torrent.have_bytes > 0);
+    let Some((view, location)) = view.and_then(|view| Some((view.clone(), view.location?))) else {
+        return;
+    };
+    let total = view.torrent.total_bytes.unwrap_or_default();
+    reporter.finish();
+    reporter.note(&format!(
+        "{}: {} of it verified, in {}",
+        words::harmless(&view.torrent.name),
+        words::percent(view.torrent.have_bytes, total),
+        words::path(Path::new(&format!("{location}.part"))),
+    ));
 }
 
 impl From<Given> for TorrentSource {

@@ -20,6 +20,8 @@ pub(crate) enum Event {
     Tracker(Tracker),
     /// A peer came or went.
     Peer(Peer),
+    /// Only some of the files are wanted (`get --select`).
+    Selected(Selected),
     /// Some of a download was here already, verified.
     Resuming(Resuming),
     /// How far it is. At most twice a second, and only when something has changed.
@@ -118,6 +120,15 @@ pub(crate) struct Peer {
     pub(crate) reason: Option<String>,
 }
 
+/// See [`Event::Selected`].
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Selected {
+    /// How many are wanted, of how many, and their bytes.
+    pub(crate) files: usize,
+    pub(crate) of_files: usize,
+    pub(crate) size: u64,
+}
+
 /// See [`Event::Resuming`].
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Resuming {
@@ -128,7 +139,7 @@ pub(crate) struct Resuming {
 /// See [`Event::Progress`].
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub(crate) struct Progress {
-    /// Verified (or, while a share is prepared, hashed).
+    /// Verified (or, while a share is prepared, hashed); of the files that are wanted, as the total.
     pub(crate) have_bytes: u64,
     /// `null` while the metainfo is missing.
     pub(crate) total_bytes: Option<u64>,

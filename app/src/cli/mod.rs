@@ -8,6 +8,7 @@
 //! standard error for everything else.
 
 mod check;
+mod choice;
 mod create;
 mod error;
 mod follow;

@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use shoal_engine::{Engine, EngineOptions, ShareOptions, TorrentSnapshot, TorrentView};
+use shoal_engine::{
+    Engine, EngineOptions, PlatformOptions, ShareOptions, TorrentSnapshot, TorrentView,
+};
 
 use super::error::CliError;
 use super::follow::{Follow, Outcome};
@@ -27,6 +29,9 @@ pub(crate) struct SeedArgs {
     /// Stop once N times the size has been sent
     #[arg(long, value_name = "N", value_parser = copies)]
     stop_at_copies: Option<f64>,
+    /// Hash the files anew even if nobody has touched them since they were last shared
+    #[arg(long)]
+    rehash: bool,
     #[command(flatten)]
     web_link: WebLinkArgs,
 }
@@ -42,9 +47,10 @@ impl SeedArgs {
             name: self.sources.name(),
             trackers: self.trackers.for_share()?,
             limits: self.limits.limits(),
+            rehash: self.rehash,
         };
         let interrupt = Interrupt::listen()?;
-        let engine = Engine::start(EngineOptions::default()).await?;
+        let engine = Engine::start(remembering_hashes()).await?;
         let events = engine.events();
         let mut teller = Teller::new(reporter);
         let share = engine.share(sources, options);
@@ -121,6 +127,18 @@ impl Enough {
         let since = *self.since.get_or_insert_with(Instant::now);
         let passed_on = torrent.copies.iter().all(|copies| *copies > 0);
         passed_on || torrent.peers.is_empty() || since.elapsed() > LINGER
+    }
+}
+
+/// An engine's options: what shares have hashed to is kept in the user's cache.
+fn remembering_hashes() -> EngineOptions {
+    let dirs = directories::ProjectDirs::from("", "", "shoal");
+    EngineOptions {
+        platform: PlatformOptions {
+            cache: dirs.map(|dirs| dirs.cache_dir().join("shares")),
+            ..PlatformOptions::default()
+        },
+        ..EngineOptions::default()
     }
 }
 

@@ -52,6 +52,21 @@ impl<'r> Teller<'r> {
         self.figures(figures(torrent), &status(torrent))
     }
 
+    /// Tells which part of a torrent is wanted.
+    ///
+    /// # Errors
+    /// When standard output is gone.
+    pub(crate) fn chosen(&mut self, files: usize, of: usize, size: u64) -> Result<(), CliError> {
+        let (chosen, size_in_words) = (words::count(files, "file"), words::size(size));
+        self.reporter
+            .note(&format!("{chosen} of {of} chosen, {size_in_words}"));
+        self.reporter.event(&Event::Selected(json::Selected {
+            files,
+            of_files: of,
+            size,
+        }))
+    }
+
     /// Tells how much of a download was here already, once it is known.
     ///
     /// # Errors

@@ -1,12 +1,11 @@
 //! What is behind a link that was opened, and the question whether to download it.
 
-use std::rc::Rc;
-
 use dioxus::prelude::*;
 
 use crate::command::Command;
+use crate::components::file_choice::FileChoice;
 use crate::components::icon::{Icon, Shape};
-use crate::state::{FileEntry, Torrent};
+use crate::state::Torrent;
 use crate::words;
 
 /// Shows files, size and destination, and asks.
@@ -19,12 +18,14 @@ pub(crate) fn StartPanel(
 ) -> Element {
     let id = torrent.id;
     let size = torrent.total_bytes.map(words::size);
+    let count = torrent.files.len();
+    let is_nothing = count > 0 && !(0..count).any(|file| torrent.selection.contains(file));
     rsx! {
         div { class: "start-panel",
             if torrent.files.is_empty() {
                 p { class: "hint", "Its files and size will show here as soon as a peer has told." }
             } else {
-                FileList { files: torrent.files.clone() }
+                FileChoice { torrent: torrent.clone(), open: true, on_command }
             }
             if let Some(place) = torrent.place.clone() {
                 p { class: "place",
@@ -44,6 +45,7 @@ pub(crate) fn StartPanel(
                 class: "button primary",
                 r#type: "button",
                 "data-testid": "start",
+                disabled: is_nothing,
                 onclick: move |_| on_command.call(Command::Start(id)),
                 Icon { shape: Shape::Down }
                 "Download"
@@ -54,26 +56,3 @@ pub(crate) fn StartPanel(
         }
     }
 }
-
-/// Lists files with their sizes.
-#[component]
-fn FileList(files: Rc<[FileEntry]>) -> Element {
-    let more = files.len().saturating_sub(SHOWN);
-    rsx! {
-        ul { class: "files", "aria-label": words::count(files.len(), "file"),
-            for file in files.iter().take(SHOWN) {
-                li { key: "{file.path}",
-                    Icon { shape: Shape::File }
-                    span { class: "path", dir: "auto", {file.path.clone()} }
-                    span { class: "size", {words::size(file.length)} }
-                }
-            }
-            if more > 0 {
-                li { class: "hint", "and {words::count(more, \"more file\")}" }
-            }
-        }
-    }
-}
-
-/// Long lists are cut: a torrent may have a hundred thousand files.
-const SHOWN: usize = 200;

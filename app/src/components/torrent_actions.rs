@@ -53,7 +53,7 @@ pub(crate) fn TorrentActions(
                     "Save"
                 }
             }
-            if torrent.place.is_some() && torrent.is_whole() {
+            if torrent.place.is_some() && !torrent.awaits_start && torrent.have_bytes > 0 {
                 button {
                     class: "button",
                     r#type: "button",
@@ -83,6 +83,17 @@ pub(crate) fn TorrentActions(
                     "Pause"
                 }
             }
+            if can_check(&torrent) {
+                button {
+                    class: "button",
+                    r#type: "button",
+                    "data-testid": "check",
+                    title: "Verify all that is here again; what is damaged is fetched anew",
+                    onclick: send(Command::Check),
+                    Icon { shape: Shape::Check }
+                    "Check"
+                }
+            }
             button {
                 class: "button quiet",
                 r#type: "button",
@@ -103,6 +114,17 @@ pub(crate) fn TorrentActions(
             }
         }
     }
+}
+
+/// Returns whether there is something to be looked through: natively, where others reach the files.
+fn can_check(torrent: &Torrent) -> bool {
+    torrent.place.is_some()
+        && !torrent.awaits_start
+        && torrent.have_bytes > 0
+        && !matches!(
+            torrent.state,
+            TransferState::Preparing | TransferState::Checking
+        )
 }
 
 /// Returns whether removing throws away what would have to be fetched again.

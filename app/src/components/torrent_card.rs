@@ -3,6 +3,7 @@
 use dioxus::prelude::*;
 
 use crate::command::Command;
+use crate::components::file_choice::FileChoice;
 use crate::components::limit_field::LimitField;
 use crate::components::link_box::LinkBox;
 use crate::components::peer_table::PeerTable;
@@ -45,9 +46,6 @@ pub(crate) fn TorrentCard(
                     p { class: "status", role: "status",
                         span { class: "dot", "aria-hidden": "true" }
                         {words::status(&torrent)}
-                        if files > 1 {
-                            span { class: "hint", " · {files} files" }
-                        }
                     }
                 }
                 TorrentActions { torrent: torrent.clone(), on_command }
@@ -63,6 +61,9 @@ pub(crate) fn TorrentCard(
             }
             if !torrent.pieces.have.is_empty() && !torrent.awaits_start {
                 PieceMap { pieces: torrent.pieces.clone() }
+            }
+            if files > 1 && !torrent.awaits_start {
+                FileChoice { torrent: torrent.clone(), open: false, on_command }
             }
             if let Some(link) = torrent.link.clone().filter(|_| !torrent.awaits_start) {
                 LinkBox { id: id.clone(), link, magnet: torrent.magnet.clone() }

@@ -5,7 +5,7 @@ mod samples;
 use dioxus::prelude::*;
 
 use crate::state::{
-    AppState, FileEntry, Limits, Rate, Torrent, Tracker, TrackerState, TransferState,
+    AppState, FileEntry, Limits, Rate, Selection, Torrent, Tracker, TrackerState, TransferState,
 };
 use crate::views::Transfers;
 
@@ -135,6 +135,61 @@ fn an_opened_link_asks_before_it_downloads() {
 }
 
 #[test]
+fn files_are_chosen_before_the_download() {
+    let html = card(Torrent {
+        selection: Selection::all_but([1]),
+        ..samples::opened()
+    });
+    assert!(html.contains("2 of 3 files chosen"));
+    assert!(html.contains("<fieldset><legend>Files to download"));
+    assert_eq!(html.matches(r#"data-testid="file""#).count(), 3);
+    assert_eq!(
+        html.matches(r#"data-testid="file-select" checked=true"#)
+            .count(),
+        2
+    );
+    assert_eq!(html.matches("<label for=\"file-").count(), 3);
+    assert!(html.contains(r#"data-testid="files-all""#));
+    let nothing = card(Torrent {
+        selection: Selection::all_but(0..3),
+        ..samples::opened()
+    });
+    assert!(nothing.contains(r#"data-testid="start" disabled=true"#));
+}
+
+#[test]
+fn a_long_list_of_files_is_shown_in_pages_and_when_it_is_opened() {
+    let entry = |number| FileEntry {
+        path: format!("picture {number}.jpg"),
+        length: 1_000,
+        pieces: number..number + 1,
+    };
+    let many = Torrent {
+        files: (0..10_000).map(entry).collect(),
+        ..samples::opened()
+    };
+    let html = card(many.clone());
+    assert_eq!(html.matches(r#"data-testid="file""#).count(), 100);
+    assert!(html.contains("1–100 of 10000"));
+    let running = card(Torrent {
+        awaits_start: false,
+        ..many
+    });
+    assert!(running.contains("10,000 files") || running.contains("10000 files"));
+    assert_eq!(running.matches(r#"data-testid="file""#).count(), 0);
+}
+
+#[test]
+fn what_lies_on_a_disk_can_be_checked() {
+    let here = Torrent {
+        place: Some("/home/ada/Downloads/film.mkv".to_owned()),
+        ..samples::download()
+    };
+    assert!(card(here).contains(r#"data-testid="check""#));
+    assert!(!card(samples::download()).contains(r#"data-testid="check""#));
+}
+
+#[test]
 fn a_paused_torrent_can_be_resumed_and_a_finished_one_saved() {
     let paused = card(Torrent {
         state: TransferState::Paused,
@@ -167,6 +222,7 @@ fn names_and_errors_of_strangers_stay_text() {
     torrent.files = [FileEntry {
         path: evil.to_owned(),
         length: 1,
+        pieces: 0..1,
     }]
     .into();
     torrent.peers = samples::download().peers;

@@ -150,6 +150,7 @@ impl Shoal {
     pub(crate) fn command() -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_shoal"));
         command.env_remove("SHOAL_TRACKER").env_remove("RUST_LOG");
+        command.env("XDG_CACHE_HOME", env!("CARGO_TARGET_TMPDIR"));
         command
     }
 

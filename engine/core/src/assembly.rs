@@ -9,6 +9,7 @@
 //! Missing ─request─► Requested ─data─► Hashing ─hash─► Held ─leaf agrees─► Writing ─written─► Stored
 //!    ▲                   │                               │
 //!    └───────────────────┴── reject, timeout, disconnect, leaf disagrees ──┘
+//! Doubtful ─leaves known─► Recalling ─read─► Hashing, or, unread, Missing
 //! ```
 
 use bytes::Bytes;
@@ -29,6 +30,8 @@ pub(crate) struct OpenPiece {
     free: u32,
     /// Blocks that are stored.
     stored: u32,
+    /// Blocks that are [`Block::Doubtful`] or [`Block::Recalling`].
+    doubtful: u32,
     /// No block before this one is free.
     first_free: u32,
     pub(crate) leaves: Leaves,
@@ -62,14 +65,19 @@ enum Block {
     Missing {
         requests: u8,
     },
+    /// Storage has bytes for it that may be right.
+    Doubtful,
+    /// They are being read.
+    Recalling,
+    /// From a peer, or from our own storage.
     Hashing {
         data: Bytes,
-        from: LinkId,
+        from: Option<LinkId>,
     },
     Held {
         data: Bytes,
         hash: Hash256,
-        from: LinkId,
+        from: Option<LinkId>,
     },
     Writing,
     Stored,
@@ -84,6 +92,8 @@ pub(crate) struct Verdict {
     pub(crate) bad: Vec<(LinkId, u32)>,
     /// Bytes that were thrown away without anybody to blame.
     pub(crate) lost: u32,
+    /// Bytes of our own that were not right.
+    pub(crate) mistaken: u32,
     /// Blocks of an earlier run are missing again.
     pub(crate) forgotten: bool,
 }
@@ -105,6 +115,7 @@ impl OpenPiece {
             blocks: vec![Block::Missing { requests: 0 }; blocks as usize],
             free: blocks,
             stored: 0,
+            doubtful: 0,
             first_free: 0,
             leaves: request.map_or_else(|| Leaves::Known(vec![hash]), Leaves::Wanted),
             leafless: Vec::new(),
@@ -194,10 +205,57 @@ impl OpenPiece {
 
     /// An earlier run has stored a block.
     pub(crate) fn keep(&mut self, block: u32) {
-        if let Some(state @ Block::Missing { requests: 0 }) = self.blocks.get_mut(block as usize) {
+        let state = self.blocks.get_mut(block as usize);
+        if let Some(state @ (Block::Missing { requests: 0 } | Block::Doubtful)) = state {
+            self.free -= u32::from(matches!(state, Block::Missing { .. }));
             *state = Block::Stored;
-            self.free -= 1;
             self.stored += 1;
+        }
+    }
+
+    /// Storage has bytes for all blocks of which nothing is known, and they may be right.
+    pub(crate) fn doubt(&mut self) {
+        for state in &mut self.blocks {
+            if let Block::Missing { requests: 0 } = state {
+                *state = Block::Doubtful;
+                self.free -= 1;
+                self.doubtful += 1;
+            }
+        }
+    }
+
+    /// Returns whether there are blocks in storage that may be right.
+    pub(crate) fn is_doubtful(&self) -> bool {
+        self.doubtful > 0
+    }
+
+    /// Returns the next of them, if it can be judged and none is being read.
+    pub(crate) fn recall_next(&mut self) -> Option<BlockRef> {
+        let is_being_read = |block: &Block| matches!(block, Block::Recalling);
+        let can_judge = matches!(self.leaves, Leaves::Known(_));
+        if !can_judge || self.blocks.iter().any(is_being_read) {
+            return None;
+        }
+        let is_doubtful = |block: &Block| matches!(block, Block::Doubtful);
+        let found = self.blocks.iter().position(is_doubtful)?;
+        self.blocks[found] = Block::Recalling;
+        Some(self.block(u32::try_from(found).ok()?))
+    }
+
+    /// A block has been read from storage.
+    pub(crate) fn recalled(&mut self, block: u32, data: Bytes) {
+        if let Some(state @ Block::Recalling) = self.blocks.get_mut(block as usize) {
+            *state = Block::Hashing { data, from: None };
+            self.doubtful -= 1;
+        }
+    }
+
+    /// A block could not be read from storage.
+    pub(crate) fn not_recalled(&mut self, block: u32) {
+        if let Some(state @ Block::Recalling) = self.blocks.get_mut(block as usize) {
+            *state = Block::Missing { requests: 0 };
+            self.doubtful -= 1;
+            self.note_free(block);
         }
     }
 
@@ -218,6 +276,7 @@ impl OpenPiece {
         let Some(state @ Block::Missing { .. }) = self.blocks.get_mut(block as usize) else {
             return None;
         };
+        let from = Some(from);
         let before = std::mem::replace(state, Block::Hashing { data, from });
         let Block::Missing { requests } = before else {
             return None;
@@ -255,14 +314,16 @@ impl OpenPiece {
     /// Gives the leaves up.
     pub(crate) fn give_leaves_up(&mut self) -> Verdict {
         // The whole can only be judged from what is in memory.
-        let forgotten = self.stored > 0;
+        let forgotten = self.stored + self.doubtful > 0;
         for block in 0..self.blocks.len() {
-            if matches!(self.blocks[block], Block::Stored) {
+            // None is being read: for that the leaves were known.
+            if matches!(self.blocks[block], Block::Stored | Block::Doubtful) {
                 self.blocks[block] = Block::Missing { requests: 0 };
                 self.note_free(u32::try_from(block).unwrap_or(u32::MAX));
             }
         }
         self.stored = 0;
+        self.doubtful = 0;
         self.leaves = Leaves::Unavailable;
         Verdict {
             forgotten,
@@ -307,7 +368,10 @@ impl OpenPiece {
                 .push((BlockRef { piece, block }, data.clone()));
             *state = Block::Writing;
         } else {
-            verdict.bad.push((*from, byte_count(data)));
+            match from {
+                Some(from) => verdict.bad.push((*from, byte_count(data))),
+                None => verdict.mistaken += byte_count(data),
+            }
             *state = Block::Missing { requests: 0 };
             self.note_free(block);
         }
@@ -358,7 +422,12 @@ impl OpenPiece {
     fn reject_whole(&mut self) -> Verdict {
         let mut sources = Vec::new();
         for state in &mut self.blocks {
-            if let Block::Held { data, from, .. } = state {
+            if let Block::Held {
+                data,
+                from: Some(from),
+                ..
+            } = state
+            {
                 sources.push((*from, byte_count(data)));
             }
             *state = Block::Missing { requests: 0 };

@@ -142,6 +142,15 @@ impl Download {
         std::mem::take(&mut self.requests).into_keys().collect()
     }
 
+    /// Takes a piece's requests off the list.
+    pub(crate) fn take_piece(&mut self, piece: PieceIndex) -> Vec<BlockRef> {
+        let first = BlockRef { piece, block: 0 };
+        let asked = self.requests.range(first..).map(|(block, _)| *block);
+        let asked: Vec<_> = asked.take_while(|block| block.piece == piece).collect();
+        self.requests.retain(|block, _| block.piece != piece);
+        asked
+    }
+
     pub(crate) fn is_asked(&self, block: BlockRef) -> bool {
         self.requests.contains_key(&block)
     }

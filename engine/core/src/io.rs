@@ -10,6 +10,7 @@ use shoal_protocol::{BlockRef, FileIndex, Hash256, InfoHash, PeerId};
 
 use crate::bitfield::Bitfield;
 use crate::limits::Limits;
+use crate::selection::Selection;
 
 /// Names a connection to a peer, chosen by the session, never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -105,6 +106,14 @@ pub enum Command {
         have: Bitfield,
         /// Blocks of other pieces that are, from an earlier run.
         blocks: Vec<BlockRef>,
+        /// Pieces that can be read and are not right: a part of their blocks may be, and is not fetched.
+        damaged: Bitfield,
+    },
+    /// Forgets what is here until [`Command::Start`] tells anew, because it is being looked through.
+    /// Connections are closed: peers have been told what may not be so.
+    Recheck {
+        /// The torrent.
+        torrent: InfoHash,
     },
     /// Stops transferring; connections stay.
     Pause {
@@ -134,6 +143,14 @@ pub enum Command {
         torrent: InfoHash,
         /// The new order.
         order: Order,
+    },
+    /// Changes which files are wanted, before or after [`Command::Start`]. What is begun of others is
+    /// taken back; what is here of them stays and is served.
+    Select {
+        /// The torrent.
+        torrent: InfoHash,
+        /// The files.
+        selection: Selection,
     },
     /// Changes the limits of the whole session at once.
     SetSessionLimits {
@@ -358,7 +375,7 @@ pub enum Event {
         /// The piece.
         piece: shoal_protocol::PieceIndex,
     },
-    /// All is there, stored under its final name.
+    /// All that is wanted is there, stored under its final name. Comes again if more is wanted later.
     Complete {
         /// The torrent.
         torrent: InfoHash,

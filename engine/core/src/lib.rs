@@ -19,6 +19,7 @@
 //! | `trackers` | connections to trackers: hello, back-off with jitter |
 //! | `torrent` | one swarm: who is connected, what is asked of whom, who is served, what is announced |
 //! | `peer`, `download`, `outbox` | one connection: stage, inventory, request window, send queue within the link's credit |
+//! | [`selection`] | which files are wanted, and so which pieces |
 //! | `picker`, `steering` | which piece next: rarest first with random ties; what a sole holder suggests (BEP 6, 16) |
 //! | `assembly`, `leaves` | a block's way to storage: nothing is written before it is verified (BEP 52) |
 //! | `limiter`, `rate` | token buckets with carry; measured rates |
@@ -46,6 +47,7 @@ mod outbox;
 mod peer;
 mod picker;
 mod rate;
+pub mod selection;
 pub mod session;
 mod shared;
 pub mod snapshot;
@@ -60,6 +62,7 @@ pub use io::{
     StorageFault, Token, TrackerEvent, TrackerId, TrackerRequest,
 };
 pub use limits::{Limits, Rate, RateError};
+pub use selection::Selection;
 pub use session::{Config, Session};
 pub use snapshot::{PeerSnapshot, TorrentSnapshot, TorrentState, TrackerSnapshot, TrackerState};
 pub use time::Timestamp;

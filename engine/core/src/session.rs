@@ -6,6 +6,7 @@ use std::time::Duration;
 use shoal_protocol::tracker::{ErrorCode, PeerKey, ServerMessage};
 use shoal_protocol::{InfoHash, PeerId};
 
+use crate::bitfield::Bitfield;
 use crate::io::{
     Command, Event, Input, LinkEvent, LinkId, Output, Role, Token, TrackerEvent, TrackerId,
     TrackerRequest,
@@ -101,6 +102,7 @@ impl Session {
                     Job::Serve { link, request } => {
                         torrent.block_read(link, request, result, shared);
                     }
+                    Job::Recall { block } => torrent.block_recalled(block, result, shared),
                     Job::ReadLeaf { piece } => torrent.leaf_read(piece, result, shared),
                     _ => {}
                 })
@@ -300,7 +302,8 @@ impl Session {
                 torrent.set_metainfo(metainfo);
                 if let Some(have) = have {
                     let torrent = self.torrents.get_mut(&id)?;
-                    torrent.start(have, &[], true, &mut self.shared);
+                    let damaged = Bitfield::new(have.len());
+                    torrent.start(have, &[], damaged, true, &mut self.shared);
                 }
                 self.add_trackers(id, &all);
                 Some(id)
@@ -321,9 +324,11 @@ impl Session {
                 torrent,
                 have,
                 blocks,
+                damaged,
             } => self.on(torrent, |torrent, shared| {
-                torrent.start(have, &blocks, false, shared);
+                torrent.start(have, &blocks, damaged, false, shared);
             }),
+            Command::Recheck { torrent } => self.on(torrent, Torrent::recheck),
             Command::Pause { torrent } => self.on(torrent, Torrent::pause),
             Command::Resume { torrent } => self.on(torrent, Torrent::resume),
             Command::Remove { torrent } => {
@@ -336,6 +341,9 @@ impl Session {
             Command::SetOrder { torrent, order } => {
                 self.on(torrent, |torrent, _| torrent.set_order(order))
             }
+            Command::Select { torrent, selection } => self.on(torrent, |torrent, shared| {
+                torrent.select(selection, shared);
+            }),
             Command::SetSessionLimits { limits } => {
                 self.limits = limits;
                 self.shared.upload.set_rate(limits.upload, self.shared.now);

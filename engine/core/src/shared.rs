@@ -65,6 +65,8 @@ pub(crate) enum Job {
     Store { block: BlockRef, bytes: usize },
     /// The info dictionary is hashed.
     VerifyInfo { info: Bytes },
+    /// A block of ours that may be right is read.
+    Recall { block: BlockRef },
     /// A block is read to be hashed for a peer.
     ReadLeaf { piece: PieceIndex },
     /// A block is hashed for a peer.

@@ -6,6 +6,7 @@ use crate::bitfield::Bitfield;
 use crate::io::Order;
 use crate::io::Route;
 use crate::limits::Limits;
+use crate::selection::Selection;
 
 /// What a torrent is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -24,7 +25,7 @@ pub enum TorrentState {
     Stalled,
     /// Data is being verified.
     Checking,
-    /// The download is finished; it is on offer too.
+    /// The download is finished, all of it or the files that are wanted; it is on offer too.
     Complete,
     /// Stopped by the user.
     Paused,
@@ -62,10 +63,16 @@ pub struct TorrentSnapshot {
     pub state: TorrentState,
     /// Why, in words, where there is something to say.
     pub reason: Option<String>,
-    /// Verified bytes.
+    /// Verified bytes of the files that are wanted.
     pub have_bytes: u64,
-    /// All bytes; `None` while the metainfo is missing.
+    /// Bytes of the files that are wanted; `None` while the metainfo is missing.
     pub total_bytes: Option<u64>,
+    /// Verified bytes of all files.
+    pub stored_bytes: u64,
+    /// Bytes of all files; `None` while the metainfo is missing.
+    pub size_bytes: Option<u64>,
+    /// Which files are wanted.
+    pub selection: Selection,
     /// Block payload received.
     pub downloaded_bytes: u64,
     /// Block payload sent.

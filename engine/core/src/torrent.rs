@@ -2,9 +2,9 @@
 //!
 //! The parts, each in its own file: [`contacts`] knows who could be called, [`connect`] settles who calls
 //! whom, [`neighbours`] who keeps a place, by [`rank`] among others, [`messages`] takes the peer wire
-//! apart, [`metadata`] gets a magnet's metainfo, [`interest`] keeps the books on who has what, [`request`]
+//! apart, [`metadata`] gets a magnet's metainfo, [`select`] knows what is wanted, [`interest`] keeps the books on who has what, [`request`]
 //! decides what to ask of whom, [`stream`] what somebody needs who plays a file, [`verify`] takes blocks
-//! from arrival to storage, [`slots`] decides who is served and
+//! from arrival to storage, [`recall`] mends what is damaged there, [`slots`] decides who is served and
 //! [`probe`] whether more could be, [`steer`] what they should take, [`serve`]
 //! gives it to them, [`hashes`] answers for Merkle trees, [`upkeep`] is what time does, [`report`] is what
 //! people see; [`check`] and [`sabotage`] are for proofs.
@@ -23,9 +23,11 @@ mod metadata;
 mod neighbours;
 mod probe;
 mod rank;
+mod recall;
 mod report;
 mod request;
 pub(crate) mod sabotage;
+mod select;
 mod serve;
 mod slots;
 mod steer;
@@ -55,6 +57,7 @@ use crate::link_set::LinkSet;
 use crate::peer::Peer;
 use crate::picker::Picker;
 use crate::rate::Meter;
+use crate::selection::Selection;
 use crate::shared::{Job, Shared};
 use crate::snapshot::{TorrentState, TrackerState};
 use crate::steering::Untold;
@@ -73,6 +76,8 @@ pub(crate) struct Torrent {
     /// It was complete when it was added.
     shared_by_us: bool,
     ending: Ending,
+    /// It was, before it was looked through again.
+    was_finished: bool,
     paused: bool,
     fault: Option<String>,
 
@@ -83,6 +88,7 @@ pub(crate) struct Torrent {
     turnover: Turnover,
     pub(crate) trackers: BTreeMap<TrackerId, Announce>,
 
+    selection: Selection,
     order: Order,
     limits: Limits,
     upload: Bucket,
@@ -115,17 +121,26 @@ pub(crate) struct Torrent {
 struct Content {
     metainfo: Arc<Metainfo>,
     have: Bitfield,
+    /// Bytes of the pieces that we have.
+    stored_bytes: u64,
+    wanted: Bitfield,
+    wanted_bytes: u64,
+    /// Bytes of the wanted pieces that we have.
     have_bytes: u64,
-    /// Pieces that we lack.
+    /// Wanted pieces that we lack.
     missing: Bitfield,
     /// Pieces that we have, in the order in which they came.
     stored: Vec<u32>,
     picker: Picker,
     open: BTreeMap<PieceIndex, OpenPiece>,
-    /// Those of `open` with blocks that nobody is asked for.
+    /// Those of `open` with blocks that nobody is asked for, and that are wanted.
     partial: Bitfield,
-    /// Blocks of the pieces in `open`.
+    /// Those of `open` that are not wanted any more.
+    resting: Bitfield,
+    /// Blocks of the other pieces in `open`.
     open_blocks: usize,
+    /// Pieces, not begun, of which there are bytes in storage that may be right.
+    damaged: Bitfield,
     /// Bytes of blocks that have come and are not yet written or thrown away.
     unstored: usize,
     leaves: LeafStore,
@@ -170,6 +185,7 @@ impl Torrent {
             content: None,
             shared_by_us: false,
             ending: Ending::Missing,
+            was_finished: false,
             paused: false,
             fault: None,
             peers: LinkMap::new(),
@@ -177,6 +193,7 @@ impl Torrent {
             contacts: Contacts::default(),
             turnover: Turnover::new(shared.now),
             trackers: BTreeMap::new(),
+            selection: Selection::default(),
             order: Order::default(),
             limits,
             upload: Bucket::new(limits.upload, shared.now),
@@ -213,11 +230,12 @@ impl Torrent {
         self.fetch = None;
     }
 
-    /// Storage is ready: these pieces are there, and these blocks of others.
+    /// Storage is ready: these pieces are there, and these blocks of others; of `damaged` ones some may be.
     pub(crate) fn start(
         &mut self,
         have: Bitfield,
         blocks: &[BlockRef],
+        damaged: Bitfield,
         fresh: bool,
         shared: &mut Shared,
     ) {
@@ -225,35 +243,45 @@ impl Torrent {
             return;
         };
         let info = metainfo.info();
-        if self.content.is_some() || have.len() != info.piece_count() {
+        let fits = |pieces: &Bitfield| pieces.len() == info.piece_count();
+        if self.content.is_some() || !fits(&have) || !fits(&damaged) {
             return;
         }
         if have.is_full() && fresh {
             self.shared_by_us = true;
             self.ending = Ending::Finished;
         }
+        let wanted = self.selection.pieces(info);
         let mut missing = Bitfield::new(have.len());
-        let mut have_bytes = 0;
+        let (mut stored_bytes, mut wanted_bytes, mut have_bytes) = (0, 0, 0);
         for piece in info.pieces() {
-            if have.contains(piece) {
-                have_bytes += u64::from(info.piece_span(piece).length);
-            } else {
+            let length = u64::from(info.piece_span(piece).length);
+            let (is_here, is_wanted) = (have.contains(piece), wanted.contains(piece));
+            stored_bytes += if is_here { length } else { 0 };
+            wanted_bytes += if is_wanted { length } else { 0 };
+            have_bytes += if is_here && is_wanted { length } else { 0 };
+            if is_wanted && !is_here {
                 missing.insert(piece);
             }
         }
-        let wanted = info.pieces().filter(|piece| missing.contains(*piece));
-        let picker = Picker::new(info.piece_count(), wanted);
+        let lacking = info.pieces().filter(|piece| missing.contains(*piece));
+        let picker = Picker::new(info.piece_count(), lacking);
         let ours = info.pieces().filter(|piece| have.contains(*piece));
         let untold = Untold::new(info.piece_count(), ours);
         let mut content = Content {
             stored: have.numbers().collect(),
             have,
+            stored_bytes,
+            wanted,
+            wanted_bytes,
             have_bytes,
             missing,
             picker,
             open: BTreeMap::new(),
             partial: Bitfield::new(info.piece_count()),
+            resting: Bitfield::new(info.piece_count()),
             open_blocks: 0,
+            damaged,
             unstored: 0,
             leaves: LeafStore::default(),
             untold,
@@ -262,6 +290,9 @@ impl Torrent {
         };
         content.go_on_with(blocks);
         self.content = Some(content);
+        if std::mem::take(&mut self.was_finished) && self.has_all_wanted() {
+            self.ending = Ending::Finished;
+        }
         self.learn_all(shared);
         self.finish_if_complete(shared);
         self.rechoke(shared);
@@ -347,13 +378,9 @@ impl Torrent {
         }
     }
 
-    /// Asks for the files' final names once everything is stored.
+    /// Asks for the files' final names once everything that is wanted is stored.
     fn finish_if_complete(&mut self, shared: &mut Shared) {
-        let complete = self
-            .content
-            .as_ref()
-            .is_some_and(|content| content.have.is_full());
-        if complete && self.ending == Ending::Missing && !self.is_halted() {
+        if self.has_all_wanted() && self.ending == Ending::Missing && !self.is_halted() {
             self.ending = Ending::Finishing;
             let token = shared.job(self.info_hash, Job::Finish);
             shared.output(Output::Finish {
@@ -371,8 +398,11 @@ impl Content {
             let piece = of_piece[0].piece;
             let count = self.metainfo.info().block_count(piece) as usize;
             // A whole piece would have been among the others: here it would never be told of.
-            if self.missing.contains(piece) && of_piece.len() < count {
+            if !self.have.contains(piece) && of_piece.len() < count {
                 self.begin(piece);
+                if !self.wanted.contains(piece) {
+                    self.rest(piece);
+                }
                 if let Some(open) = self.open.get_mut(&piece) {
                     of_piece.iter().for_each(|block| open.keep(block.block));
                 }

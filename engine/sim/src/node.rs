@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use shoal_core::{
-    Event, Input, LinkId, Session, Span, StorageFault, Timestamp, TrackerEvent, TrackerId,
+    Event, Input, LinkId, Selection, Session, Span, StorageFault, Timestamp, TrackerEvent,
+    TrackerId,
 };
 use shoal_protocol::merkle::hash_block;
 use shoal_protocol::{FileIndex, Hash256, InfoHash, PeerId};
@@ -107,6 +108,31 @@ pub struct Store {
     pub complete: bool,
     /// Bytes that were written.
     pub stored: u64,
+    /// The files that its user wants.
+    pub selection: Selection,
+    /// What is not here is full of something else.
+    pub(crate) is_damaged: bool,
+    /// Files that its user wanted at some time.
+    pub(crate) chosen: BTreeSet<usize>,
+}
+
+impl Store {
+    /// Returns whether all that is wanted is here.
+    #[must_use]
+    pub fn has_wanted(&self) -> bool {
+        let info = self.content.metainfo.info();
+        let wanted = self.selection.pieces(info);
+        let mut pieces = info.pieces().filter(|piece| wanted.contains(*piece));
+        pieces.all(|piece| self.blocks.contains_piece(info, piece))
+    }
+
+    /// The user wants other files.
+    pub(crate) fn choose(&mut self, selection: Selection) {
+        self.chosen
+            .extend(selection.files(self.content.metainfo.info()));
+        self.selection = selection;
+        self.complete &= self.has_wanted();
+    }
 }
 
 /// A computer.
@@ -235,11 +261,15 @@ impl Node {
             .stores
             .get(&span.torrent)
             .ok_or_else(|| StorageFault::Other("no such torrent".to_owned()))?;
+        let is_here = store.blocks.contains(span.file, span.offset);
         assert!(
-            store.blocks.contains(span.file, span.offset),
+            is_here || store.is_damaged,
             "something is read that is not there"
         );
         access?;
+        if !is_here {
+            return Ok(vec![0x55; span.length as usize].into());
+        }
         let bytes = store.content.bytes(span.file, span.offset, span.length);
         self.reads += 1;
         let rotten = |every| self.reads.is_multiple_of(every);
@@ -296,6 +326,10 @@ impl Node {
         assert!(
             store.content.is_right(file, offset, data),
             "unverified data is stored"
+        );
+        assert!(
+            store.chosen.contains(&file.index()),
+            "a file is stored that was never chosen"
         );
         access?;
         let full = |capacity| store.stored + data.len() as u64 > capacity;

@@ -16,11 +16,11 @@ use bytes::Bytes;
 use rand::{RngCore, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use shoal_core::{
-    Bitfield, Command, Config, Fault, Input, Limits, LinkId, Rate, Session, StorageFault,
-    Timestamp, Token, TorrentSnapshot, TorrentState, TrackerEvent,
+    Bitfield, Command, Config, Fault, Input, Limits, LinkId, Rate, Selection, Session,
+    StorageFault, Timestamp, Token, TorrentSnapshot, TorrentState, TrackerEvent,
 };
 use shoal_protocol::tracker::ClientMessage;
-use shoal_protocol::{Hash256, PeerId, SwarmId};
+use shoal_protocol::{BlockRef, Hash256, PeerId, SwarmId};
 
 use self::union::Union;
 use crate::agenda::Agenda;
@@ -181,6 +181,66 @@ impl World {
         self.add_metainfo(node, content, have);
     }
 
+    /// As [`Self::leecher`], for some of the files.
+    pub fn chooser(&mut self, content: &Arc<Content>, spec: Spec, selection: Selection) -> usize {
+        let node = self.add(spec);
+        self.open(node, content);
+        let store = self.nodes[node].stores.get_mut(&content.info_hash());
+        store.unwrap().chosen.clear();
+        self.select(node, content, selection);
+        node
+    }
+
+    /// A node's user wants other files.
+    pub fn select(&mut self, node: usize, content: &Content, selection: Selection) {
+        let torrent = content.info_hash();
+        if let Some(store) = self.nodes[node].stores.get_mut(&torrent) {
+            store.choose(selection.clone());
+        }
+        self.changed = true;
+        self.command(node, Command::Select { torrent, selection });
+    }
+
+    /// A node opens a torrent of which it has all pieces, but in some of these blocks are not right.
+    pub fn mend(&mut self, node: usize, content: &Arc<Content>, wrong: &[BlockRef]) {
+        let info = content.metainfo.info();
+        let mut blocks = Blocks::none(info);
+        for block in info.pieces().flat_map(|piece| info.blocks(piece)) {
+            if !wrong.contains(&block) {
+                let span = info.block_span(block);
+                blocks.insert(span.file, span.offset);
+            }
+        }
+        let mut have = Bitfield::full(info.piece_count());
+        let mut damaged = Bitfield::new(info.piece_count());
+        for block in wrong {
+            have.remove(block.piece);
+            damaged.insert(block.piece);
+        }
+        self.put_store(node, content, blocks, false);
+        let torrent = content.info_hash();
+        if let Some(store) = self.nodes[node].stores.get_mut(&torrent) {
+            store.is_damaged = true;
+        }
+        self.command(
+            node,
+            Command::AddMetainfo {
+                metainfo: Arc::clone(&content.metainfo),
+                have: None,
+                trackers: vec![TRACKER.to_owned()],
+                limits: Limits::default(),
+            },
+        );
+        let blocks = Vec::new();
+        let start = Command::Start {
+            torrent,
+            have,
+            blocks,
+            damaged,
+        };
+        self.command(node, start);
+    }
+
     /// Gives a node a command now.
     pub fn command(&mut self, node: usize, command: Command) {
         self.input(node, Input::Command(command));
@@ -318,7 +378,7 @@ impl World {
         }
         for node in self.nodes.iter().filter(|node| node.alive) {
             for store in node.stores.values() {
-                let right = store.blocks.is_full() || node.spec.corrupts.is_some();
+                let right = store.has_wanted() || node.spec.corrupts.is_some();
                 assert!(right, "seed {}: something is missing", self.seed);
             }
         }
@@ -448,6 +508,9 @@ impl World {
             finished: false,
             complete: seeds,
             stored: 0,
+            is_damaged: false,
+            selection: Selection::all(),
+            chosen: (0..content.metainfo.info().files().len()).collect(),
         };
         self.union.expect(content);
         self.nodes[node].stores.insert(content.info_hash(), store);

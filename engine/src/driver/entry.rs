@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use shoal_core::{Limits, Order, TorrentSnapshot, TorrentState};
+use shoal_core::{Limits, Order, Selection, TorrentSnapshot, TorrentState};
 use shoal_protocol::magnet::Magnet;
 use shoal_protocol::metainfo::Metainfo;
 
@@ -26,12 +26,17 @@ pub(super) struct Entry {
     pub(super) resumed_bytes: u64,
     /// Why it waits, if its disk is full.
     pub(super) shortage: Option<Shortage>,
+    /// Its files could not be opened, for the disk is full: that is tried again.
+    pub(super) waits_for_room: bool,
     /// What it is a share of.
     pub(super) sources: Option<Vec<Source>>,
     /// Its place among the others.
     pub(super) number: u64,
     pub(super) limits: Limits,
     pub(super) order: Order,
+    /// Which files are wanted, and of which the storage knows so.
+    pub(super) selection: Selection,
+    pub(super) placed: Placed,
     pub(super) is_paused: bool,
     /// It was interrupted by the end of an earlier run, and waits for the person's word.
     pub(super) asks: bool,
@@ -40,6 +45,17 @@ pub(super) struct Entry {
     /// What is remembered of it.
     pub(super) written: Written,
     pub(super) stage: Stage,
+}
+
+/// Whether a download's files have their places.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Placed {
+    /// The storage is not open yet.
+    Nothing,
+    /// It is being told.
+    Telling,
+    /// These have.
+    Files(Selection),
 }
 
 /// Opening and checking of a download's files.
@@ -72,10 +88,13 @@ impl Entry {
             location: None,
             resumed_bytes: 0,
             shortage: None,
+            waits_for_room: false,
             sources: None,
             number: 0,
             limits,
             order: Order::default(),
+            selection: Selection::default(),
+            placed: Placed::Nothing,
             is_paused: false,
             asks: false,
             stamps: Vec::new(),
@@ -116,7 +135,8 @@ impl Entry {
             magnet: self.magnet.clone(),
             metainfo: self.metainfo.clone(),
             is_started: self.destination.is_some()
-                || matches!(self.stage, Stage::Running | Stage::Lost),
+                || self.sources.is_some()
+                || matches!(self.stage, Stage::Running),
             location: self.location.clone(),
             resumed_bytes: self.resumed_bytes,
             shortage: self.shortage,

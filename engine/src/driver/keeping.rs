@@ -9,7 +9,7 @@ use shoal_core::{Command, StorageFault};
 use shoal_protocol::InfoHash;
 use shoal_protocol::metainfo::Metainfo;
 
-use super::entry::{Entry, Stage};
+use super::entry::{Entry, Stage, Work};
 use super::{Done, Driver};
 use crate::error::EngineError;
 use crate::options::{OpenOptions, ShareOptions, TorrentSource};
@@ -159,31 +159,92 @@ impl Driver {
         &mut self,
         remembered: Remembered,
         sources: Vec<Source>,
+        is_retry: bool,
         result: Result<Rc<dyn Storage>, EngineError>,
     ) {
+        if is_retry
+            && !self
+                .entries
+                .contains_key(&remembered.saved.magnet.info_hash)
+        {
+            // It was removed while it was looked for.
+            return;
+        }
         let Remembered {
             saved, metainfo, ..
         } = remembered;
-        let name = saved.magnet.name.clone().unwrap_or_default();
-        let (Ok(storage), Some(metainfo)) = (&result, metainfo) else {
+        let (Ok(storage), Some(metainfo)) = (&result, metainfo.clone()) else {
             let why = result.err().map_or_else(
                 || "its list of files is missing".to_owned(),
                 |error| error.to_string(),
             );
-            let complaint = format!("{name} is not shared again: {why}");
-            return self.keeping.complaints.push(complaint);
+            return self.lost_share(
+                saved,
+                metainfo,
+                sources,
+                &format!("it is not shared: {why}"),
+            );
         };
         let torrent = metainfo.info_hash();
-        if self.entries.contains_key(&torrent) {
-            return;
+        match self.entries.get(&torrent).map(|entry| &entry.stage) {
+            None => {}
+            Some(Stage::Opening(_)) if is_retry => self.forget_lost(torrent),
+            Some(_) => return,
         }
         let options = ShareOptions {
             name: None,
             trackers: saved.magnet.trackers.clone(),
             limits: saved.limits,
+            rehash: false,
         };
         self.add_share(metainfo, Rc::clone(storage), sources, options);
         self.take_up(torrent, saved);
+    }
+
+    /// A share whose files are gone or changed stays in sight, and can be tried again or removed.
+    fn lost_share(
+        &mut self,
+        saved: Saved,
+        metainfo: Option<Arc<Metainfo>>,
+        sources: Vec<Source>,
+        why: &str,
+    ) {
+        let torrent = saved.magnet.info_hash;
+        if !self.entries.contains_key(&torrent) {
+            self.open_as_it_was(&saved, metainfo);
+            self.take_up(torrent, saved);
+        }
+        if let Some(entry) = self.entries.get_mut(&torrent) {
+            entry.sources = Some(sources);
+        }
+        self.failed(torrent, &StorageFault::Other(why.to_owned()));
+    }
+
+    /// Tries to share again what was lost. Returns whether it was.
+    pub(super) fn retry_share(&mut self, torrent: InfoHash) -> bool {
+        let Some(entry) = self.entries.get_mut(&torrent) else {
+            return false;
+        };
+        let (Stage::Failed(_), Some(sources)) = (&entry.stage, entry.sources.clone()) else {
+            return false;
+        };
+        let (Some(saved), metainfo) = (entry.record(), entry.metainfo.clone()) else {
+            return false;
+        };
+        entry.stage = Stage::Opening(Work::default());
+        let remembered = Remembered {
+            saved,
+            metainfo,
+            sources: None,
+        };
+        self.find_share(remembered, sources, true);
+        true
+    }
+
+    /// Makes room for a share that was lost and is there again.
+    fn forget_lost(&mut self, torrent: InfoHash) {
+        self.entries.remove(&torrent);
+        self.command(Command::Remove { torrent });
     }
 
     fn write_down(&mut self, torrent: InfoHash, work: crate::storage::Answer<()>) {
@@ -234,6 +295,12 @@ impl Driver {
                 .for_each(|tracker| saved.magnet.add_tracker(tracker));
             self.remove(torrent);
         }
+        self.open_as_it_was(&saved, metainfo);
+        self.take_up(torrent, saved);
+        Some(torrent)
+    }
+
+    fn open_as_it_was(&mut self, saved: &Saved, metainfo: Option<Arc<Metainfo>>) {
         let options = OpenOptions {
             trackers: saved.magnet.trackers.clone(),
             limits: saved.limits,
@@ -244,8 +311,6 @@ impl Driver {
             None => TorrentSource::Magnet(saved.magnet.clone()),
         };
         self.open(source, options);
-        self.take_up(torrent, saved);
-        Some(torrent)
     }
 
     /// Shows a share whose files only the person can find again.
@@ -268,17 +333,26 @@ impl Driver {
             entry.magnet = saved.magnet;
             entry.number = saved.number;
             entry.stamps = saved.stamps;
+            entry.selection = saved.selection.clone();
             entry.is_paused = saved.is_paused;
         }
+        self.command(Command::Select {
+            torrent,
+            selection: saved.selection,
+        });
         if saved.is_paused {
             self.command(Command::Pause { torrent });
         }
     }
 
     fn share_again(&mut self, mut remembered: Remembered) {
-        let Some(sources) = remembered.sources.take() else {
-            return self.wait_for_files(remembered);
-        };
+        match remembered.sources.take() {
+            Some(sources) => self.find_share(remembered, sources, false),
+            None => self.wait_for_files(remembered),
+        }
+    }
+
+    fn find_share(&mut self, remembered: Remembered, sources: Vec<Source>, is_retry: bool) {
         let platform = Rc::clone(&self.platform);
         self.jobs.push(Box::pin(async move {
             let result = match &remembered.metainfo {
@@ -288,7 +362,7 @@ impl Driver {
                 }
                 None => Err(EngineError::NothingToShare),
             };
-            Done::SharedAgain(remembered, sources, result)
+            Done::SharedAgain(remembered, sources, is_retry, result)
         }));
     }
 }
@@ -314,6 +388,7 @@ impl Entry {
             role,
             limits: self.limits,
             order: self.order,
+            selection: self.selection.clone(),
             is_paused: self.is_paused,
             stamps: self.stamps.clone(),
         })
@@ -342,8 +417,8 @@ async fn shared_files(
         return Ok(storage);
     }
     let unchecked = Kept::unchecked(info);
-    let have = verify(metainfo, Rc::clone(&storage), &unchecked, |_| true).await;
-    if have.is_full() {
+    let found = verify(metainfo, Rc::clone(&storage), &unchecked, |_| true).await;
+    if found.good.is_full() {
         return Ok(storage);
     }
     Err(changed())

@@ -5,17 +5,17 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use futures_util::future::LocalBoxFuture;
-use shoal_core::{Bitfield, Command, Event, Limits, Order, StorageFault, TorrentState};
-use shoal_protocol::metainfo::Metainfo;
-use shoal_protocol::{BlockRef, InfoHash};
+use shoal_core::{Bitfield, Command, Event, Limits, Order, Selection, StorageFault, TorrentState};
+use shoal_protocol::metainfo::{Info, Metainfo};
+use shoal_protocol::{BlockRef, InfoHash, PieceIndex};
 use tokio::sync::oneshot;
 
-use super::entry::{Entry, Stage, Work};
+use super::entry::{Entry, Placed, Stage, Work};
 use super::{Done, Driver};
 use crate::error::EngineError;
 use crate::options::{OpenOptions, ShareOptions, TorrentSource};
 use crate::platform::{Destination, SaveMode, Source};
-use crate::share::{Share, Verified, verify};
+use crate::share::{Found, Share, Verified, verify};
 use crate::storage::{Answer, Kept, Opened, Storage};
 
 /// A request of a handle; see [`crate::Engine`].
@@ -55,6 +55,13 @@ pub(crate) enum Request {
     SetOrder {
         torrent: InfoHash,
         order: Order,
+    },
+    Select {
+        torrent: InfoHash,
+        selection: Selection,
+    },
+    Check {
+        torrent: InfoHash,
     },
     SetSessionLimits {
         limits: Limits,
@@ -130,6 +137,8 @@ impl Driver {
                 self.change(torrent, |entry| entry.order = order);
                 self.command(Command::SetOrder { torrent, order });
             }
+            Request::Check { torrent } => self.check(torrent),
+            Request::Select { torrent, selection } => self.select(torrent, selection),
             Request::SetSessionLimits { limits } => {
                 self.limits = limits;
                 self.command(Command::SetSessionLimits { limits });
@@ -152,7 +161,7 @@ impl Driver {
         let result = outcome.and_then(|(metainfo, storage)| {
             let torrent = metainfo.info_hash();
             match self.entries.get(&torrent).map(|entry| &entry.stage) {
-                Some(Stage::Running) if self.is_complete(torrent) => return Ok(torrent),
+                Some(Stage::Running) if self.is_whole(torrent) => return Ok(torrent),
                 Some(Stage::Running) => return Err(EngineError::Downloading),
                 // Nothing of it is on disk that was not there before: the share takes its place.
                 Some(_) => self.remove(torrent),
@@ -226,6 +235,14 @@ impl Driver {
         })
     }
 
+    /// Returns whether all files are there, wanted or not.
+    fn is_whole(&self, torrent: InfoHash) -> bool {
+        let snapshot = self.session.snapshot(self.now(), torrent);
+        snapshot.is_some_and(|snapshot| {
+            snapshot.have.is_full() && snapshot.state != TorrentState::Preparing
+        })
+    }
+
     /// A magnet's metainfo has arrived: if the person has said where to, the download begins.
     pub(super) fn metainfo_arrived(&mut self, metainfo: &Arc<Metainfo>) {
         let torrent = metainfo.info_hash();
@@ -254,20 +271,22 @@ impl Driver {
             Ok(opened) => opened,
             Err(fault) => return self.failed(torrent, &fault),
         };
+        entry.waits_for_room = false;
         entry.storage = Some(Rc::clone(&opened.storage));
         entry.location = opened.location;
         let Opened { storage, kept, .. } = opened;
         let is_in_doubt = kept.doubtful.count() > 0;
         work.set(Verified::of(metainfo.info(), &kept));
         entry.stage = Stage::Checking(Rc::clone(&work));
+        // Files may have been chosen while it was being opened.
+        self.place(torrent);
         if !is_in_doubt {
-            let Kept { sure, .. } = kept;
-            return self.checked(
-                torrent,
-                &work,
-                sure.pieces().clone(),
-                sure.blocks().collect(),
-            );
+            let Kept { sure, doubtful } = kept;
+            let found = Found {
+                good: sure.pieces().clone(),
+                damaged: doubtful,
+            };
+            return self.checked(torrent, &work, found, sure.blocks().collect());
         }
         self.tell_state(torrent, TorrentState::Checking, None);
         self.jobs.push(Box::pin(async move {
@@ -276,8 +295,8 @@ impl Driver {
                 // An entry that is removed lets go of its work: then nobody wants to know any more.
                 Rc::strong_count(&work) > 1
             };
-            let have = verify(&metainfo, storage, &kept, progress).await;
-            Done::Checked(torrent, work, have, kept.sure.blocks().collect())
+            let found = verify(&metainfo, storage, &kept, progress).await;
+            Done::Checked(torrent, work, found, kept.sure.blocks().collect())
         }));
     }
 
@@ -286,18 +305,22 @@ impl Driver {
         &mut self,
         torrent: InfoHash,
         work: &Work,
-        have: Bitfield,
+        found: Found,
         blocks: Vec<BlockRef>,
     ) {
+        let Found {
+            good: have,
+            damaged,
+        } = found;
         let entry = self.entries.get_mut(&torrent);
         let Some(entry) = entry.filter(|entry| entry.waits_for(work)) else {
             return;
         };
         entry.stage = Stage::Running;
         let info = entry.metainfo.as_ref().map(|metainfo| metainfo.info());
-        let length = |block| info.map_or(0, |info| u64::from(info.block_span(block).length));
-        let of_blocks: u64 = blocks.iter().copied().map(length).sum();
-        entry.resumed_bytes = work.get().good_bytes + of_blocks;
+        entry.resumed_bytes = info.map_or(0, |info| {
+            bytes_of_wanted(info, &entry.selection, &have, &blocks)
+        });
         if let Some(storage) = &entry.storage {
             // What the storage cannot keep, the next start finds out by itself.
             self.jobs.push(when_done(storage.vouch(&have)));
@@ -309,6 +332,7 @@ impl Driver {
             torrent,
             have,
             blocks,
+            damaged,
         });
         if asks {
             self.command(Command::Pause { torrent });
@@ -345,7 +369,8 @@ impl Driver {
                     done.set(now.done_bytes);
                     !cancelled.get()
                 };
-                share.hash(&options.trackers, progress).await
+                let hashing = share.hash(&options.trackers, options.rehash, progress);
+                hashing.await
             };
             Done::Shared(id, outcome.await)
         }));
@@ -413,6 +438,9 @@ impl Driver {
             entry.is_paused = false;
             entry.asks = false;
         });
+        if self.retry_share(torrent) {
+            return;
+        }
         let failed = self
             .entries
             .get_mut(&torrent)
@@ -425,7 +453,7 @@ impl Driver {
     }
 
     /// Opens a download's files once both the metainfo and the person's word are there.
-    fn open_storage(&mut self, torrent: InfoHash) {
+    pub(super) fn open_storage(&mut self, torrent: InfoHash) {
         let Some(entry) = self.entries.get_mut(&torrent) else {
             return;
         };
@@ -440,17 +468,18 @@ impl Driver {
         entry.stage = Stage::Opening(Rc::clone(&work));
         let platform = Rc::clone(&self.platform);
         let stamps = entry.stamps.clone();
+        let selection = entry.selection.clone();
+        entry.placed = Placed::Files(selection.clone());
         self.jobs.push(Box::pin(async move {
-            let opened = platform.download_storage(Arc::clone(&metainfo), destination);
-            let mut result = opened.await;
-            if let Ok(opened) = &mut result
-                && !stamps.is_empty()
-                && opened.storage.stamps().await.is_ok_and(|now| now == stamps)
-            {
-                // Complete, and nobody has changed it since.
-                opened.kept = Kept::all(metainfo.info());
-            }
-            Done::Opened(torrent, work, result)
+            let opened = async {
+                let opening = platform.download_storage(Arc::clone(&metainfo), destination);
+                let mut opened = opening.await?;
+                opened.storage.select(&selection).await?;
+                let now = opened.storage.stamps().await.unwrap_or_default();
+                opened.kept.trust(metainfo.info(), &stamps, &now);
+                Ok(opened)
+            };
+            Done::Opened(torrent, work, opened.await)
         }));
     }
 
@@ -480,9 +509,13 @@ impl Driver {
         }));
     }
 
-    fn failed(&mut self, torrent: InfoHash, fault: &StorageFault) {
+    pub(super) fn failed(&mut self, torrent: InfoHash, fault: &StorageFault) {
+        let is_known = self.wait_for_room(torrent, fault);
         if let Some(entry) = self.entries.get_mut(&torrent) {
             entry.stage = Stage::Failed(fault.to_string());
+        }
+        if is_known {
+            return;
         }
         let kind = match fault {
             StorageFault::Full(_) => "disk-full",
@@ -497,13 +530,34 @@ impl Driver {
         self.tell_state(torrent, TorrentState::Error, Some(fault.to_string()));
     }
 
-    fn tell_state(&self, torrent: InfoHash, state: TorrentState, reason: Option<String>) {
+    pub(super) fn tell_state(
+        &self,
+        torrent: InfoHash,
+        state: TorrentState,
+        reason: Option<String>,
+    ) {
         let _ = self.events.send(Event::State {
             torrent,
             state,
             reason,
         });
     }
+}
+
+/// Bytes of the pieces and of the blocks of others that are there, of the files that are wanted.
+fn bytes_of_wanted(
+    info: &Info,
+    selection: &Selection,
+    have: &Bitfield,
+    blocks: &[BlockRef],
+) -> u64 {
+    let is_wanted = |piece: &PieceIndex| selection.contains(info.file_of(*piece).index());
+    let pieces = info.pieces().filter(|piece| have.contains(*piece));
+    let pieces = pieces.filter(is_wanted);
+    let of_pieces = pieces.map(|piece| u64::from(info.piece_span(piece).length));
+    let blocks = blocks.iter().filter(|block| is_wanted(&block.piece));
+    let of_blocks = blocks.map(|block| u64::from(info.block_span(*block).length));
+    of_pieces.chain(of_blocks).sum()
 }
 
 /// Lets work on a storage run that nobody waits for.

@@ -3,9 +3,10 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use shoal_core::{Command, TorrentState};
+use shoal_core::{Command, StorageFault, TorrentState};
 use shoal_protocol::InfoHash;
 
+use super::entry::Stage;
 use super::{Done, Driver};
 use crate::snapshot::Shortage;
 
@@ -46,6 +47,36 @@ impl Driver {
             free_bytes,
         });
         self.look_for_room(torrent, LOOK_EVERY);
+    }
+
+    /// Files that could not be opened for want of room are opened again before long. Returns whether that
+    /// is nothing new.
+    pub(super) fn wait_for_room(&mut self, torrent: InfoHash, fault: &StorageFault) -> bool {
+        let Some(entry) = self.entries.get_mut(&torrent) else {
+            return false;
+        };
+        if !matches!(fault, StorageFault::Full(_)) {
+            entry.waits_for_room = false;
+            return false;
+        }
+        let sleep = self.platform.sleep(LOOK_EVERY);
+        self.jobs.push(Box::pin(async move {
+            sleep.await;
+            Done::OpenAgain(torrent)
+        }));
+        std::mem::replace(&mut entry.waits_for_room, true)
+    }
+
+    /// Tries to open files again, unless somebody has done so, or stopped it.
+    pub(super) fn open_again_if_waiting(&mut self, torrent: InfoHash) {
+        let entry = self.entries.get_mut(&torrent);
+        let waiting = entry.filter(|entry| entry.waits_for_room && !entry.is_paused);
+        if let Some(entry) = waiting
+            && matches!(entry.stage, Stage::Failed(_))
+        {
+            entry.stage = Stage::Waiting;
+            self.open_storage(torrent);
+        }
     }
 
     fn look_for_room(&mut self, torrent: InfoHash, wait: Duration) {

@@ -50,6 +50,8 @@ pub(crate) struct Keeper<M> {
     generation: u64,
     /// Something else stands in its place, or there shall be none.
     is_off: bool,
+    /// There is nothing that it could tell of.
+    rests: bool,
 }
 
 /// What is stored at one moment, to become durable by a flush.
@@ -73,6 +75,7 @@ impl<M: Medium> Keeper<M> {
             stored: nothing,
             generation: 0,
             is_off: false,
+            rests: false,
         }
     }
 
@@ -109,6 +112,35 @@ impl<M: Medium> Keeper<M> {
         let nothing = Stored::new(self.metainfo.info());
         self.durable = nothing.clone();
         self.stored = nothing;
+    }
+
+    /// Writes nothing until [`Self::begin`].
+    pub(crate) fn rest(&mut self) {
+        self.is_open = false;
+        self.rests = true;
+    }
+
+    /// There is something to tell of, from now on.
+    pub(crate) fn begin(&mut self) {
+        self.rests = false;
+    }
+
+    /// Only these pieces are right, whatever was recorded.
+    pub(crate) fn withdraw(&mut self, have: &Bitfield) {
+        self.stored = Stored::of(have.clone());
+        let durable = self.durable.pieces().numbers();
+        let durable: Vec<_> = durable
+            .filter_map(|at| self.metainfo.info().piece(at))
+            .collect();
+        self.durable = Stored::new(self.metainfo.info());
+        for piece in durable.into_iter().filter(|piece| have.contains(*piece)) {
+            self.durable.insert(piece);
+        }
+    }
+
+    /// Returns the pieces that are stored.
+    pub(crate) fn stored(&self) -> &Bitfield {
+        self.stored.pieces()
     }
 
     /// Takes in which pieces have proved to be right, and begins the journal with that.
@@ -155,7 +187,7 @@ impl<M: Medium> Keeper<M> {
     pub(crate) fn flush_failed(&mut self) {
         self.stored = self.durable.clone();
         self.write_anew();
-        if !std::mem::take(&mut self.is_open) && !self.is_off {
+        if !std::mem::take(&mut self.is_open) && !self.is_off && !self.rests {
             // Better none than one that vouches for what is lost.
             self.medium.remove();
         }
@@ -174,11 +206,10 @@ impl<M: Medium> Keeper<M> {
 
     /// The download is complete: nothing will be asked of the journal any more.
     pub(crate) fn remove(&mut self) {
-        self.is_open = false;
+        self.rest();
         if !self.is_off {
             self.medium.remove();
         }
-        self.is_off = true;
     }
 
     fn append_raw(&mut self, records: &[Record]) {
@@ -195,7 +226,7 @@ impl<M: Medium> Keeper<M> {
 
     /// Writes all that is to be said into a new journal, which then takes the old one's place.
     fn write_anew(&mut self) {
-        if self.is_off {
+        if self.is_off || self.rests {
             return;
         }
         let info = self.metainfo.info();

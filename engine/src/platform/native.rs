@@ -2,6 +2,7 @@
 
 mod files;
 mod hashing;
+mod known_shares;
 mod replace;
 mod scan;
 mod signalling;
@@ -21,6 +22,7 @@ use shoal_protocol::{Hash256, InfoHash};
 use tokio::sync::oneshot;
 
 use self::files::{DownloadFiles, SharedFiles};
+use self::known_shares::KnownShares;
 use self::scan::{Scan, scan};
 use self::state_folder::StateFolder;
 use crate::error::EngineError;
@@ -37,6 +39,9 @@ pub struct PlatformOptions {
     /// The folder in which torrents are remembered from one run to the next; without it none are, nor
     /// while another program uses it.
     pub state: Option<PathBuf>,
+    /// The folder in which it is kept what shares have hashed to, so that files that nobody has touched
+    /// need not be hashed again.
+    pub cache: Option<PathBuf>,
 }
 
 /// Something to share: a file or a folder.
@@ -90,6 +95,7 @@ pub(crate) struct Platform {
     state: Option<StateFolder>,
     /// Why torrents are not remembered, though they should be.
     complaint: Option<String>,
+    known: Option<KnownShares>,
 }
 
 impl Platform {
@@ -103,6 +109,7 @@ impl Platform {
             start: Instant::now(),
             state,
             complaint,
+            known: options.cache.clone().map(KnownShares),
         })
     }
 
@@ -180,7 +187,7 @@ impl Platform {
     }
 
     pub(crate) fn share_storage(&self, scan: Scan, order: &[usize]) -> Rc<dyn Storage> {
-        Rc::new(SharedFiles::new(scan, order))
+        Rc::new(SharedFiles::new(scan, order, self.known.clone()))
     }
 
     pub(crate) async fn download_storage(

@@ -278,8 +278,9 @@ impl Platform {
         let place = self.downloads.borrow().get(&metainfo.info_hash()).cloned();
         let contents = match place.as_ref().and_then(Place::open) {
             Some(Open::Files(download)) => {
-                let files = download.files().await?.into_iter();
-                files.map(Into::into).collect()
+                let files = download.files().await?.into_iter().enumerate();
+                let files = files.filter(|(number, _)| download.wants(*number));
+                files.map(|(number, file)| (number, file.into())).collect()
             }
             Some(Open::Memory(download)) => contents(metainfo, &download)?,
             None => {
@@ -315,14 +316,21 @@ impl Place {
     }
 }
 
-fn contents(metainfo: &Metainfo, download: &Download) -> Result<Vec<Blob>, StorageFault> {
+/// Files by their numbers.
+type Contents = Vec<(usize, Blob)>;
+
+fn contents(metainfo: &Metainfo, download: &Download) -> Result<Contents, StorageFault> {
     let files = 0..metainfo.info().files().len();
-    files.map(|file| download.blob(file)).collect()
+    let wanted = files.filter(|file| download.wants(*file));
+    wanted
+        .map(|file| Ok((file, download.blob(file)?)))
+        .collect()
 }
 
-fn item(metainfo: &Metainfo, contents: Vec<Blob>) -> Item {
+fn item(metainfo: &Metainfo, contents: Contents) -> Item {
     let info = metainfo.info();
-    let files = info.files().iter().zip(contents);
+    let files = contents.into_iter();
+    let files = files.filter_map(|(number, content)| Some((info.files().get(number)?, content)));
     Item {
         name: info.name().to_owned(),
         is_single: info.is_single_file(),

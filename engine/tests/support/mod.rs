@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use shoal_engine::{
-    Destination, Engine, EngineOptions, InfoHash, Metainfo, OpenOptions, Source, TorrentSource,
-    TorrentView, create,
+    Destination, Engine, EngineOptions, InfoHash, Metainfo, OpenOptions, PlatformOptions, Source,
+    TorrentSource, TorrentView, create,
 };
 use shoal_tracker::server::Server;
 use shoal_tracker::settings::Settings;
@@ -18,6 +18,20 @@ const PATIENCE: Duration = Duration::from_secs(60);
 #[allow(dead_code, reason = "not every test needs one")]
 pub(crate) async fn engine() -> Engine {
     Engine::start(EngineOptions::default()).await.unwrap()
+}
+
+/// An engine that remembers its torrents below `folder`.
+#[allow(dead_code, reason = "not every test needs one")]
+pub(crate) async fn remembering(folder: &Path) -> Engine {
+    let platform = PlatformOptions {
+        state: Some(folder.join("state")),
+        cache: None,
+    };
+    let options = EngineOptions {
+        platform,
+        ..EngineOptions::default()
+    };
+    Engine::start(options).await.unwrap()
 }
 
 /// Starts a tracker that lives as long as the test's runtime; returns its address.

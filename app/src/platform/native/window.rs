@@ -47,6 +47,7 @@ pub(crate) fn start_facts() -> StartFacts {
 pub(crate) fn engine_options() -> PlatformOptions {
     let dirs = directories::ProjectDirs::from("", "", "shoal");
     PlatformOptions {
+        cache: None,
         state: dirs.map(|dirs| dirs.data_local_dir().join("torrents")),
     }
 }

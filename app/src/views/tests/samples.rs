@@ -2,8 +2,8 @@
 
 use crate::piece_map::{Bits, Pieces};
 use crate::state::{
-    AppState, FileEntry, InfoHash, Limits, Peer, Rate, Torrent, TorrentId, Tracker, TrackerState,
-    TransferState,
+    AppState, FileEntry, InfoHash, Limits, Peer, Rate, Selection, Torrent, TorrentId, Tracker,
+    TrackerState, TransferState,
 };
 
 pub(super) const LINK: &str =
@@ -107,6 +107,7 @@ pub(super) fn share() -> Torrent {
                 1_000_000,
             ),
         ],
+        is_share: true,
         files: (0..214)
             .map(|i| file(&format!("day {}/picture {i}.jpg", i / 30), 342_000))
             .collect(),
@@ -214,6 +215,7 @@ fn nothing() -> Torrent {
         state: TransferState::FindingPeers,
         reason: None,
         awaits_start: false,
+        is_interrupted: false,
         have_bytes: 0,
         total_bytes: None,
         download_rate: 0,
@@ -225,6 +227,8 @@ fn nothing() -> Torrent {
         pieces: Pieces::default(),
         peers: Vec::new(),
         files: [].into(),
+        selection: Selection::all(),
+        is_share: false,
         link: None,
         magnet: None,
         place: None,
@@ -236,6 +240,7 @@ fn file(path: &str, length: u64) -> FileEntry {
     FileEntry {
         path: path.to_owned(),
         length,
+        pieces: 0..0,
     }
 }
 

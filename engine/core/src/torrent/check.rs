@@ -102,12 +102,17 @@ impl Torrent {
                 "a begun piece's blocks are miscounted",
             )?;
             let partial = content.partial.contains(*piece);
+            let rests = content.resting.contains(*piece);
             holds(
-                partial == open.has_free(),
+                rests != content.wanted.contains(*piece),
+                "a begun piece rests that is wanted, or not one that is not",
+            )?;
+            holds(
+                partial == (open.has_free() && !rests),
                 "a begun piece is not where it is looked for",
             )?;
             held += open.held_bytes();
-            blocks += open.block_count();
+            blocks += if rests { 0 } else { open.block_count() };
         }
         holds(blocks == content.open_blocks, "begun blocks are miscounted")?;
         let writing = shared.jobs.values().map(|(torrent, job)| match job {
@@ -122,12 +127,40 @@ impl Torrent {
         let offered = |piece| content.picker.is_on_offer(piece);
         let expected =
             |piece| content.missing.contains(piece) && !content.open.contains_key(&piece);
-        let mut pieces = content.metainfo.info().pieces();
+        let info = content.metainfo.info();
+        check_wanted(content)?;
         holds(
-            pieces.all(|piece| offered(piece) == expected(piece)),
+            info.pieces().all(|piece| offered(piece) == expected(piece)),
             "a piece that could be begun is not on offer",
         )
     }
+}
+
+/// What is wanted, and how much of it is here.
+fn check_wanted(content: &Content) -> Result<(), &'static str> {
+    let info = content.metainfo.info();
+    let (mut stored, mut wanted, mut have) = (0, 0, 0);
+    for piece in info.pieces() {
+        let length = u64::from(info.piece_span(piece).length);
+        let (is_here, is_wanted) = (content.have.contains(piece), content.wanted.contains(piece));
+        stored += if is_here { length } else { 0 };
+        wanted += if is_wanted { length } else { 0 };
+        have += if is_here && is_wanted { length } else { 0 };
+        holds(
+            content.missing.contains(piece) == (is_wanted && !is_here),
+            "a piece that is wanted and lacking is not missing, or another is",
+        )?;
+    }
+    holds(
+        content.resting.count() as usize <= content.open.len(),
+        "a piece rests that is not begun",
+    )?;
+    let counted = (
+        content.stored_bytes,
+        content.wanted_bytes,
+        content.have_bytes,
+    );
+    holds((stored, wanted, have) == counted, "bytes are miscounted")
 }
 
 fn holds(condition: bool, what: &'static str) -> Result<(), &'static str> {

@@ -156,13 +156,16 @@ impl Torrent {
             return;
         };
         content.have.insert(piece);
-        content.missing.remove(piece);
-        content.have_bytes += u64::from(content.metainfo.info().piece_span(piece).length);
+        let was_missing = content.missing.remove(piece);
+        let length = u64::from(content.metainfo.info().piece_span(piece).length);
+        content.stored_bytes += length;
+        content.have_bytes += if was_missing { length } else { 0 };
         content.stored.push(piece.get());
         if content.picker.copies(piece) == 0 {
             content.untold.put(piece);
         }
-        for peer in self.peers.values_mut().filter(|peer| peer.has(piece)) {
+        let givers = self.peers.values_mut().filter(|peer| peer.has(piece));
+        for peer in givers.filter(|_| was_missing) {
             peer.wanted = peer.wanted.saturating_sub(1);
             if review_interest(peer) {
                 self.touched.insert(peer.link);
@@ -220,7 +223,8 @@ impl Content {
         peer.told > before
     }
 
-    /// Returns whether we and this peer have nothing to give each other.
+    /// Returns whether we and this peer have nothing to give each other: it has everything, and we have all
+    /// that we want.
     pub(super) fn is_useless(&self, peer: &Peer) -> bool {
         let full = peer.have().is_some_and(Bitfield::is_full);
         full && self.missing.is_empty()
@@ -238,7 +242,7 @@ fn have_gap(peer: &Peer) -> Duration {
 }
 
 /// Tells the peer whether it has something for us; returns whether that is news.
-fn review_interest(peer: &mut Peer) -> bool {
+pub(super) fn review_interest(peer: &mut Peer) -> bool {
     let want = peer.wanted > 0;
     let news = want != peer.we_want;
     if news {

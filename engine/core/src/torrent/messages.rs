@@ -243,6 +243,10 @@ impl Torrent {
 
     fn suggested_by(&mut self, link: LinkId, piece: u32, shared: &Shared) {
         if let Some(peer) = self.peers.get_mut(&link) {
+            let wanted = self.content.as_ref().map(|content| &content.wanted);
+            if wanted.is_some_and(|wanted| !wanted.contains_number(piece)) {
+                return;
+            }
             peer.led = Some(shared.now);
             if peer.suggested.len() >= MAX_SUGGESTED {
                 peer.suggested.pop_front();

@@ -29,13 +29,14 @@ impl Torrent {
         shared: &Shared,
     ) -> TorrentSnapshot {
         let (state, reason) = self.state(now, shared);
-        let total_bytes = self
-            .metainfo
-            .as_ref()
-            .map(|metainfo| metainfo.info().total_length());
+        let info = self.metainfo.as_ref().map(|metainfo| metainfo.info());
         let content = self.content.as_ref();
         let have_bytes = content.map_or(0, |content| content.have_bytes);
         let download_rate = self.downloaded.rate(now);
+        let total_bytes = match content {
+            Some(content) => Some(content.wanted_bytes),
+            None => info.map(|info| self.selection.length(info)),
+        };
         let left = total_bytes.map_or(0, |total| total - have_bytes);
         TorrentSnapshot {
             info_hash: self.info_hash,
@@ -44,6 +45,9 @@ impl Torrent {
             reason,
             have_bytes,
             total_bytes,
+            stored_bytes: content.map_or(0, |content| content.stored_bytes),
+            size_bytes: info.map(|info| info.total_length()),
+            selection: self.selection.clone(),
             downloaded_bytes: self.downloaded.total(),
             uploaded_bytes: self.uploaded.total(),
             wasted_bytes: self.wasted,
@@ -111,6 +115,11 @@ impl Torrent {
     fn progress_state(&self, now: Timestamp, shared: &Shared) -> (TorrentState, Option<String>) {
         let peers = || self.peers.values().filter(|peer| peer.is_ready());
         let recent = |at: Timestamp, most| now.since(at) < most;
+        let content = self.content.as_ref();
+        if content.is_some_and(|content| content.missing.is_empty()) {
+            let reason = "no file is chosen".to_owned();
+            return (TorrentState::Stalled, Some(reason));
+        }
         if self.limits.download.is_paused() || shared.download.rate().is_paused() {
             let reason = "the download limit is 0".to_owned();
             return (TorrentState::Stalled, Some(reason));

@@ -281,7 +281,9 @@ impl Torrent {
             return Some(block);
         }
         let within = |at: Option<Timestamp>, time| at.is_some_and(|at| shared.now.since(at) < time);
-        let led = !free && within(peer.led, LED_FOR);
+        // Who leads us does not know what we want, and may have nothing of it to suggest.
+        let can_be_led = !free && !content.is_partial() && content.damaged.is_empty();
+        let led = can_be_led && within(peer.led, LED_FOR);
         let mut choice = None;
         if led {
             // Before it leads us on: nobody else can give us the rest of what we have let lie.
@@ -307,8 +309,17 @@ impl Torrent {
         let Some(piece) = choice else {
             return content.next_late(self.peers.get(&link)?, &self.peers, shared);
         };
+        if content.damaged.contains(piece) && !content.may_look_into_one() {
+            return None;
+        }
         content.begin(piece);
-        content.open.get_mut(&piece)?.next_unrequested(link)
+        let open = content.open.get_mut(&piece)?;
+        if open.is_doubtful() && !open.has_free() {
+            peer.download.current = None;
+            self.look_into(link, piece, shared);
+            return self.pick(link, shared);
+        }
+        open.next_unrequested(link)
     }
 }
 
@@ -328,10 +339,13 @@ impl Content {
         let Some(open) = self.open.get(&piece) else {
             return;
         };
+        let is_wanted = self.wanted.contains(piece);
         if open.is_untouched() && open.leafless.is_empty() && open.only_from.is_none() {
             self.close(piece);
-            self.picker.offer(piece);
-        } else if open.has_free() {
+            if is_wanted {
+                self.picker.offer(piece);
+            }
+        } else if open.has_free() && is_wanted {
             self.partial.insert(piece);
         }
     }
@@ -340,7 +354,9 @@ impl Content {
     pub(super) fn close(&mut self, piece: PieceIndex) -> Option<OpenPiece> {
         let open = self.open.remove(&piece)?;
         self.partial.remove(piece);
-        self.open_blocks -= open.block_count();
+        if !self.resting.remove(piece) {
+            self.open_blocks -= open.block_count();
+        }
         Some(open)
     }
 
@@ -357,21 +373,27 @@ impl Content {
             return;
         }
         let info = self.metainfo.info();
-        let open = OpenPiece::new(
+        let mut open = OpenPiece::new(
             piece,
             self.metainfo.piece_hash(piece),
             info.piece_height(piece),
             info.block_count(piece),
             info.block_hashes_request(piece),
         );
+        // Of one block it is known that it is not right.
+        if self.damaged.remove(piece) && open.block_count() > 1 {
+            open.doubt();
+        } else {
+            self.partial.insert(piece);
+        }
         self.picker.withdraw(piece);
-        self.partial.insert(piece);
         self.open_blocks += open.block_count();
         self.open.insert(piece, open);
     }
 
     fn may_begin(&self) -> bool {
-        self.open.is_empty() || (self.open.len() < MAX_OPEN && self.open_blocks < MAX_OPEN_BLOCKS)
+        let open = self.open.len() - self.resting.count() as usize;
+        open == 0 || (open < MAX_OPEN && self.open_blocks < MAX_OPEN_BLOCKS)
     }
 
     /// The next block of the piece that the peer is giving us.
@@ -380,7 +402,7 @@ impl Content {
         let next = self
             .open
             .get_mut(&piece)
-            .filter(|_| peer.has(piece))
+            .filter(|_| peer.has(piece) && self.wanted.contains(piece))
             .and_then(|open| open.next_unrequested(link));
         if next.is_none() {
             peer.download.current = None;
@@ -450,8 +472,10 @@ impl Content {
     /// Memory is full: only a piece that must be held until all of it is here may go on, one at a time,
     /// for it can leave memory in no other way.
     fn next_held(&mut self, link: LinkId, peer: &Peer) -> Option<BlockRef> {
+        let wanted = &self.wanted;
         let mut held = self.open.values_mut();
-        let held = held.find(|open| open.is_held() && open.has_free())?;
+        let held =
+            held.find(|open| open.is_held() && open.has_free() && wanted.contains(open.piece))?;
         if !peer.has(held.piece) {
             return None;
         }
@@ -465,7 +489,11 @@ impl Content {
         peers: &LinkMap<Peer>,
         shared: &mut Shared,
     ) -> Option<BlockRef> {
-        if !self.picker.is_empty() || !self.partial.is_empty() {
+        let is_doubtful = |open: &OpenPiece| open.is_doubtful();
+        if !self.picker.is_empty()
+            || !self.partial.is_empty()
+            || self.open.values().any(is_doubtful)
+        {
             return None;
         }
         let patience = peer.download.usual_delay() + LATE;

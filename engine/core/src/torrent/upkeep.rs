@@ -51,6 +51,7 @@ impl Torrent {
             self.check_peer(link, shared);
         }
         self.check_leaves(shared);
+        self.recall_all(shared);
         self.check_metadata(shared);
         self.note_feeding(shared);
         self.announce_due(trackers, shared);
@@ -185,16 +186,21 @@ impl Torrent {
     /// Returns whether we should know more members than we do, and there are more.
     fn is_short_of_peers(&self, trackers: &Trackers, shared: &Shared) -> bool {
         let seeding = self.ending == Ending::Finished;
+        let is_leecher = self.bytes_left() != Some(0);
         let others = self.trackers.values();
-        let others = others.map(|announce| announce.others(seeding)).max();
+        let others = others.map(|announce| announce.others(seeding, is_leecher));
+        let others = others.max();
         let there_are_more = others.is_some_and(|others| self.peers.len() < others);
         let starved = self.is_starved(shared);
         let few = self.peers.len() < ENOUGH && shared.has_place(self.info_hash);
         there_are_more && (few || starved) && !self.has_contacts(starved, trackers, shared)
     }
 
-    /// Tells all trackers that we have become a seeder.
+    /// Tells all trackers that we have become a seeder, if we have.
     pub(super) fn announce_completion(&mut self, shared: &mut Shared) {
+        if self.bytes_left() != Some(0) {
+            return;
+        }
         let joined = self.trackers.iter().filter(|(_, announce)| announce.joined);
         let joined: Vec<_> = joined.map(|(id, _)| *id).collect();
         for id in joined {
@@ -254,12 +260,13 @@ impl Torrent {
         });
     }
 
+    /// Of the whole torrent: who has left something out is no seeder, whatever it still wants.
     fn bytes_left(&self) -> Option<u64> {
         let total = self.metainfo.as_ref()?.info().total_length();
         let have = self
             .content
             .as_ref()
-            .map_or(0, |content| content.have_bytes);
+            .map_or(0, |content| content.stored_bytes);
         Some(total - have.min(total))
     }
 
@@ -330,10 +337,11 @@ impl Announce {
         }
     }
 
-    /// Returns how many others there are in the swarm for whom we are of use, or they for us.
-    fn others(&self, seeding: bool) -> usize {
+    /// Returns how many others there are in the swarm for whom we are of use, or they for us; `is_leecher`:
+    /// we are counted as one.
+    fn others(&self, seeding: bool, is_leecher: bool) -> usize {
         let others = match seeding {
-            true => self.leechers,
+            true => self.leechers.saturating_sub(is_leecher.into()),
             false => (self.seeders.saturating_add(self.leechers)).saturating_sub(1),
         };
         usize::try_from(others).unwrap_or(usize::MAX)

@@ -129,6 +129,11 @@ impl Torrent {
     pub(crate) fn files_finished(&mut self, result: Result<(), StorageFault>, shared: &mut Shared) {
         match result {
             Ok(()) => {
+                // More may have been wanted meanwhile.
+                if !self.has_all_wanted() {
+                    self.ending = Ending::Missing;
+                    return;
+                }
                 self.ending = Ending::Finished;
                 self.announce_completion(shared);
                 shared.event(Event::Complete {
@@ -177,6 +182,7 @@ impl Torrent {
         }
         let verdict = open.set_leaves(leaves.to_vec());
         self.carry_out(piece, verdict, shared);
+        self.recall(piece, shared);
         Ok(())
     }
 
@@ -244,7 +250,8 @@ impl Torrent {
         for open in content.open.values_mut() {
             if open.is_held() {
                 let has = |peer: &Peer| peer.has(open.piece);
-                if halted || !self.peers.values().any(has) {
+                let rests = content.resting.contains(open.piece);
+                if halted || rests || !self.peers.values().any(has) {
                     verdicts.push((open.piece, open.drop_held()));
                 }
                 continue;
@@ -317,13 +324,13 @@ impl Torrent {
                 data,
             });
         }
-        if verdict.bad.is_empty() && verdict.lost == 0 && !verdict.forgotten {
+        let Verdict { lost, mistaken, .. } = verdict;
+        if verdict.bad.is_empty() && lost + mistaken == 0 && !verdict.forgotten {
             return;
         }
         let bad: u32 = verdict.bad.iter().map(|(_, bytes)| bytes).sum();
-        let thrown_away = bad + verdict.lost;
-        self.wasted += u64::from(thrown_away);
-        content.let_go(thrown_away as usize, shared);
+        self.wasted += u64::from(bad + lost);
+        content.let_go((bad + lost + mistaken) as usize, shared);
         content.note_freed(piece);
         for (link, _) in verdict.bad {
             self.ban_peer(link, "it sent a block whose hash is wrong", shared);

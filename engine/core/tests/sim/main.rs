@@ -4,9 +4,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
+mod choosing;
 mod faults;
 mod figures;
 mod limits;
+mod mending;
 mod people;
 mod random;
 mod replay;

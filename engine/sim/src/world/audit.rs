@@ -7,8 +7,8 @@
 
 use bytes::Bytes;
 use shoal_core::{Event, LinkId, PeerChange};
-use shoal_protocol::BLOCK_LENGTH;
 use shoal_protocol::wire::BlockRequest;
+use shoal_protocol::{BLOCK_LENGTH, PieceIndex};
 
 use super::World;
 use crate::link::Endpoint;
@@ -32,7 +32,7 @@ const READ_AHEAD: usize = 16;
 const CHECK_EVERY: u64 = 16;
 
 /// Why peers part that have done nothing wrong.
-const INNOCENT: [&str; 11] = [
+const INNOCENT: [&str; 12] = [
     "cut",
     "closed by the other side",
     "the connection did not come about in time",
@@ -43,6 +43,7 @@ const INNOCENT: [&str; 11] = [
     "another ranks better",
     "another torrent needs the place",
     "the tracker does not know this peer any more",
+    "the files are being checked",
     "we are leaving",
 ];
 
@@ -203,7 +204,9 @@ impl Node {
     fn unasked(&self) -> Option<BlockRequest> {
         let store = self.stores.values().next()?;
         let info = store.content.metainfo.info();
-        let mut blocks = info.pieces().flat_map(|piece| info.blocks(piece));
+        let is_wanted = |piece: &PieceIndex| store.selection.contains(info.file_of(*piece).index());
+        let pieces = info.pieces().filter(is_wanted);
+        let mut blocks = pieces.flat_map(|piece| info.blocks(piece));
         blocks.find_map(|block| {
             let span = info.block_span(block);
             let request = BlockRequest {

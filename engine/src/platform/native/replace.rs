@@ -5,6 +5,8 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use rustix::io::Errno;
+
 /// Puts `bytes` in the place of the file at `path`, and leaves it open for more. Only one at a time may
 /// do so.
 pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<File> {
@@ -24,6 +26,41 @@ pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<File> {
         let _ = fs::remove_file(&new);
     }
     written.map(|()| file)
+}
+
+/// Gives a file or folder another name in the same folder tree, unless something stands under it.
+///
+/// # Errors
+/// [`io::ErrorKind::AlreadyExists`] where something does.
+pub(super) fn rename_to_free(from: &Path, to: &Path) -> io::Result<()> {
+    #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
+    {
+        use rustix::fs::{CWD, RenameFlags, renameat_with};
+        match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+            Ok(()) => return Ok(()),
+            // Network file systems and old systems cannot.
+            Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    rename_after_a_look(from, to)
+}
+
+/// A link is made only where nothing stands. A folder can have no second name: there a look must do, and
+/// a rename can at worst replace an empty folder.
+fn rename_after_a_look(from: &Path, to: &Path) -> io::Result<()> {
+    if fs::symlink_metadata(from)?.is_file() {
+        match fs::hard_link(from, to) {
+            Ok(()) => return fs::remove_file(from),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(error),
+            // Nor can all have links.
+            Err(_) => {}
+        }
+    }
+    if fs::symlink_metadata(to).is_ok() {
+        return Err(io::ErrorKind::AlreadyExists.into());
+    }
+    fs::rename(from, to)
 }
 
 /// Where a file is written before it takes its place.

@@ -1,6 +1,7 @@
 //! Looks through what a person shares: files, and folders with all that is in them.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -19,6 +20,10 @@ pub(super) struct FoundFile {
     pub(super) path: PathBuf,
     pub(super) length: u64,
     pub(super) modified: Option<SystemTime>,
+    /// Its disk, and its number there.
+    pub(super) identity: (u64, u64),
+    /// When it or its entry changed last: seconds, and nanoseconds.
+    pub(super) changed: (i64, i64),
 }
 
 /// Lists files. One file or folder gives the torrent its name; of several, a name must be made up.
@@ -108,6 +113,8 @@ fn add(
         path: path.to_owned(),
         length: metadata.len(),
         modified: metadata.modified().ok(),
+        identity: (metadata.dev(), metadata.ino()),
+        changed: (metadata.ctime(), metadata.ctime_nsec()),
     });
 }
 

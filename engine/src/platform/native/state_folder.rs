@@ -4,8 +4,9 @@
 //! A file is replaced whole or not at all. What cannot be read is put aside, never thrown away. One
 //! program at a time uses the folder.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, DirBuilder, File, TryLockError};
 use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -34,7 +35,8 @@ pub(super) struct StateFolder {
 impl StateFolder {
     /// Takes the folder.
     pub(super) fn take(path: &Path) -> io::Result<Self> {
-        fs::create_dir_all(path)?;
+        // Names of files are nobody else's business.
+        DirBuilder::new().recursive(true).mode(0o700).create(path)?;
         let lock = File::options()
             .create(true)
             .truncate(false)
@@ -84,7 +86,8 @@ impl StateFolder {
             if let Some(bytes) = metainfo.and_then(|metainfo| metainfo.encode().ok()) {
                 put(&folder.join(format!("{torrent}.torrent")), &bytes)?;
             }
-            put(&folder.join(format!("{torrent}.json")), &record)
+            put(&folder.join(format!("{torrent}.json")), &record)?;
+            flush(&folder)
         }))
     }
 
@@ -101,7 +104,7 @@ impl StateFolder {
                     _ => {}
                 }
             }
-            Ok(())
+            flush(&folder)
         }))
     }
 }
@@ -135,6 +138,12 @@ fn load(record: &Path) -> Result<Remembered, String> {
         metainfo: metainfo.map(Arc::new),
         sources: Some(sources),
     })
+}
+
+/// Makes names in the folder survive a power cut.
+fn flush(folder: &Path) -> Result<(), StorageFault> {
+    let flushed = File::open(folder).and_then(|folder| folder.sync_all());
+    flushed.map_err(|error| fault(folder, "write to", &error))
 }
 
 fn put(path: &Path, bytes: &[u8]) -> Result<(), StorageFault> {

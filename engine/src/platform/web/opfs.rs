@@ -10,7 +10,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use js_sys::Uint8Array;
-use shoal_core::{Bitfield, StorageFault};
+use shoal_core::{Bitfield, Selection, StorageFault};
 use shoal_protocol::Hash256;
 use shoal_protocol::metainfo::Metainfo;
 use tokio::sync::oneshot;
@@ -34,7 +34,9 @@ pub(super) struct OpfsDownload {
     metainfo: Arc<Metainfo>,
     cache: Rc<WindowCache>,
     queue: WriteQueue,
-    /// Once it is complete.
+    /// Which files are wanted.
+    selection: RefCell<Selection>,
+    /// Once all of it is there.
     complete: RefCell<Option<Vec<Rc<SourceReader>>>>,
 }
 
@@ -66,6 +68,7 @@ impl OpfsDownload {
             metainfo: Arc::clone(metainfo),
             cache: Rc::clone(cache),
             queue: WriteQueue::default(),
+            selection: RefCell::default(),
             complete: RefCell::default(),
         });
         let kept = kept(metainfo, &records, sure);
@@ -75,7 +78,12 @@ impl OpfsDownload {
         Ok(Some((download, kept)))
     }
 
-    /// Returns the files of a complete download, in the torrent's order.
+    /// Returns whether a file is wanted.
+    pub(super) fn wants(&self, file: usize) -> bool {
+        self.selection.borrow().contains(file)
+    }
+
+    /// Returns the files, in the torrent's order; those that are wanted must be complete.
     pub(super) async fn files(&self) -> Result<Vec<File>, StorageFault> {
         let files = async {
             let torrent = self.metainfo.info_hash().to_string();
@@ -96,8 +104,8 @@ impl OpfsDownload {
             .await
             .map_err(|exception| StorageFault::Other(exception.to_string()))?;
         let info = self.metainfo.info();
-        for (file, wanted) in files.iter().zip(info.files()) {
-            if file.size() as u64 != wanted.length() {
+        for (number, (file, wanted)) in files.iter().zip(info.files()).enumerate() {
+            if self.wants(number) && file.size() as u64 != wanted.length() {
                 let name = wanted.path().join("/");
                 return Err(StorageFault::Other(format!(
                     "the browser has lost a part of {name}: remove the download and begin it again"
@@ -186,6 +194,15 @@ impl Storage for OpfsStorage {
         .boxed_local()
     }
 
+    fn select(&self, selection: &Selection) -> Answer<()> {
+        let (Self(download), selection) = (self.clone(), selection.clone());
+        async move {
+            download.selection.replace(selection);
+            Ok(())
+        }
+        .boxed_local()
+    }
+
     fn vouch(&self, have: &Bitfield) -> Answer<()> {
         let Self(download) = self.clone();
         let have = Uint8Array::from(have.to_wire().as_ref());
@@ -221,6 +238,10 @@ impl Storage for OpfsStorage {
             let number = download.number;
             let ask = async |call| download.ask(call, JsValue::UNDEFINED).await;
             ask(Call::Flush { download: number }).await?;
+            if !download.selection.borrow().is_all() {
+                // More may be wanted later.
+                return Ok(());
+            }
             // First the files, so that there is no moment at which nothing can be read.
             download.look_up_files().await?;
             ask(Call::Close { download: number }).await?;

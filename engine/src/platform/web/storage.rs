@@ -6,7 +6,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use js_sys::Array;
-use shoal_core::StorageFault;
+use shoal_core::{Selection, StorageFault};
 use shoal_protocol::Hash256;
 use shoal_protocol::metainfo::Info;
 use web_sys::Blob;
@@ -22,6 +22,7 @@ use crate::storage::{Answer, Storage};
 /// A download in memory.
 pub(super) struct Download {
     files: RefCell<Vec<Memory>>,
+    selection: RefCell<Selection>,
     _reservation: Reservation,
 }
 
@@ -39,8 +40,14 @@ impl Download {
             .collect();
         Ok(Rc::new(Self {
             files: RefCell::new(files),
+            selection: RefCell::default(),
             _reservation: reservation,
         }))
+    }
+
+    /// Returns whether a file is wanted.
+    pub(super) fn wants(&self, file: usize) -> bool {
+        self.selection.borrow().contains(file)
     }
 
     /// A file's content, as it is now.
@@ -75,6 +82,15 @@ impl Storage for DownloadStorage {
             let mut files = download.files.borrow_mut();
             let file = files.get_mut(file).ok_or_else(no_such_file)?;
             file.write(offset, &data)
+        }
+        .boxed_local()
+    }
+
+    fn select(&self, selection: &Selection) -> Answer<()> {
+        let (Self(download), selection) = (self.clone(), selection.clone());
+        async move {
+            download.selection.replace(selection);
+            Ok(())
         }
         .boxed_local()
     }

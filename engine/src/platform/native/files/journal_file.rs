@@ -34,8 +34,8 @@ pub(super) struct OnDisk {
 
 /// What a journal tells at the start.
 pub(super) enum Found {
-    /// There is none, or it is damaged: whatever lies there has to be looked at.
-    Nothing,
+    /// There is none, or it is damaged: whatever lies there has to be looked at. `was_kept`: there is one.
+    Nothing { was_kept: bool },
     /// What is stored for certain, and pieces that were but have to be hashed again.
     Journal { sure: Stored, doubtful: Bitfield },
     /// One that is of another torrent.
@@ -87,19 +87,22 @@ impl Keeper<OnDisk> {
         let path = &self.medium.path;
         let (bytes, written) = match read_journal(path) {
             Ok(Some(read)) => read,
-            Ok(None) => return Found::Nothing,
+            Ok(None) => {
+                let was_kept = fs::symlink_metadata(path).is_ok();
+                return Found::Nothing { was_kept };
+            }
             Err(error) => {
                 // Never written to: it is somebody's own, or cannot be read.
                 tracing::warn!(path = %path.display(), %error, "no journal is kept");
                 self.turn_off();
-                return Found::Nothing;
+                return Found::Nothing { was_kept: false };
             }
         };
         if journal::is_of_another(&bytes, self.metainfo.info()) {
             return Found::OfAnother;
         }
         let Some(mut recovered) = journal::read(&bytes, self.metainfo.info(), boot()) else {
-            return Found::Nothing;
+            return Found::Nothing { was_kept: true };
         };
         let there = self.believe(&mut recovered, written, file);
         let (sure, doubtful) = self.take_over(recovered, &there);

@@ -1,7 +1,7 @@
 //! What a download's files and journal tell after all that can happen to them.
 
 use std::fs;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use shoal_protocol::metainfo::MetainfoBuilder;
 use shoal_protocol::{BLOCK_LENGTH, Hash256};
@@ -187,6 +187,7 @@ async fn somebodys_own_file_is_no_journal() {
     fs::write(&elsewhere, "").unwrap();
     fs::remove_file(&journal).unwrap();
     std::os::unix::fs::symlink(&elsewhere, &journal).unwrap();
+    fs::remove_file(disk.path("name.part")).unwrap();
     disk.write(0, 0..4).await;
     assert_eq!(fs::read(&elsewhere).unwrap(), b"", "no link is followed");
 }
@@ -268,11 +269,175 @@ async fn who_waits_for_a_download_that_is_finished_meanwhile_finds_it_complete()
     let (metainfo, folder) = (Arc::clone(&disk.metainfo), disk.folder.path().to_owned());
     let other = std::thread::spawn(move || {
         begins.send(()).unwrap();
-        DownloadFiles::open(&metainfo, &folder).map(|(files, _)| files.0.is_finished())
+        DownloadFiles::open(&metainfo, &folder).map(|(files, _)| !files.0.has_part())
     });
     begun.recv().unwrap();
     files.0.finish().unwrap();
     drop(files);
     assert_eq!(other.join().unwrap(), Ok(true));
     assert!(!disk.path("name.part").exists());
+}
+
+/// All but these.
+fn without(files: impl IntoIterator<Item = usize>) -> Selection {
+    Selection::all_but(files)
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let mut names = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(inside) = folders.pop() {
+        for entry in fs::read_dir(inside).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.strip_prefix(folder).unwrap();
+            names.push(name.display().to_string());
+            if path.is_dir() {
+                folders.push(path);
+            }
+        }
+    }
+    names.sort();
+    names
+}
+
+impl Disk {
+    async fn choose(&self, selection: Selection) -> (DownloadFiles, Kept) {
+        let (files, kept) = self.open();
+        files.select(&selection).await.unwrap();
+        files.vouch(kept.sure.pieces()).await.unwrap();
+        (files, kept)
+    }
+}
+
+#[tokio::test]
+async fn only_chosen_files_are_made_and_get_their_final_names() {
+    let disk = Disk::new(&["a", "b", "c"]);
+    let (files, _) = disk.choose(without([0, 2])).await;
+    write(&files, 1, 0..BLOCKS).await;
+    files.finish().await.unwrap();
+    assert_eq!(names(disk.folder.path()), ["name", "name/b"]);
+    let stamps = files.stamps().await.unwrap();
+    assert!(stamps[0] == 0 && stamps[1] != 0 && stamps[2] == 0);
+}
+
+#[tokio::test]
+async fn more_is_chosen_later_and_comes_beside_what_is_there() {
+    let disk = Disk::new(&["a", "b", "c"]);
+    let (files, _) = disk.choose(without([0, 2])).await;
+    write(&files, 1, 0..BLOCKS).await;
+    files.finish().await.unwrap();
+    files.select(&without([2])).await.unwrap();
+    write(&files, 0, 0..8).await;
+    assert_eq!(
+        names(disk.folder.path()),
+        [
+            "name",
+            "name.part",
+            "name.part.journal",
+            "name.part/a",
+            "name/b"
+        ]
+    );
+    drop(files);
+    // Another run goes on, and the journal tells of what is complete too.
+    let (files, kept) = disk.choose(without([2])).await;
+    assert_eq!(numbers(kept.sure.pieces()), [0, 1, 6, 7, 8, 9, 10, 11]);
+    assert_eq!(kept.doubtful.count(), 0);
+    write(&files, 0, 8..BLOCKS).await;
+    files.finish().await.unwrap();
+    assert_eq!(names(disk.folder.path()), ["name", "name/a", "name/b"]);
+    // And a third, with nothing left to do, leaves no trace.
+    disk.choose(without([2])).await;
+    assert_eq!(names(disk.folder.path()), ["name", "name/a", "name/b"]);
+}
+
+#[tokio::test]
+async fn a_file_left_out_halfway_stays_below_the_temporary_name() {
+    let disk = Disk::new(&["a", "b"]);
+    let (files, _) = disk.choose(Selection::all()).await;
+    write(&files, 0, 0..4).await;
+    write(&files, 1, 0..BLOCKS).await;
+    files.select(&without([0])).await.unwrap();
+    files.finish().await.unwrap();
+    let left = [
+        "name",
+        "name.part",
+        "name.part.journal",
+        "name.part/a",
+        "name/b",
+    ];
+    assert_eq!(names(disk.folder.path()), left);
+    files.close().await.unwrap();
+    drop(files);
+    let (files, kept) = disk.choose(Selection::all()).await;
+    assert!(kept.sure.pieces().contains_number(0));
+    write(&files, 0, 4..BLOCKS).await;
+    files.finish().await.unwrap();
+    assert_eq!(names(disk.folder.path()), ["name", "name/a", "name/b"]);
+}
+
+#[tokio::test]
+async fn somebodys_own_file_in_the_folder_is_not_replaced() {
+    let disk = Disk::new(&["a", "b"]);
+    let (files, _) = disk.choose(without([0])).await;
+    write(&files, 1, 0..BLOCKS).await;
+    files.finish().await.unwrap();
+    fs::write(disk.path("name/a"), "precious").unwrap();
+    let refused = files.select(&Selection::all()).await;
+    assert!(matches!(refused, Err(StorageFault::Other(why)) if why.contains("name/a")));
+    // One that appears later is found at the end.
+    fs::remove_file(disk.path("name/a")).unwrap();
+    files.select(&Selection::all()).await.unwrap();
+    write(&files, 0, 0..BLOCKS).await;
+    fs::write(disk.path("name/a"), "precious").unwrap();
+    let refused = files.finish().await;
+    assert!(matches!(refused, Err(StorageFault::Other(why)) if why.contains("appeared")));
+    assert_eq!(fs::read(disk.path("name/a")).unwrap(), b"precious");
+    assert!(disk.path("name.part/a").exists());
+}
+
+#[tokio::test]
+async fn somebodys_own_folder_is_not_taken() {
+    let disk = Disk::new(&["a", "b"]);
+    fs::create_dir(disk.path("name")).unwrap();
+    fs::write(disk.path("name/diary"), "precious").unwrap();
+    let refused = DownloadFiles::open(&disk.metainfo, disk.folder.path()).map(|_| ());
+    assert!(matches!(refused, Err(StorageFault::Other(why)) if why.contains("something else")));
+    assert_eq!(names(disk.folder.path()), ["name", "name/diary"]);
+}
+
+#[tokio::test]
+async fn a_file_of_the_temporary_name_that_is_nothing_of_ours_is_not_written_to() {
+    let disk = Disk::new(&[]);
+    fs::write(disk.path("name.part"), "precious").unwrap();
+    let (files, kept) = disk.open();
+    // Nothing of it proves right.
+    files.vouch(&Bitfield::new(6)).await.unwrap();
+    assert_eq!(kept.doubtful.count(), 6);
+    let written = files
+        .write(0, 0, Bytes::from(vec![0; BLOCK as usize]))
+        .await;
+    assert!(matches!(written, Err(StorageFault::Other(why)) if why.contains("nothing of this")));
+    files.close().await.unwrap();
+    assert_eq!(names(disk.folder.path()), ["name.part"]);
+    assert_eq!(fs::read(disk.path("name.part")).unwrap(), b"precious");
+}
+
+#[tokio::test]
+async fn a_complete_file_is_mended_where_a_part_of_it_is_right() {
+    let disk = Disk::new(&[]);
+    fs::write(disk.path("name"), vec![7; (BLOCK * BLOCKS) as usize]).unwrap();
+    let (files, kept) = disk.open();
+    assert_eq!(kept.doubtful.count(), 6);
+    let block = || Bytes::from(vec![1; BLOCK as usize]);
+    files.vouch(&Bitfield::new(6)).await.unwrap();
+    let refused = files.write(0, 0, block()).await;
+    assert!(matches!(refused, Err(StorageFault::Other(why)) if why.contains("differs")));
+    let mut right = Bitfield::new(6);
+    right.insert(disk.metainfo.info().piece(3).unwrap());
+    files.vouch(&right).await.unwrap();
+    files.write(0, 0, block()).await.unwrap();
+    files.finish().await.unwrap();
+    assert_eq!(names(disk.folder.path()), ["name"]);
+    assert_eq!(fs::read(disk.path("name")).unwrap()[..2], [1, 1]);
 }

@@ -26,6 +26,15 @@ pub(super) struct Unflushed {
     failed: Option<StorageFault>,
 }
 
+impl Unflushed {
+    /// Takes those of these files that were written to.
+    pub(super) fn take(&mut self, files: &BTreeSet<usize>) -> Vec<usize> {
+        let taken: Vec<_> = self.files.intersection(files).copied().collect();
+        self.files.retain(|file| !files.contains(file));
+        taken
+    }
+}
+
 impl Download {
     /// Writes a part of a file, verified, when its turn comes.
     pub(super) async fn write(
@@ -51,11 +60,12 @@ impl Download {
 
     /// Takes in which pieces are right at the start.
     pub(super) fn vouch(&self, have: &Bitfield) {
-        if self.is_finished() {
+        self.know_own(have);
+        if !self.has_part() || self.lock().is_foreign {
             return;
         }
         // An earlier run may have been killed before it flushed what is vouched for now.
-        let there = (0..self.files.len()).filter(|file| self.metadata(*file).is_some());
+        let there = (0..self.files.len()).filter(|file| self.part_metadata(*file).is_some());
         let there: Vec<_> = there.collect();
         self.unflushed().files.extend(there);
         self.journal().vouch(have);
@@ -64,13 +74,19 @@ impl Download {
     /// Flushes what is written and leaves a journal that needs no check at the next start.
     pub(super) fn close(self: &Arc<Self>) -> Result<(), StorageFault> {
         self.write_all();
-        if self.is_finished() || self.is_read_only {
+        if self.is_read_only {
             return Ok(());
         }
         let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         self.flush()?;
-        let files = (0..self.files.len()).map(|file| self.metadata(file));
-        self.journal().close_with(files);
+        if !self.has_part() {
+            return Ok(());
+        }
+        // Looked at before the journal is locked: who renames files needs it too.
+        let files: Vec<_> = (0..self.files.len())
+            .map(|file| self.metadata(file))
+            .collect();
+        self.journal().close_with(files.into_iter());
         Ok(())
     }
 
@@ -78,9 +94,6 @@ impl Download {
     fn flush(&self) -> Result<(), StorageFault> {
         // One at a time: a second would find nothing left to flush, and say so while the first is at it.
         let _flushing = self.flushing();
-        if self.is_finished() {
-            return Ok(());
-        }
         self.may_go_on()?;
         let mark = self.journal().mark();
         let files = {
@@ -164,7 +177,7 @@ impl Download {
     }
 
     fn write_run(&self, run: &mut Run) -> Result<(), StorageFault> {
-        self.refuse_to_overwrite()?;
+        self.refuse_to_overwrite(run.file)?;
         let opened = self.opened(run.file, true)?;
         opened
             .write_all_at(&run.data(), run.offset)
@@ -186,7 +199,7 @@ impl Download {
         self.unflushed().is_flushing = false;
     }
 
-    fn unflushed(&self) -> MutexGuard<'_, Unflushed> {
+    pub(super) fn unflushed(&self) -> MutexGuard<'_, Unflushed> {
         self.unflushed
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
