@@ -1,5 +1,5 @@
-//! How a download's blocks reach the disk: in batches, on one thread at a time, each batch recorded in
-//! the journal once it is written; and flushed from time to time, beside the writing.
+//! How a download's blocks reach the disk: in batches, on one thread at a time, each recorded in the
+//! journal once it is written, or a part of it if it is large; and flushed from time to time, beside the writing.
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::FileExt;
@@ -14,6 +14,9 @@ use crate::platform::write_queue::{Run, Write};
 
 /// Written bytes after which the files are flushed: what a power cut makes the next start hash again.
 const FLUSH_AFTER: u64 = 128 << 20;
+
+/// Written bytes after which they are recorded: what a kill makes the next start fetch again.
+const RECORD_AFTER: usize = 1 << 20;
 
 /// What has been written since the last flush.
 #[derive(Default)]
@@ -149,30 +152,38 @@ impl Download {
 
     fn write_batch(&self, runs: Vec<Run>) {
         let may_go_on = self.may_go_on();
-        let mut records = Vec::new();
         let mut written = Vec::new();
+        let mut bytes = 0;
         for mut run in runs {
             let result = may_go_on.clone().and_then(|()| self.write_run(&mut run));
-            if result.is_ok() {
-                records.extend(journal::blocks_in(
-                    self.metainfo.info(),
-                    run.file,
-                    run.offset,
-                    run.length,
-                ));
-                let mut unflushed = self.unflushed();
-                unflushed.files.insert(run.file);
-                unflushed.bytes += run.length as u64;
-                written.push(run);
-            } else {
+            if result.is_err() {
                 run.answer(&result);
+                continue;
+            }
+            let mut unflushed = self.unflushed();
+            unflushed.files.insert(run.file);
+            unflushed.bytes += run.length as u64;
+            drop(unflushed);
+            bytes += run.length;
+            written.push(run);
+            if bytes >= RECORD_AFTER {
+                self.record(std::mem::take(&mut written));
+                bytes = 0;
             }
         }
-        if records.is_empty() {
-            return written.into_iter().for_each(|run| run.answer(&Ok(())));
+        self.record(written);
+    }
+
+    /// Records what is written, and only then answers: what is answered is recorded too.
+    fn record(&self, written: Vec<Run>) {
+        let mut records = Vec::new();
+        for run in &written {
+            let info = self.metainfo.info();
+            records.extend(journal::blocks_in(info, run.file, run.offset, run.length));
         }
-        self.journal().append(&records);
-        // Only now: what is answered is recorded too.
+        if !records.is_empty() {
+            self.journal().append(&records);
+        }
         written.into_iter().for_each(|run| run.answer(&Ok(())));
     }
 
