@@ -3,12 +3,10 @@
 
 import { once } from 'node:events'
 import { randomBytes } from 'node:crypto'
-import { Decoder, Encoder } from 'cbor-x'
+import { decode, encode } from 'cborg'
 import { RTCPeerConnection } from 'node-datachannel/polyfill'
 import { WebSocket } from 'ws'
 
-const encoder = new Encoder({ tagUint8Array: false, useRecords: false })
-const decoder = new Decoder({ useRecords: false })
 const [HELLO, ANNOUNCE, SIGNAL, WELCOME, PEERS, SIGNALLED, ERROR] = [0, 1, 2, 32, 33, 34, 35]
 const [OFFER, ANSWER] = [0, 1]
 
@@ -29,7 +27,7 @@ export class CborPeer {
     this.messages = []
     this.connections = []
     socket.on('message', frame => {
-      this.messages.push(decoder.decode(frame))
+      this.messages.push(decode(frame))
       socket.emit('decoded')
     })
   }
@@ -78,7 +76,7 @@ export class CborPeer {
   }
 
   send(message) {
-    this.socket.send(encoder.encode(message))
+    this.socket.send(encode(message))
   }
 
   connection() {
