@@ -33,6 +33,10 @@ pub fn serve_if_worker() -> bool {
         return false;
     }
     let scope: DedicatedWorkerGlobalScope = global.unchecked_into();
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "the page asks for no more at a time than its session may hold"
+    )]
     let (sender, inbox) = mpsc::unbounded_channel();
     let listener = EventListener::new(&scope, "message", move |event| {
         let event: &MessageEvent = event.unchecked_ref();
