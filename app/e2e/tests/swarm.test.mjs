@@ -36,14 +36,12 @@ async function swarm(t, count, size) {
   return { first, copies };
 }
 
-// A seeder goes on serving when a copy is out, as fast as anybody: in all it sent about 1.25 copies on two
-// cores while downloads lay in the pages' memory. Since they lie in files, leechers read what they pass on
-// through their workers, the seeder reads its own file directly, and it sends up to 1.9: to be mended. What
-// must hold is that one copy is enough, which `first` says; four copies would be no swarm at all.
+// A seeder goes on serving when a copy is out, as fast as anybody: in all it sends about 1.3 copies on
+// two busy cores, and about 2 to 4 with other programs.
 test("four pages take little more than one copy from the page that shares", async (t) => {
   const { first, copies } = await swarm(t, 4, 32 * MIB);
   assert.ok(first < 1.1, `the seeder sent ${first} copies until all of one was out`);
-  assert.ok(copies < 2.5, `the seeder sent ${copies} copies`);
+  assert.ok(copies < 1.8, `the seeder sent ${copies} copies`);
 });
 
 for (const pages of [3, 5, 9]) {

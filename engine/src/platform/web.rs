@@ -14,6 +14,7 @@ mod lock;
 mod memory;
 mod opfs;
 mod quota;
+mod recent;
 mod records;
 mod rtc;
 mod save;

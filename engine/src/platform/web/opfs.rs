@@ -20,10 +20,11 @@ use web_sys::{File, FileSystemFileHandle, FileSystemGetFileOptions};
 
 use super::exception::Exception;
 use super::quota;
+use super::recent::Recent;
 use super::source::{Source, SourceReader, WindowCache};
 use super::worker::{Answer as Told, Call, Worker, folder, subfolder};
 use crate::journal::{RECORD_LENGTH, Record, Stored};
-use crate::platform::write_queue::{Write, WriteQueue};
+use crate::platform::write_queue::{Run, Write, WriteQueue};
 use crate::storage::{Answer, Kept, Storage};
 
 /// A download whose data lies in the origin private file system.
@@ -34,6 +35,7 @@ pub(super) struct OpfsDownload {
     metainfo: Arc<Metainfo>,
     cache: Rc<WindowCache>,
     queue: WriteQueue,
+    recent: RefCell<Recent>,
     /// Which files are wanted.
     selection: RefCell<Selection>,
     /// Once all of it is there.
@@ -68,6 +70,7 @@ impl OpfsDownload {
             metainfo: Arc::clone(metainfo),
             cache: Rc::clone(cache),
             queue: WriteQueue::default(),
+            recent: RefCell::default(),
             selection: RefCell::default(),
             complete: RefCell::default(),
         });
@@ -138,18 +141,22 @@ impl OpfsDownload {
     /// Writes until nothing waits any more. What comes meanwhile is joined to longer runs.
     async fn write_all(self: Rc<Self>) {
         while let Some(runs) = self.queue.next() {
-            let written = runs.into_iter().map(|mut run| {
-                let call = Call::Write {
-                    download: self.number,
-                    file: run.file,
-                    offset: run.offset,
-                };
-                let payload = Uint8Array::from(run.data().as_ref()).into();
-                let written = self.ask(call, payload);
-                async move { run.answer(&written.await.map(|_| ())) }
-            });
-            futures_util::future::join_all(written).await;
+            futures_util::future::join_all(runs.into_iter().map(|run| self.write_run(run))).await;
         }
+    }
+
+    async fn write_run(&self, mut run: Run) {
+        let call = Call::Write {
+            download: self.number,
+            file: run.file,
+            offset: run.offset,
+        };
+        let data = run.data();
+        let written = self.ask(call, Uint8Array::from(data.as_ref()).into()).await;
+        if written.is_ok() {
+            self.recent.borrow_mut().keep(run.file, run.offset, data);
+        }
+        run.answer(&written.map(|_| ()));
     }
 }
 
@@ -157,6 +164,10 @@ impl Storage for OpfsStorage {
     fn read(&self, file: usize, offset: u64, length: u32) -> Answer<Bytes> {
         let Self(download) = self.clone();
         async move {
+            let recent = download.recent.borrow().find(file, offset, length as usize);
+            if let Some(data) = recent {
+                return Ok(data);
+            }
             if let Some(reader) = download.reader(file) {
                 return reader.read(offset, length as usize).await;
             }
