@@ -187,7 +187,14 @@ export class ShoalPage {
     await this.page.waitForFunction(async () => {
       const root = await navigator.storage.getDirectory();
       for await (const top of root.values()) for await (const _ of top.keys()) return false;
-      return true;
+      const done = (request) => new Promise((resolve, reject) => {
+        request.onsuccess = () => resolve(request.result);
+        request.onerror = () => reject(request.error);
+      });
+      const database = await done(indexedDB.open("shoal"));
+      const left = await done(database.transaction("torrents").objectStore("torrents").count());
+      database.close();
+      return left === 0;
     }, undefined, { timeout: 30_000 });
   }
 

@@ -25,8 +25,10 @@ test("a page that is reloaded twenty times in a transfer fetches next to nothing
   const page = await ShoalPage.openIn(browser, link);
   await page.confirm();
   const reloads = 20;
-  for (let reload = 0; reload < reloads; reload++) {
-    await page.fetched((99 * (reload + Math.random())) / reloads);
+  const moments = Array.from({ length: reloads }, (_, reload) => (99 * (reload + Math.random())) / reloads);
+  t.diagnostic(`reloaded at ${moments.map((moment) => moment.toFixed(1)).join(", ")} %`);
+  for (const moment of moments) {
+    await page.fetched(moment);
     await page.reload();
     await page.interrupted();
     await page.id("resume").click();

@@ -65,7 +65,7 @@ impl Viewer {
         let is_whole = matches!(
             torrent.state,
             TransferState::Complete | TransferState::Seeding
-        ) || torrent.have.is_full() && !torrent.have.is_empty();
+        ) || torrent.has_all_wanted();
         let (link, magnet) = links(&view.magnet, &torrent.name, facts);
         Torrent {
             id: TorrentId::Known(torrent.info_hash),

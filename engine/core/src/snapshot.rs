@@ -104,6 +104,15 @@ pub struct TorrentSnapshot {
     pub trackers: Vec<TrackerSnapshot>,
 }
 
+impl TorrentSnapshot {
+    /// Returns whether all that is wanted is verified, whatever the torrent does just now.
+    #[must_use]
+    pub fn has_all_wanted(&self) -> bool {
+        self.total_bytes
+            .is_some_and(|total| total > 0 && self.have_bytes >= total)
+    }
+}
+
 /// One connected peer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PeerSnapshot {

@@ -114,6 +114,8 @@ impl Entry {
     /// Adds what the session does not know to what it shows.
     pub(super) fn view(&self, mut torrent: TorrentSnapshot) -> TorrentView {
         let mut checked_bytes = None;
+        // The session hears of a choice when the storage has.
+        torrent.selection = self.selection.clone();
         match &self.stage {
             Stage::Checking(work) => {
                 let now = work.get();

@@ -110,11 +110,7 @@ impl Driver {
                 continue;
             }
             entry.written.has_metainfo |= metainfo.is_some();
-            let sources = entry.sources.clone();
-            let sources = sources.filter(|_| entry.written.record.is_none());
-            let writing = self
-                .platform
-                .remember(torrent, record.encode(), metainfo, sources);
+            let writing = self.platform.remember(torrent, record.encode(), metainfo);
             entry.written.record = Some(record);
             self.write_down(torrent, writing);
             return true;
@@ -316,7 +312,8 @@ impl Driver {
     /// Shows a share whose files only the person can find again.
     fn wait_for_files(&mut self, remembered: Remembered) {
         if remembered.metainfo.is_none() {
-            return;
+            let why = "it is not shared: its list of files is missing";
+            return self.lost_share(remembered.saved, None, Vec::new(), why);
         }
         let Some(torrent) = self.open_again(remembered) else {
             return;

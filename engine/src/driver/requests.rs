@@ -225,13 +225,14 @@ impl Driver {
         }
     }
 
+    /// Returns whether all files that are wanted are there.
     fn is_complete(&self, torrent: InfoHash) -> bool {
         let snapshot = self.session.snapshot(self.now(), torrent);
         snapshot.is_some_and(|snapshot| {
             matches!(
                 snapshot.state,
                 TorrentState::Complete | TorrentState::Seeding
-            ) || snapshot.have.is_full() && !snapshot.have.is_empty()
+            ) || snapshot.has_all_wanted()
         })
     }
 
@@ -261,10 +262,14 @@ impl Driver {
         result: Result<Opened, StorageFault>,
     ) {
         let entry = self.entries.get_mut(&torrent);
-        let Some(entry) = entry.filter(|entry| entry.waits_for(&work)) else {
-            return;
-        };
-        let Some(metainfo) = entry.metainfo.clone() else {
+        let wanted = entry.filter(|entry| entry.waits_for(&work));
+        let Some((entry, metainfo)) = wanted.and_then(|entry| {
+            let metainfo = entry.metainfo.clone()?;
+            Some((entry, metainfo))
+        }) else {
+            if let Ok(opened) = result {
+                self.jobs.push(when_done(opened.storage.close()));
+            }
             return;
         };
         let opened = match result {
@@ -326,7 +331,10 @@ impl Driver {
             self.jobs.push(when_done(storage.vouch(&have)));
         }
         // What is complete needs nobody's word to be passed on.
-        entry.asks &= !have.is_full();
+        entry.asks &= info.is_some_and(|info| {
+            let wanted = entry.selection.pieces(info);
+            wanted.count_shared(&have) < wanted.count()
+        });
         let asks = entry.asks;
         self.command(Command::Start {
             torrent,
@@ -474,7 +482,11 @@ impl Driver {
             let opened = async {
                 let opening = platform.download_storage(Arc::clone(&metainfo), destination);
                 let mut opened = opening.await?;
-                opened.storage.select(&selection).await?;
+                if let Err(fault) = opened.storage.select(&selection).await {
+                    // What it says is of no use any more.
+                    let _ = opened.storage.close().await;
+                    return Err(fault);
+                }
                 let now = opened.storage.stamps().await.unwrap_or_default();
                 opened.kept.trust(metainfo.info(), &stamps, &now);
                 Ok(opened)
@@ -513,6 +525,10 @@ impl Driver {
         let is_known = self.wait_for_room(torrent, fault);
         if let Some(entry) = self.entries.get_mut(&torrent) {
             entry.stage = Stage::Failed(fault.to_string());
+            // To try again is to open it again.
+            if let Some(storage) = entry.storage.take() {
+                self.jobs.push(when_done(storage.close()));
+            }
         }
         if is_known {
             return;

@@ -7,6 +7,7 @@ use std::io;
 use std::sync::Arc;
 
 use shoal_core::Bitfield;
+use shoal_protocol::PieceIndex;
 use shoal_protocol::metainfo::Metainfo;
 
 use super::{Record, Recovered, Stored, header};
@@ -136,6 +137,11 @@ impl<M: Medium> Keeper<M> {
         for piece in durable.into_iter().filter(|piece| have.contains(*piece)) {
             self.durable.insert(piece);
         }
+    }
+
+    /// Returns whether a piece is stored and flushed.
+    pub(crate) fn is_durable(&self, piece: PieceIndex) -> bool {
+        self.durable.pieces().contains(piece)
     }
 
     /// Returns the pieces that are stored.

@@ -126,13 +126,12 @@ impl Platform {
         }
     }
 
-    /// Remembers a torrent; metainfo need be given only once. The record names the sources.
+    /// Remembers a torrent; metainfo need be given only once.
     pub(crate) fn remember(
         &self,
         torrent: InfoHash,
         record: Vec<u8>,
         metainfo: Option<Arc<Metainfo>>,
-        _sources: Option<Vec<Source>>,
     ) -> Answer<()> {
         match &self.state {
             Some(state) => state.keep(torrent, record, metainfo),

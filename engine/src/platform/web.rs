@@ -47,7 +47,6 @@ use self::source::WindowCache;
 use self::storage::{Download, DownloadStorage, Share};
 use self::worker::Worker;
 use crate::error::EngineError;
-use crate::share::Verified;
 use crate::signalling::Signalling;
 use crate::storage::{Answer, Kept, Listing, Opened, Remembered, Storage};
 use crate::transport::Transport;
@@ -80,7 +79,7 @@ impl Destination {
 }
 
 impl Source {
-    /// For people: the file is found again by its handle.
+    /// For people: a page cannot find a file again.
     pub(crate) fn to_text(&self) -> Option<String> {
         Some(self.path().join("/"))
     }
@@ -137,12 +136,11 @@ impl Platform {
         torrent: InfoHash,
         record: Vec<u8>,
         metainfo: Option<Arc<Metainfo>>,
-        sources: Option<Vec<Source>>,
     ) -> Answer<()> {
         let records = self.records.clone();
         Box::pin(async move {
             match records {
-                Some(records) => records.keep(torrent, record, metainfo, sources).await,
+                Some(records) => records.keep(torrent, record, metainfo).await,
                 None => Ok(()),
             }
         })
@@ -155,13 +153,19 @@ impl Platform {
             let Some(records) = records else {
                 return Ok(());
             };
-            if records.forget(torrent).await? {
-                let torrent = torrent.to_string();
-                let call = worker::Call::Delete { torrent };
-                worker.call(call, JsValue::UNDEFINED).await?;
+            if !records.take(torrent).await {
+                return Ok(());
             }
+            let call = worker::Call::Delete {
+                torrent: torrent.to_string(),
+            };
+            // The record last: without it nobody would find what is still there.
+            let deleted = match worker.call(call, JsValue::UNDEFINED).await {
+                Ok(_) => records.forget(torrent).await,
+                Err(fault) => Err(fault),
+            };
             records.release(torrent);
-            Ok(())
+            deleted
         })
     }
 
@@ -245,18 +249,13 @@ impl Platform {
         }
         let number = self.last_download.get() + 1;
         self.last_download.set(number);
-        let opened = OpfsDownload::open(number, &self.worker, metainfo, &self.windows).await?;
-        let Some((download, kept)) = opened else {
-            return Ok(None);
-        };
-        let info = metainfo.info();
-        let stored = Verified::of(info, &kept).good_bytes;
-        if let Err(fault) = quota::make_sure_of(info.name(), info.total_length() - stored).await {
-            let _ = OpfsStorage(download).close().await;
-            return Err(fault);
+        match OpfsDownload::open(number, &self.worker, metainfo, &self.windows).await {
+            Err(fault) if self.worker.is_gone() => {
+                tracing::warn!(%fault, "memory has to do");
+                Ok(None)
+            }
+            opened => opened,
         }
-        quota::ask_to_persist();
-        Ok(Some((download, kept)))
     }
 
     /// Nothing of an earlier time lies in a page's memory.
@@ -279,8 +278,7 @@ impl Platform {
         let place = self.downloads.borrow().get(&metainfo.info_hash()).cloned();
         let contents = match place.as_ref().and_then(Place::open) {
             Some(Open::Files(download)) => {
-                let files = download.files().await?.into_iter().enumerate();
-                let files = files.filter(|(number, _)| download.wants(*number));
+                let files = download.files().await?.into_iter();
                 files.map(|(number, file)| (number, file.into())).collect()
             }
             Some(Open::Memory(download)) => contents(metainfo, &download)?,

@@ -1,9 +1,9 @@
-//! A download in the origin private file system, as the page has it: written by the [`worker`] until it
-//! is complete, from then on read as files, which any number of pages may do.
+//! A download in the origin private file system, as the page has it: written by the [`worker`] until all
+//! of it is complete, from then on read as files.
 //!
 //! [`worker`]: super::worker
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use shoal_protocol::metainfo::Metainfo;
 use tokio::sync::oneshot;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::{JsFuture, spawn_local};
-use web_sys::{File, FileSystemFileHandle, FileSystemGetFileOptions};
+use web_sys::{File, FileSystemDirectoryHandle, FileSystemFileHandle, FileSystemGetFileOptions};
 
 use super::exception::Exception;
 use super::quota;
@@ -25,6 +25,7 @@ use super::source::{Source, SourceReader, WindowCache};
 use super::worker::{Answer as Told, Call, Worker, folder, subfolder};
 use crate::journal::{RECORD_LENGTH, Record, Stored};
 use crate::platform::write_queue::{Run, Write, WriteQueue};
+use crate::share::Verified;
 use crate::storage::{Answer, Kept, Storage};
 
 /// A download whose data lies in the origin private file system.
@@ -36,6 +37,8 @@ pub(super) struct OpfsDownload {
     cache: Rc<WindowCache>,
     queue: WriteQueue,
     recent: RefCell<Recent>,
+    /// Bytes that are stored for certain.
+    stored_bytes: Cell<u64>,
     /// Which files are wanted.
     selection: RefCell<Selection>,
     /// Once all of it is there.
@@ -64,7 +67,14 @@ impl OpfsDownload {
             (Told::Busy, _) => return Ok(None),
             _ => return Err(unexpected()),
         };
+        let kept = kept(metainfo, &records, sure);
+        let info = metainfo.info();
+        let of_blocks = kept.sure.blocks();
+        let of_blocks: u64 = of_blocks
+            .map(|block| u64::from(info.block_span(block).length))
+            .sum();
         let download = Rc::new(Self {
+            stored_bytes: Cell::new(Verified::of(info, &kept).good_bytes + of_blocks),
             number,
             worker: worker.clone(),
             metainfo: Arc::clone(metainfo),
@@ -74,41 +84,39 @@ impl OpfsDownload {
             selection: RefCell::default(),
             complete: RefCell::default(),
         });
-        let kept = kept(metainfo, &records, sure);
         if kept.sure.pieces().is_full() {
             download.look_up_files().await?;
         }
         Ok(Some((download, kept)))
     }
 
-    /// Returns whether a file is wanted.
-    pub(super) fn wants(&self, file: usize) -> bool {
-        self.selection.borrow().contains(file)
-    }
-
-    /// Returns the files, in the torrent's order; those that are wanted must be complete.
-    pub(super) async fn files(&self) -> Result<Vec<File>, StorageFault> {
+    /// Returns the files that are wanted, with their numbers; they must be complete.
+    pub(super) async fn files(&self) -> Result<Vec<(usize, File)>, StorageFault> {
+        let info = self.metainfo.info();
+        let wanted: Vec<_> = self.selection.borrow().files(info).collect();
+        if let Some(complete) = &*self.complete.borrow() {
+            let file = |number: usize| Some((number, complete.get(number)?.file()));
+            return Ok(wanted.into_iter().filter_map(file).collect());
+        }
         let files = async {
-            let torrent = self.metainfo.info_hash().to_string();
-            let folder = subfolder(&folder().await?, &torrent, false).await?;
+            let folder = self.folder().await?;
             let create = FileSystemGetFileOptions::new();
             // Those without content were never written to.
             create.set_create(true);
-            let mut files = Vec::new();
-            for number in 0..self.metainfo.info().files().len() {
+            let files = wanted.into_iter().map(async |number| {
                 let handle = folder.get_file_handle_with_options(&number.to_string(), &create);
                 let handle: FileSystemFileHandle = JsFuture::from(handle).await?.unchecked_into();
                 let file = JsFuture::from(handle.get_file()).await?;
-                files.push(file.unchecked_into::<File>());
-            }
-            Ok::<_, Exception>(files)
+                Ok::<_, Exception>((number, file.unchecked_into::<File>()))
+            });
+            futures_util::future::try_join_all(files).await
         };
         let files = files
             .await
             .map_err(|exception| StorageFault::Other(exception.to_string()))?;
-        let info = self.metainfo.info();
-        for (number, (file, wanted)) in files.iter().zip(info.files()).enumerate() {
-            if self.wants(number) && file.size() as u64 != wanted.length() {
+        for (number, file) in &files {
+            let wanted = &info.files()[*number];
+            if file.size() as u64 != wanted.length() {
                 let name = wanted.path().join("/");
                 return Err(StorageFault::Other(format!(
                     "the browser has lost a part of {name}: remove the download and begin it again"
@@ -118,11 +126,25 @@ impl OpfsDownload {
         Ok(files)
     }
 
+    /// All files, as they are when all is complete.
     async fn look_up_files(&self) -> Result<(), StorageFault> {
-        let files = self.files().await?.into_iter().map(Source::new);
-        let readers = files.map(|file| Rc::new(SourceReader::new(file, &self.cache)));
-        self.complete.replace(Some(readers.collect()));
+        let files = self.files().await?.into_iter();
+        let readers = files.map(|(_, file)| SourceReader::new(Source::new(file), &self.cache));
+        self.complete.replace(Some(readers.map(Rc::new).collect()));
         Ok(())
+    }
+
+    async fn folder(&self) -> Result<FileSystemDirectoryHandle, Exception> {
+        let torrent = self.metainfo.info_hash().to_string();
+        subfolder(&folder().await?, &torrent, false).await
+    }
+
+    /// Returns how many bytes more can be stored, if the browser tells. It counts a file as long as its
+    /// last byte is far, so holes in our files are room too.
+    async fn room(&self) -> Option<u64> {
+        let free = quota::free().await?;
+        let lengths = quota::lengths(&self.folder().await.ok()?).await.ok()?;
+        Some(free + lengths.saturating_sub(self.stored_bytes.get()))
     }
 
     /// The reader of a file of a complete download.
@@ -154,6 +176,8 @@ impl OpfsDownload {
         let data = run.data();
         let written = self.ask(call, Uint8Array::from(data.as_ref()).into()).await;
         if written.is_ok() {
+            let stored = self.stored_bytes.get() + data.len() as u64;
+            self.stored_bytes.set(stored);
             self.recent.borrow_mut().keep(run.file, run.offset, data);
         }
         run.answer(&written.map(|_| ()));
@@ -205,11 +229,34 @@ impl Storage for OpfsStorage {
         .boxed_local()
     }
 
+    /// Refuses, in words, what does not fit.
     fn select(&self, selection: &Selection) -> Answer<()> {
         let (Self(download), selection) = (self.clone(), selection.clone());
         async move {
+            let info = download.metainfo.info();
+            let needed = selection.length(info);
+            let needed = needed.saturating_sub(download.stored_bytes.get());
+            if let Some(room) = download.room().await.filter(|room| *room < needed) {
+                return Err(quota::refusal(info.name(), needed, room));
+            }
+            quota::ask_to_persist();
             download.selection.replace(selection);
             Ok(())
+        }
+        .boxed_local()
+    }
+
+    /// Nobody but the browser can have changed anything: then there is no telling what else is wrong.
+    fn withdraw(&self, have: &Bitfield) -> Answer<()> {
+        let is_right = have.is_full() || self.0.complete.borrow().is_none();
+        async move {
+            if is_right {
+                return Ok(());
+            }
+            Err(StorageFault::Other(
+                "the browser has damaged what it stores: remove the download and begin it again"
+                    .to_owned(),
+            ))
         }
         .boxed_local()
     }
@@ -262,7 +309,8 @@ impl Storage for OpfsStorage {
     }
 
     fn room(&self) -> Answer<Option<u64>> {
-        async { Ok(quota::free().await) }.boxed_local()
+        let Self(download) = self.clone();
+        async move { Ok(download.room().await) }.boxed_local()
     }
 
     fn hash_blocks(&self, file: usize, offset: u64, length: u64) -> Answer<Vec<Hash256>> {
@@ -438,7 +486,7 @@ mod tests {
             let read = storage.read(0, 0, LENGTH as u32).await.expect("read");
             assert_eq!(read, content);
             let files = storage.0.files().await.expect("there");
-            assert_eq!(files[0].size(), LENGTH as f64);
+            assert_eq!(files[0].1.size(), LENGTH as f64);
         }
         page.delete(&metainfo).await;
     }

@@ -38,10 +38,10 @@ impl Recent {
 
     /// Finds bytes that lie within one write.
     pub(super) fn find(&self, file: usize, offset: u64, length: usize) -> Option<Bytes> {
-        let (place, data) = self.writes.range(..=(file, offset)).next_back()?;
-        let begin = usize::try_from(offset - place.1).ok()?;
+        let ((_, begins), data) = self.writes.range((file, 0)..=(file, offset)).next_back()?;
+        let begin = usize::try_from(offset - begins).ok()?;
         let end = begin.checked_add(length)?;
-        (place.0 == file && end <= data.len()).then(|| data.slice(begin..end))
+        (end <= data.len()).then(|| data.slice(begin..end))
     }
 }
 

@@ -1,5 +1,5 @@
-//! Where a page remembers its torrents: a database of the browser (IndexedDB), because only that keeps
-//! the handles by which a shared file is found again.
+//! Where a page remembers its torrents: a database of the browser (IndexedDB), which changes a record
+//! whole or not at all.
 //!
 //! All pages of an origin have one database. A torrent belongs to the page that holds its [`Lock`]: no
 //! other brings it back, changes or forgets it meanwhile.
@@ -12,14 +12,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use idb::builder::{DatabaseBuilder, ObjectStoreBuilder};
 use idb::{Database, TransactionMode};
-use js_sys::{Array, Object, Reflect, Uint8Array};
+use js_sys::{Object, Reflect, Uint8Array};
 use shoal_core::StorageFault;
 use shoal_protocol::InfoHash;
 use shoal_protocol::metainfo::Metainfo;
 use wasm_bindgen::{JsCast, JsValue};
 
 use super::lock::Lock;
-use super::source::Source;
 use crate::saved::Saved;
 use crate::storage::Remembered;
 
@@ -39,7 +38,8 @@ impl Records {
             return true;
         }
         let Some(lock) = Lock::take(&format!("shoal/{torrent}")).await else {
-            return false;
+            // It may have been taken for us while we asked.
+            return self.mine.borrow().contains_key(&torrent);
         };
         self.mine.borrow_mut().insert(torrent, lock);
         true
@@ -55,28 +55,25 @@ impl Records {
         };
         let values = values.await.map_err(|error| failed(&error))?;
         // Together: for each that is another page's it takes a while until that is certain.
-        let read = values
-            .iter()
-            .map(async |value| match remembered(value).await {
-                Ok(remembered) => {
-                    let is_mine = self.take(remembered.saved.magnet.info_hash).await;
-                    is_mine.then_some(Ok(remembered))
-                }
-                Err(why) => Some(Err(format!("a torrent could not be brought back: {why}"))),
-            });
+        let read = values.iter().map(async |value| match remembered(value) {
+            Ok(remembered) => {
+                let is_mine = self.take(remembered.saved.magnet.info_hash).await;
+                is_mine.then_some(Ok(remembered))
+            }
+            Err(why) => Some(Err(format!("a torrent could not be brought back: {why}"))),
+        });
         let read = futures_util::future::join_all(read).await;
         let mut read: Vec<_> = read.into_iter().flatten().collect();
         read.sort_by_key(|read| read.as_ref().map_or(0, |read| read.saved.number));
         Ok(read)
     }
 
-    /// Remembers a torrent, unless it is another page's. Metainfo and sources need be given only once.
+    /// Remembers a torrent, unless it is another page's. Metainfo need be given only once.
     pub(super) async fn keep(
         &self,
         torrent: InfoHash,
         record: Vec<u8>,
         metainfo: Option<Arc<Metainfo>>,
-        sources: Option<Vec<Source>>,
     ) -> Result<(), StorageFault> {
         if !self.take(torrent).await {
             return Ok(());
@@ -93,10 +90,6 @@ impl Records {
                 let metainfo = Uint8Array::from(metainfo.as_ref());
                 put(&value, "metainfo", metainfo.into());
             }
-            if let Some(sources) = sources {
-                let sources: Array = sources.iter().map(Source::to_value).collect();
-                put(&value, "sources", sources.into());
-            }
             store.put(&value, Some(&key))?.await?;
             transaction.commit()?.await?;
             Ok(())
@@ -104,11 +97,8 @@ impl Records {
         written.await.map_err(|error: idb::Error| failed(&error))
     }
 
-    /// Forgets a torrent; returns whether it was this page's, and its data may go too.
-    pub(super) async fn forget(&self, torrent: InfoHash) -> Result<bool, StorageFault> {
-        if !self.take(torrent).await {
-            return Ok(false);
-        }
+    /// Forgets a torrent that is this page's.
+    pub(super) async fn forget(&self, torrent: InfoHash) -> Result<(), StorageFault> {
         let removed = async {
             let database = open().await?;
             let transaction = database.transaction(&[STORE], TransactionMode::ReadWrite)?;
@@ -116,7 +106,7 @@ impl Records {
             let key = JsValue::from_str(&torrent.to_string());
             store.delete(key)?.await?;
             transaction.commit()?.await?;
-            Ok(true)
+            Ok(())
         };
         removed.await.map_err(|error: idb::Error| failed(&error))
     }
@@ -135,7 +125,7 @@ async fn open() -> Result<Database, idb::Error> {
         .await
 }
 
-async fn remembered(value: &JsValue) -> Result<Remembered, String> {
+fn remembered(value: &JsValue) -> Result<Remembered, String> {
     let bytes = |name| {
         let value = Reflect::get(value, &JsValue::from_str(name)).ok()?;
         Some(value.dyn_into::<Uint8Array>().ok()?.to_vec())
@@ -146,17 +136,11 @@ async fn remembered(value: &JsValue) -> Result<Remembered, String> {
     let metainfo = metainfo.and_then(|bytes| Metainfo::decode(&bytes).ok());
     // Another's, or a damaged one, is fetched again.
     let metainfo = metainfo.filter(|found| found.info_hash() == saved.magnet.info_hash);
-    let sources = Reflect::get(value, &JsValue::from_str("sources")).unwrap_or_default();
-    let sources = sources.dyn_into::<Array>().unwrap_or_default();
-    let mut found = Vec::new();
-    for source in sources.iter() {
-        found.extend(Source::from_value(&source).await);
-    }
-    let is_all = found.len() == sources.length() as usize;
     Ok(Remembered {
         saved,
         metainfo: metainfo.map(Arc::new),
-        sources: is_all.then_some(found),
+        // Only the person can find a file again.
+        sources: None,
     })
 }
 

@@ -5,12 +5,11 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use bytes::Bytes;
-use js_sys::{ArrayBuffer, Function, Object, Promise, Reflect, Uint8Array};
+use js_sys::{ArrayBuffer, Promise, Reflect, Uint8Array};
 use shoal_core::StorageFault;
 use shoal_protocol::Hash256;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
-use web_sys::FileSystemFileHandle;
 
 use super::exception::Exception;
 use super::hashing::{STEP, hash_all, split};
@@ -23,8 +22,6 @@ pub struct Source {
     file: web_sys::File,
     path: Vec<String>,
     length: u64,
-    /// Where the browser gives one.
-    handle: Option<FileSystemFileHandle>,
 }
 
 impl Source {
@@ -53,49 +50,7 @@ impl Source {
             length: size(&file),
             path: components,
             file,
-            handle: None,
         }
-    }
-
-    /// Takes a file with the handle by which another page finds it again.
-    #[must_use]
-    pub fn with_handle(self, handle: FileSystemFileHandle) -> Self {
-        Self {
-            handle: Some(handle),
-            ..self
-        }
-    }
-
-    /// Puts it into a form that the browser's database keeps: never the file itself, of which that would
-    /// be a copy.
-    pub(super) fn to_value(&self) -> JsValue {
-        let value = Object::new();
-        let path = JsValue::from_str(&self.path.join("/"));
-        let handle = self.handle.clone().map_or(JsValue::UNDEFINED, Into::into);
-        for (key, part) in [("path", path), ("handle", handle)] {
-            // A plain object takes everything.
-            let _ = Reflect::set(&value, &JsValue::from_str(key), &part);
-        }
-        value.into()
-    }
-
-    /// Finds a file again of which [`Self::to_value`] was kept; `None` if the browser has no handle of it
-    /// or does not let us read it without asking the person.
-    pub(super) async fn from_value(value: &JsValue) -> Option<Self> {
-        let get = |value: &JsValue, key| Reflect::get(value, &JsValue::from_str(key)).ok();
-        let path = get(value, "path")?.as_string()?;
-        let handle: FileSystemFileHandle = get(value, "handle")?.dyn_into().ok()?;
-        // Not in all browsers that have handles.
-        if let Ok(query) = get(&handle, "queryPermission")?.dyn_into::<Function>() {
-            let asked: Promise = query.call0(&handle).ok()?.dyn_into().ok()?;
-            let granted = JsFuture::from(asked).await.ok()?;
-            if granted.as_string()? != "granted" {
-                return None;
-            }
-        }
-        let file = JsFuture::from(handle.get_file()).await.ok()?;
-        let source = Self::with_path(file.dyn_into().ok()?, &path);
-        Some(source.with_handle(handle))
     }
 
     /// The components of its path in the share, the folder's name first where it came with one.
@@ -131,6 +86,11 @@ impl SourceReader {
             id: cache.next_id(),
             cache: Rc::clone(cache),
         }
+    }
+
+    /// Returns the file itself.
+    pub(super) fn file(&self) -> web_sys::File {
+        self.source.file.clone()
     }
 
     /// Reads exactly `length` bytes from `offset` on.

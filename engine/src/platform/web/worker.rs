@@ -43,6 +43,9 @@ struct State {
     last_id: Cell<u64>,
 }
 
+/// The worker's first word.
+const STARTED: &str = "started";
+
 enum Phase {
     /// Its program is still being loaded; these messages wait for it.
     Loading(Vec<Message>),
@@ -93,6 +96,11 @@ impl Worker {
         }))
     }
 
+    /// Returns whether it could not be started, or has broken down.
+    pub(super) fn is_gone(&self) -> bool {
+        matches!(*self.0.state.phase.borrow(), Phase::Gone)
+    }
+
     /// Asks for something. `payload` goes along as it is: bytes are moved, files are only named.
     pub(super) async fn call(
         &self,
@@ -125,8 +133,11 @@ impl Drop for Inner {
 
 impl State {
     fn heard(&self, worker: &web_sys::Worker, data: &JsValue) {
-        let Some(reply) = Reply::read(data) else {
+        if data.as_string().as_deref() == Some(STARTED) {
             return self.has_started(worker);
+        }
+        let Some(reply) = Reply::read(data) else {
+            return;
         };
         let waiting = self.waiting.borrow_mut().remove(&reply.id);
         if let Some(waiting) = waiting {

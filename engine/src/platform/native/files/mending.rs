@@ -56,7 +56,11 @@ impl Download {
         state.finished = finished;
         state.mendable = wanted;
         drop(state);
-        self.journal().withdraw(have);
+        {
+            // A flush that is under way would say of what is withdrawn now that it is flushed.
+            let _flushing = self.flushing();
+            self.journal().withdraw(have);
+        }
         // Those that are gone need a place.
         self.select(selection)?;
         self.vouch(have);

@@ -113,7 +113,7 @@ impl Reply {
             .map_err(Exception::from)
     }
 
-    /// `None` for what is no reply: the sign that the worker has started.
+    /// `None` for what is no reply of ours.
     pub(super) fn read(data: &JsValue) -> Option<Self> {
         let (text, payload) = unpack(data)?;
         let (id, result): (_, Result<Answer, Fault>) = serde_json::from_str(&text).ok()?;

@@ -66,8 +66,7 @@ impl Download {
             }
         };
         let mut boot = [0; 8];
-        // Without randomness there would be no page.
-        let _ = getrandom::fill(&mut boot);
+        getrandom::fill(&mut boot).map_err(|error| StorageFault::Other(error.to_string()))?;
         let mut slots = Slots::new([first, second], u64::from_le_bytes(boot));
         let recovered = slots.recover(metainfo.info());
         let mut download = Self {
@@ -86,21 +85,21 @@ impl Download {
         Ok(Some((download, sure, doubtful)))
     }
 
-    /// Reads bytes; what was never written reads as zeros.
+    /// Reads bytes, and says how many there were; behind the end there are zeros.
     pub(super) async fn read(
         &mut self,
         file: usize,
         offset: u64,
         length: usize,
-    ) -> Result<Vec<u8>, StorageFault> {
+    ) -> Result<(Vec<u8>, usize), StorageFault> {
         let failed = |exception: Exception| fault(&file.to_string(), &exception);
         let opened = self.opened(file).await.map_err(failed)?;
         let mut data = vec![0; length];
         let options = at(offset);
-        opened
+        let count = opened
             .read_with_u8_array_and_options(&mut data, &options)
             .map_err(|thrown| failed(thrown.into()))?;
-        Ok(data)
+        Ok((data, count as usize))
     }
 
     /// Writes bytes and records them.
@@ -137,7 +136,10 @@ impl Download {
         let info = self.journal.metainfo.info();
         if let Some(have) = Bitfield::from_wire(have, info.piece_count()) {
             // An earlier run may have been ended before it flushed what is vouched for now.
-            self.unflushed.extend(0..info.files().len());
+            let pieces = have.numbers().filter_map(|number| info.piece(number));
+            let unsure = pieces.filter(|piece| !self.journal.is_durable(*piece));
+            let files = unsure.map(|piece| info.file_of(piece).index());
+            self.unflushed.extend(files);
             self.journal.vouch(&have);
         }
     }
@@ -148,9 +150,19 @@ impl Download {
         if flushed.is_ok() {
             self.journal.close(&[]);
         }
+        self.abandon();
+        flushed
+    }
+
+    /// Lets go of the files as they are.
+    pub(super) fn abandon(self) {
         self.open.iter().for_each(|(_, file)| file.close());
         self.journal.medium.close();
-        flushed
+    }
+
+    /// Returns whether it is the download of this info hash.
+    pub(super) fn is_of(&self, torrent: &str) -> bool {
+        self.journal.metainfo.info_hash().to_string() == torrent
     }
 
     /// Flushes the files that were written to, and says so in the journal.

@@ -17,6 +17,7 @@ use web_sys::{
 };
 
 use super::super::exception::Exception;
+use super::STARTED;
 use super::call::{Answer, Call, Message, Reply};
 use super::disk::Download;
 use super::folder::{fault, folder};
@@ -48,7 +49,7 @@ pub fn serve_if_worker() -> bool {
     // As long as the worker lives.
     listener.forget();
     // The page waits for the first word; a page that is gone needs none.
-    let _ = scope.post_message(&JsValue::from_str("started"));
+    let _ = scope.post_message(&JsValue::from_str(STARTED));
     spawn_local(serve(scope, inbox));
     true
 }
@@ -75,7 +76,13 @@ async fn serve(scope: DedicatedWorkerGlobalScope, mut inbox: mpsc::UnboundedRece
             payload,
         };
         if let Err(exception) = reply.post(&scope) {
-            tracing::error!(%exception, "an answer is lost");
+            // Nobody is left waiting.
+            let apology = Reply {
+                id,
+                result: Err(fault("an answer", &exception)),
+                payload: JsValue::UNDEFINED,
+            };
+            let _ = apology.post(&scope);
         }
     }
 }
@@ -99,7 +106,13 @@ impl Desk {
                 length,
             } => {
                 let download = self.download(download)?;
-                let read = download.read(file, offset, length as usize).await?;
+                let length = length as usize;
+                let (read, count) = download.read(file, offset, length).await?;
+                if count < length {
+                    return Err(StorageFault::Other(
+                        "the browser has lost a part of what it stores".to_owned(),
+                    ));
+                }
                 Ok((Answer::Bytes, Uint8Array::from(read.as_slice()).into()))
             }
             Call::Write {
@@ -119,7 +132,7 @@ impl Desk {
             } => {
                 let length = usize::try_from(length).map_err(|_| unknown())?;
                 let download = self.download(download)?;
-                Ok(hashes(&download.read(file, offset, length).await?))
+                Ok(hashes(&download.read(file, offset, length).await?.0))
             }
             Call::Vouch { download } => {
                 let have = bytes(&payload)?.to_vec();
@@ -136,7 +149,13 @@ impl Desk {
                 }
                 done()
             }
-            Call::Delete { torrent } => delete(&torrent).await,
+            Call::Delete { torrent } => {
+                // It may have been opened for somebody who has gone.
+                for (_, open) in self.0.extract_if(.., |_, open| open.is_of(&torrent)) {
+                    open.abandon();
+                }
+                delete(&torrent).await
+            }
         }
     }
 
