@@ -149,7 +149,7 @@ impl Share {
         rehash: bool,
         mut progress: impl FnMut(Progress) -> bool,
     ) -> Result<(Metainfo, Rc<dyn Storage>), EngineError> {
-        if let Some(known) = self.known(trackers).await.filter(|_| !rehash) {
+        if !rehash && let Some(known) = self.known(trackers).await {
             return Ok((known, self.storage));
         }
         let lengths: Vec<_> = self.builder.sources().map(|(_, length)| length).collect();

@@ -115,6 +115,38 @@ async fn a_share_that_was_changed_is_told_of() {
 }
 
 #[tokio::test]
+async fn damage_without_a_new_time_is_not_believed_when_it_is_shared_again() {
+    let from = tempfile::tempdir().unwrap();
+    let source = from.path().join("noise.bin");
+    let mut bytes = noise(1 << 20, 1);
+    fs::write(&source, &bytes).unwrap();
+    let sharer = engine().await;
+    let sources = vec![Source(source.clone())];
+    let shared = sharer.share(sources, ShareOptions::default()).await;
+    let torrent = shared.unwrap();
+    let ends = [TorrentState::Seeding, TorrentState::Error];
+    assert_eq!(check(&sharer, torrent, &ends).await, TorrentState::Seeding);
+    // As a disk does that forgets.
+    let time = fs::metadata(&source).unwrap().modified().unwrap();
+    bytes[77] ^= 1;
+    fs::write(&source, &bytes).unwrap();
+    let file = fs::File::options().write(true).open(&source).unwrap();
+    file.set_modified(time).unwrap();
+    assert_eq!(check(&sharer, torrent, &ends).await, TorrentState::Error);
+    let mut events = sharer.events();
+    sharer.resume(torrent).await;
+    let end = loop {
+        let event = tokio::time::timeout(Duration::from_secs(60), events.recv()).await;
+        match event.unwrap().unwrap() {
+            Event::State { state, .. } if ends.contains(&state) => break state,
+            _ => {}
+        }
+    };
+    assert_eq!(end, TorrentState::Error);
+    sharer.shutdown().await;
+}
+
+#[tokio::test]
 async fn choices_outlive_the_engine() {
     let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let source = from.path().join("things");

@@ -183,12 +183,15 @@ fn tell_interrupted(follow: &mut Follow, reporter: &mut Reporter) {
         return;
     };
     let total = view.torrent.total_bytes.unwrap_or_default();
+    // Files that are complete have their final names already.
+    let part = PathBuf::from(format!("{location}.part"));
+    let path = if part.exists() { part } else { location.into() };
     reporter.finish();
     reporter.note(&format!(
         "{}: {} of it verified, in {}",
         words::harmless(&view.torrent.name),
         words::percent(view.torrent.have_bytes, total),
-        words::path(Path::new(&format!("{location}.part"))),
+        words::path(&path),
     ));
 }
 

@@ -181,10 +181,11 @@ impl OpenPiece {
 
     /// Counts the blocks afresh; `asked` says of how many peers a block is asked.
     pub(crate) fn is_consistent(&self, asked: impl Fn(u32) -> usize) -> bool {
-        let (mut free, mut stored) = (0, 0);
+        let (mut free, mut stored, mut doubtful) = (0, 0, 0);
         let mut all = (0..).zip(&self.blocks);
         let requests = all.all(|(block, state)| {
             stored += u32::from(matches!(state, Block::Stored));
+            doubtful += u32::from(matches!(state, Block::Doubtful | Block::Recalling));
             let requests = match state {
                 Block::Missing { requests } => *requests,
                 _ => 0,
@@ -193,7 +194,7 @@ impl OpenPiece {
             free += u32::from(is_free);
             usize::from(requests) == asked(block) && (!is_free || block >= self.first_free)
         });
-        requests && (free, stored) == (self.free, self.stored)
+        requests && (free, stored, doubtful) == (self.free, self.stored, self.doubtful)
     }
 
     pub(crate) fn add_request(&mut self, block: u32) {
@@ -207,7 +208,10 @@ impl OpenPiece {
     pub(crate) fn keep(&mut self, block: u32) {
         let state = self.blocks.get_mut(block as usize);
         if let Some(state @ (Block::Missing { requests: 0 } | Block::Doubtful)) = state {
-            self.free -= u32::from(matches!(state, Block::Missing { .. }));
+            match state {
+                Block::Doubtful => self.doubtful -= 1,
+                _ => self.free -= 1,
+            }
             *state = Block::Stored;
             self.stored += 1;
         }

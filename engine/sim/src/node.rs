@@ -128,8 +128,11 @@ impl Store {
 
     /// The user wants other files.
     pub(crate) fn choose(&mut self, selection: Selection) {
-        self.chosen
-            .extend(selection.files(self.content.metainfo.info()));
+        let info = self.content.metainfo.info();
+        // What is added needs its final name too.
+        let before = &self.selection;
+        self.finished &= selection.files(info).all(|file| before.contains(file));
+        self.chosen.extend(selection.files(info));
         self.selection = selection;
         self.complete &= self.has_wanted();
     }

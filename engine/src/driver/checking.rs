@@ -53,6 +53,11 @@ impl Driver {
         let Some(entry) = entry.filter(|entry| entry.waits_for(work)) else {
             return;
         };
+        if !matches!(&result, Ok(found) if found.good.is_full()) {
+            // What is damaged may look as if nobody had touched it.
+            entry.stamps.clear();
+            self.keeping.touch(torrent);
+        }
         let found = match result {
             Ok(found) if entry.sources.is_some() && !found.good.is_full() => {
                 let name = entry.magnet.name.clone().unwrap_or_default();

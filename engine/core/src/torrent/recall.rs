@@ -63,16 +63,15 @@ impl Torrent {
         }
     }
 
-    /// Reads the next block of a piece that is looked into, unless memory is full.
+    /// Reads the next block of a piece that is looked into, unless memory is full or nothing is to go on.
     pub(super) fn recall(&mut self, piece: PieceIndex, shared: &mut Shared) {
+        // What is right is written again, which a storage with a fault would refuse.
+        let may_go_on = !self.is_halted() && !shared.is_clogged();
         let Some(content) = &mut self.content else {
             return;
         };
         let open = content.open.get_mut(&piece);
-        let Some(block) = open
-            .filter(|_| !shared.is_clogged())
-            .and_then(OpenPiece::recall_next)
-        else {
+        let Some(block) = open.filter(|_| may_go_on).and_then(OpenPiece::recall_next) else {
             return;
         };
         let span = content.span(block);
@@ -80,7 +79,7 @@ impl Torrent {
         shared.output(Output::Read { token, span });
     }
 
-    /// Goes on where memory was full.
+    /// Goes on where that was not possible.
     pub(super) fn recall_all(&mut self, shared: &mut Shared) {
         let Some(content) = &self.content else {
             return;
@@ -120,6 +119,14 @@ impl Torrent {
                 content.note_freed(block.piece);
                 self.touch_all();
             }
+        }
+        let open = self
+            .content
+            .as_ref()
+            .and_then(|content| content.open.get(&block.piece));
+        if !open.is_some_and(OpenPiece::is_doubtful) {
+            // Another piece may be looked into now.
+            self.touch_all();
         }
         self.recall(block.piece, shared);
     }

@@ -18,17 +18,22 @@ impl Torrent {
         if self.selection == selection {
             return;
         }
-        self.selection = selection;
+        let before = std::mem::replace(&mut self.selection, selection);
         let Some(content) = &mut self.content else {
             return;
         };
-        let wanted = self.selection.pieces(content.metainfo.info());
-        let changed: Vec<_> = content.change_wanted(wanted).collect();
-        for piece in changed {
+        let info = content.metainfo.info();
+        let has_grown = self
+            .selection
+            .files(info)
+            .any(|file| !before.contains(file));
+        let wanted = self.selection.pieces(info);
+        for piece in content.change_wanted(wanted) {
             self.take_piece_back(piece, shared);
         }
         self.count_wanted();
-        if self.ending == Ending::Finished && !self.has_all_wanted() {
+        // What is wanted now may be here already, and still has no final name.
+        if has_grown || !self.has_all_wanted() {
             self.ending = Ending::Missing;
         }
         self.finish_if_complete(shared);
@@ -82,7 +87,7 @@ impl Content {
     }
 
     /// Takes in which pieces are wanted. Returns the begun ones that no longer are.
-    fn change_wanted(&mut self, wanted: Bitfield) -> impl Iterator<Item = PieceIndex> + use<> {
+    fn change_wanted(&mut self, wanted: Bitfield) -> Vec<PieceIndex> {
         let before = std::mem::replace(&mut self.wanted, wanted);
         let metainfo = std::sync::Arc::clone(&self.metainfo);
         let info = metainfo.info();
@@ -107,7 +112,7 @@ impl Content {
                 _ => {}
             }
         }
-        given_up.into_iter()
+        given_up
     }
 
     fn want(&mut self, piece: PieceIndex, length: u64) {

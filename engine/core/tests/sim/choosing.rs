@@ -103,6 +103,22 @@ fn a_file_that_is_left_out_again_is_not_fetched_any_further() {
 }
 
 #[test]
+fn what_is_chosen_later_and_is_here_already_is_finished_too() {
+    let torrent = folder(9);
+    let mut world = World::new(9);
+    world.seeder(&torrent, Spec::default());
+    let leecher = world.chooser(&torrent, Spec::default(), Selection::all_but([2]));
+    world.run(PATIENCE);
+    world.run_for(Duration::from_secs(1));
+    let finished = |world: &World| world.nodes[leecher].stores[&torrent.info_hash()].finished;
+    assert!(finished(&world));
+    // An empty file: there is nothing to fetch.
+    world.select(leecher, &torrent, Selection::all());
+    world.run_for(Duration::from_secs(1));
+    assert!(finished(&world));
+}
+
+#[test]
 fn nothing_chosen_is_waited_with() {
     let torrent = folder(4);
     let mut world = World::new(4);

@@ -143,7 +143,11 @@ impl Storage for DownloadFiles {
 
     fn select(&self, selection: &Selection) -> Answer<()> {
         let selection = selection.clone();
-        self.work(move |download| download.select(selection))
+        self.work(move |download| {
+            // Not while files get their final names.
+            let _flushing = download.flushing();
+            download.select(selection)
+        })
     }
 
     fn room(&self) -> Answer<Option<u64>> {

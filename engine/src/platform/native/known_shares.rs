@@ -10,7 +10,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use shoal_protocol::Hash256;
 use shoal_protocol::merkle::hash_block;
@@ -21,9 +21,6 @@ use super::scan::FoundFile;
 
 /// Shares that are kept at most; the oldest go first.
 const MAX_KEPT: usize = 64;
-
-/// Coarser than the clocks of file systems.
-const JUST_NOW: Duration = Duration::from_secs(2);
 
 /// Where metainfo of shares is kept.
 #[derive(Clone, Debug)]
@@ -38,15 +35,9 @@ impl KnownShares {
 
     /// Keeps a share's metainfo.
     pub(super) fn keep(&self, name: &str, files: &[FoundFile], metainfo: &Metainfo) {
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-        let latest = now.unwrap_or_default().saturating_sub(JUST_NOW);
-        let latest = i64::try_from(latest.as_secs()).unwrap_or(i64::MAX);
         let Some(bytes) = metainfo.encode().ok() else {
             return;
         };
-        if files.iter().any(|file| file.changed.0 >= latest) {
-            return;
-        }
         let kept = self.make_room().and_then(|()| {
             replace(&self.path(name, files), &bytes)?;
             Ok(())

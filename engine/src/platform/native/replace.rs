@@ -69,3 +69,32 @@ pub(super) fn new_name(path: &Path) -> PathBuf {
     name.push(".new");
     name.into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_that_is_there_is_replaced_with_or_without_the_systems_help() {
+        for rename in [rename_to_free, rename_after_a_look] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = |name: &str| folder.path().join(name);
+            fs::write(path("new"), "new").unwrap();
+            fs::write(path("own"), "own").unwrap();
+            for name in ["new folder", "own folder"] {
+                fs::create_dir(path(name)).unwrap();
+                fs::write(path(name).join("in it"), name).unwrap();
+            }
+            for (from, to) in [("new", "own"), ("new folder", "own folder")] {
+                let refused = rename(&path(from), &path(to)).unwrap_err();
+                assert_eq!(refused.kind(), io::ErrorKind::AlreadyExists);
+                rename(&path(from), &path("free")).unwrap();
+                rename(&path("free"), &path("moved").with_extension(from)).unwrap();
+            }
+            assert_eq!(fs::read(path("own")).unwrap(), b"own");
+            let kept = fs::read(path("own folder").join("in it")).unwrap();
+            assert_eq!(kept, b"own folder");
+            assert_eq!(fs::read(path("moved.new")).unwrap(), b"new");
+        }
+    }
+}

@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use shoal_core::StorageFault;
 
@@ -24,6 +24,18 @@ pub(super) struct FoundFile {
     pub(super) identity: (u64, u64),
     /// When it or its entry changed last: seconds, and nanoseconds.
     pub(super) changed: (i64, i64),
+}
+
+/// Coarser than the clocks of file systems.
+const JUST_NOW: Duration = Duration::from_secs(2);
+
+impl FoundFile {
+    /// Returns whether it may change once more without looking different.
+    pub(super) fn has_just_changed(&self) -> bool {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let latest = now.unwrap_or_default().saturating_sub(JUST_NOW);
+        self.changed.0 >= i64::try_from(latest.as_secs()).unwrap_or(i64::MAX)
+    }
 }
 
 /// Lists files. One file or folder gives the torrent its name; of several, a name must be made up.

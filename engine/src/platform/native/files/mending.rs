@@ -43,6 +43,8 @@ impl Download {
     /// Takes in that only these pieces are right, whatever was stored. The person has asked for it: what of
     /// the complete files is not right any more is to be put right.
     pub(super) fn withdraw(&self, have: &Bitfield) -> Result<(), StorageFault> {
+        // Neither may a flush say of what is withdrawn that it is flushed, nor files get their final names.
+        let _flushing = self.flushing();
         let (finished, selection) = {
             let state = self.lock();
             (state.finished.clone(), state.selection.clone())
@@ -56,11 +58,7 @@ impl Download {
         state.finished = finished;
         state.mendable = wanted;
         drop(state);
-        {
-            // A flush that is under way would say of what is withdrawn now that it is flushed.
-            let _flushing = self.flushing();
-            self.journal().withdraw(have);
-        }
+        self.journal().withdraw(have);
         // Those that are gone need a place.
         self.select(selection)?;
         self.vouch(have);

@@ -1,6 +1,7 @@
 //! Where a download's files lie: what is found of an earlier time, how room is made for what comes, and
 //! how what is complete gets its final name.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, Metadata, TryLockError};
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -26,8 +27,15 @@ impl Download {
         let (is_new, has_target) = (!exists(&self.part), exists(&self.target));
         let finished = || (0..self.files.len()).filter(|file| self.fits_target(*file));
         if has_target && is_new {
-            self.lock().finished = finished().collect();
-            if self.lock().finished.is_empty() {
+            let finished: BTreeSet<_> = finished().collect();
+            // Everybody may have an empty file of that name.
+            let length = |file: &usize| self.files[*file].length;
+            let all_are_empty = self.files.iter().all(|file| file.length == 0);
+            let is_ours = finished
+                .iter()
+                .any(|file| all_are_empty || length(file) > 0);
+            self.lock().finished = finished;
+            if !is_ours {
                 return Err(is_something_else(&self.target));
             }
         } else {

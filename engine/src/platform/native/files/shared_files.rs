@@ -30,9 +30,11 @@ impl SharedFiles {
         known: Option<KnownShares>,
     ) -> Self {
         let files = order.iter().filter_map(|at| found.get(*at)).cloned();
+        let files: Vec<_> = files.collect();
         Self {
-            files: Arc::new(files.collect()),
-            known,
+            // What changes again in this moment would look the same.
+            known: known.filter(|_| !files.iter().any(FoundFile::has_just_changed)),
+            files: Arc::new(files),
         }
     }
 
