@@ -23,12 +23,12 @@ struct Waiting {
 }
 
 /// A part of a file to be written.
-pub(super) struct Write {
-    pub(super) file: usize,
-    pub(super) offset: u64,
-    pub(super) data: Bytes,
+struct Write {
+    file: usize,
+    offset: u64,
+    data: Bytes,
     /// Hears how it went.
-    pub(super) done: oneshot::Sender<Result<(), StorageFault>>,
+    done: oneshot::Sender<Result<(), StorageFault>>,
 }
 
 /// Writes that follow each other in a file.
@@ -42,11 +42,26 @@ pub(super) struct Run {
 
 impl WriteQueue {
     /// Adds a write. Returns whether the caller must see to it that [`Self::next`] is called until
-    /// there is nothing.
-    pub(super) fn push(&self, write: Write) -> bool {
+    /// there is nothing, and how it went, later.
+    pub(super) fn push(
+        &self,
+        file: usize,
+        offset: u64,
+        data: Bytes,
+    ) -> (bool, impl Future<Output = Result<(), StorageFault>> + use<>) {
+        let (done, answer) = oneshot::channel();
+        let write = Write {
+            file,
+            offset,
+            data,
+            done,
+        };
         let mut waiting = self.lock();
         waiting.writes.push(write);
-        !std::mem::replace(&mut waiting.has_writer, true)
+        let is_first = !std::mem::replace(&mut waiting.has_writer, true);
+        let given_up = || StorageFault::Other("a write was given up".to_owned());
+        let answer = async move { answer.await.unwrap_or_else(|_| Err(given_up())) };
+        (is_first, answer)
     }
 
     /// Takes all that waits, in the order of the files. None, and the writer's office is given up, when
@@ -133,10 +148,11 @@ mod tests {
     #[test]
     fn writes_that_follow_each_other_become_one() {
         let queue = WriteQueue::default();
-        assert!(queue.push(write(0, 4, b"efgh")));
-        assert!(!queue.push(write(1, 0, b"other")), "somebody writes");
-        queue.push(write(0, 0, b"abcd"));
-        queue.push(write(0, 9, b"apart"));
+        let push = |file, offset, data| queue.push(file, offset, Bytes::from_static(data)).0;
+        assert!(push(0, 4, b"efgh"));
+        assert!(!push(1, 0, b"other"), "somebody writes");
+        push(0, 0, b"abcd");
+        push(0, 9, b"apart");
         let runs = queue.next().unwrap();
         let shown: Vec<_> = runs
             .into_iter()
@@ -151,7 +167,7 @@ mod tests {
             ]
         );
         assert!(queue.next().is_none());
-        assert!(queue.push(write(0, 0, b"again")), "nobody writes any more");
+        assert!(push(0, 0, b"again"), "nobody writes any more");
     }
 
     #[test]

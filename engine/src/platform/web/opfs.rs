@@ -13,7 +13,6 @@ use js_sys::Uint8Array;
 use shoal_core::{Bitfield, Selection, StorageFault};
 use shoal_protocol::Hash256;
 use shoal_protocol::metainfo::Metainfo;
-use tokio::sync::oneshot;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{File, FileSystemDirectoryHandle, FileSystemFileHandle, FileSystemGetFileOptions};
@@ -24,7 +23,7 @@ use super::recent::Recent;
 use super::source::{Source, SourceReader, WindowCache};
 use super::worker::{Answer as Told, Call, Worker, folder, subfolder};
 use crate::journal::{RECORD_LENGTH, Record, Stored};
-use crate::platform::write_queue::{Run, Write, WriteQueue};
+use crate::platform::write_queue::{Run, WriteQueue};
 use crate::share::Verified;
 use crate::storage::{Answer, Kept, Storage};
 
@@ -209,22 +208,15 @@ impl Storage for OpfsStorage {
     fn write(&self, file: usize, offset: u64, data: Bytes) -> Answer<()> {
         let Self(download) = self.clone();
         async move {
-            let (done, answer) = oneshot::channel();
-            let write = Write {
-                file,
-                offset,
-                data,
-                done,
-            };
-            if download.queue.push(write) {
+            let (is_first, written) = download.queue.push(file, offset, data);
+            if is_first {
                 // Not at once: blocks come in groups.
                 spawn_local(async move {
                     super::turns::next_turn().await;
                     download.write_all().await;
                 });
             }
-            let given_up = || StorageFault::Other("a write was given up".to_owned());
-            answer.await.unwrap_or_else(|_| Err(given_up()))
+            written.await
         }
         .boxed_local()
     }

@@ -6,11 +6,10 @@ use std::os::unix::fs::FileExt;
 use std::sync::{Arc, MutexGuard, PoisonError};
 
 use shoal_core::{Bitfield, StorageFault};
-use tokio::sync::oneshot;
 
 use super::{Download, fault};
 use crate::journal;
-use crate::platform::write_queue::{Run, Write};
+use crate::platform::write_queue::Run;
 
 /// Written bytes after which the files are flushed: what a power cut makes the next start hash again.
 const FLUSH_AFTER: u64 = 128 << 20;
@@ -46,19 +45,12 @@ impl Download {
         offset: u64,
         data: bytes::Bytes,
     ) -> Result<(), StorageFault> {
-        let (done, answer) = oneshot::channel();
-        let write = Write {
-            file,
-            offset,
-            data,
-            done,
-        };
-        if self.queue.push(write) {
+        let (is_first, written) = self.queue.push(file, offset, data);
+        if is_first {
             let download = Arc::clone(&self);
             tokio::task::spawn_blocking(move || download.write_all());
         }
-        let given_up = || StorageFault::Other("file work was given up".to_owned());
-        answer.await.unwrap_or_else(|_| Err(given_up()))
+        written.await
     }
 
     /// Takes in which pieces are right at the start.
