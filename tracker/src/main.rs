@@ -87,7 +87,12 @@ async fn run(settings: Settings) -> anyhow::Result<()> {
     })?;
     let mut stdout = std::io::stdout();
     // Nobody may be listening to standard output; peers may all the same.
-    let _ = writeln!(stdout, "listening on http://{}", server.address());
+    let _ = writeln!(
+        stdout,
+        "listening on {}://{}",
+        server.scheme(),
+        server.address()
+    );
     let _ = stdout.flush();
     let reload = server.reload();
     server.run(stopped(signals, reload)).await;
@@ -104,8 +109,11 @@ async fn stopped(mut signals: mpsc::Receiver<Signal>, reload: Reload) {
     }
     tracing::info!("stopping");
     tokio::spawn(async move {
-        while signals.recv().await == Some(Signal::Reload) {}
-        std::process::exit(1);
+        while let Some(signal) = signals.recv().await {
+            if signal == Signal::Stop {
+                std::process::exit(1);
+            }
+        }
     });
 }
 

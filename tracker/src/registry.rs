@@ -354,7 +354,9 @@ impl Registry {
         let mut memberships = connection.memberships.iter();
         let place = memberships.position(|(known, _)| known == swarm)?;
         let (_, peer) = connection.memberships.swap_remove(place);
-        connection.memberships.shrink_to(place * 2);
+        connection
+            .memberships
+            .shrink_to(connection.memberships.len() * 2);
         let address = connection.address;
         self.free_join(address);
         Some(peer)
@@ -412,10 +414,6 @@ impl Registry {
 
     fn reply(&mut self, to: ConnectionId, message: Message) {
         self.outputs.push_back(Output::Reply { to, message });
-    }
-
-    fn relay(&mut self, relay: Output) {
-        self.outputs.push_back(relay);
     }
 }
 

@@ -97,13 +97,14 @@ impl Reload {
     /// Reads the lists of swarms and the certificate again.
     ///
     /// # Errors
-    /// When one of them cannot be used; it stays as it was then.
+    /// When one of them cannot be used; all stays as it was then.
     pub fn reload(&self) -> Result<(), SettingsError> {
-        self.shared.hub.set_access(self.settings.access()?);
-        match &self.shared.certificate {
-            Some(certificate) => certificate.reload(),
-            None => Ok(()),
+        let access = self.settings.access()?;
+        if let Some(certificate) = &self.shared.certificate {
+            certificate.reload()?;
         }
+        self.shared.hub.set_access(access);
+        Ok(())
     }
 }
 
@@ -155,6 +156,15 @@ impl Server {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Returns what addresses begin with: `https` where the tracker has TLS of its own.
+    #[must_use]
+    pub fn scheme(&self) -> &'static str {
+        match self.shared.certificate {
+            Some(_) => "https",
+            None => "http",
+        }
     }
 
     /// Serves until `shutdown` ends, then tells everybody, and waits a little for them to go.
@@ -218,7 +228,10 @@ async fn accept(
         let address = address.ip();
         let Some(slot) = shared.admission.take(address) else {
             tracing::debug!("too many connections");
-            turn_away(&stream);
+            // Who expects TLS would not understand it.
+            if acceptor.is_none() {
+                turn_away(&stream);
+            }
             continue;
         };
         // A candidate must not wait for the acknowledgement of the one before.

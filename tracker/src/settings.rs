@@ -17,7 +17,7 @@ use figment::Figment;
 use figment::providers::{Env, Format, Serialized, Toml};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
-use shoal_protocol::tracker::{IceServer, MAX_ICE_SERVERS, ServerMessage};
+use shoal_protocol::tracker::{IceServer, MAX_ICE_SERVERS, MAX_PEERS, ServerMessage};
 use thiserror::Error;
 
 use crate::registry::{Access, Rules};
@@ -124,6 +124,9 @@ pub enum SettingsError {
         /// Where it was looked for.
         path: PathBuf,
     },
+    /// More than a message can name.
+    #[error("limits.introductions can be at most {MAX_PEERS}")]
+    TooManyIntroductions,
     /// A duration or a number that nothing works with.
     #[error("{name} must be more than {least}")]
     TooLittle {

@@ -66,6 +66,36 @@ fn unusable_flags_and_settings_are_told() {
 }
 
 #[test]
+fn a_secret_is_not_shown_by_the_error_about_it() {
+    let output = command(&["--listen", "127.0.0.1:0"])
+        .env("SHOAL_TRACKER_TURN_SECRET", "1234567890")
+        .output()
+        .unwrap();
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{message}");
+    assert!(message.contains("put it in quotes"), "{message}");
+    assert!(!message.contains("1234567890"), "{message}");
+}
+
+#[test]
+fn limits_that_cannot_work_are_refused() {
+    for (name, value) in [
+        ("introductions", "65"),
+        ("hello_timeout_s", "0"),
+        ("stall_timeout_s", "0"),
+        ("introduction_lifetime_s", "0"),
+        ("joins_per_address", "0"),
+    ] {
+        let variable = format!("SHOAL_TRACKER_LIMITS__{}", name.to_uppercase());
+        let mut command = command(&["--listen", "127.0.0.1:0"]);
+        let output = command.env(variable, value).output().unwrap();
+        let message = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{name}: {message}");
+        assert!(message.contains(name), "{message}");
+    }
+}
+
+#[test]
 fn flags_win_over_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("tracker.toml");

@@ -52,7 +52,11 @@ export class CborPeer {
     if (kind !== OFFER) throw new Error(`not an offer: ${kind}`)
     const connection = this.connection()
     const channel = new Promise(done => (connection.ondatachannel = event => done(event.channel)))
-    await connection.setRemoteDescription({ type: 'offer', sdp })
+    if (!sdp.includes('a=candidate:')) throw new Error('an offer without candidates')
+    // Let the offerer begin: libdatachannel may otherwise be shown our certificate before it has stored
+    // the answer's fingerprint, and refuses it.
+    const bare = sdp.replace(/^a=(candidate:|end-of-candidates).*\r?\n/gm, '')
+    await connection.setRemoteDescription({ type: 'offer', sdp: bare })
     await connection.setLocalDescription(await connection.createAnswer())
     await gathered(connection)
     this.send([SIGNAL, this.swarm, from, offer, [ANSWER, connection.localDescription.sdp]])

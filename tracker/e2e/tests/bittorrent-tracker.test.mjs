@@ -22,7 +22,7 @@ after(async () => {
   await tracker.stop()
 })
 
-test('clients find each other and connect', async () => {
+test('clients find each other and connect', { timeout: 60_000 }, async () => {
   const infoHash = randomBytes(20)
   const ann = client(0, infoHash)
   const bob = client(1, infoHash)
@@ -34,10 +34,10 @@ test('clients find each other and connect', async () => {
   const heard = once(called, 'data')
   calling.send('hello')
   assert.equal(Buffer.from((await heard)[0]).toString(), 'hello')
-  await end(ann, bob)
+  await end(ann, bob, called, calling)
 })
 
-test('swarms are counted, scraped, and left', async () => {
+test('swarms are counted, scraped, and left', { timeout: 60_000 }, async () => {
   const infoHash = randomBytes(20)
   const seeder = client(0, infoHash, { left: 0 })
   const leecher = client(1, infoHash, { left: 5 })
@@ -61,7 +61,7 @@ test('swarms are counted, scraped, and left', async () => {
   while ((await tracker.stats()).members > 0);
 })
 
-test('a client is told why it is refused', async () => {
+test('a client is told why it is refused', { timeout: 60_000 }, async () => {
   const infoHash = randomBytes(20)
   const ann = client(0, infoHash)
   const thief = client(1, infoHash, { peerId: ann._peerIdBuffer })
@@ -73,7 +73,7 @@ test('a client is told why it is refused', async () => {
   await end(ann, thief)
 })
 
-test('a peer of the CBOR dialect answers the offer of a client', async () => {
+test('a peer of the CBOR dialect answers the offer of a client', { timeout: 60_000 }, async () => {
   const infoHash = randomBytes(20)
   const ann = await CborPeer.join(tracker.urls[0], infoHash)
   const bob = client(1, infoHash)
@@ -85,10 +85,10 @@ test('a peer of the CBOR dialect answers the offer of a client', async () => {
   peer.send('hello')
   assert.equal(Buffer.from(await heard).toString(), 'hello')
   ann.close()
-  await end(bob)
+  await end(bob, peer)
 })
 
-test('a peer of the CBOR dialect calls a client', async () => {
+test('a peer of the CBOR dialect calls a client', { timeout: 60_000 }, async () => {
   const infoHash = randomBytes(20)
   const bob = client(1, infoHash)
   bob.start({ numwant: 0 })
@@ -102,7 +102,7 @@ test('a peer of the CBOR dialect calls a client', async () => {
   channel.send('hello')
   assert.equal(Buffer.from((await heard)[0]).toString(), 'hello')
   ann.close()
-  await end(bob)
+  await end(bob, peer)
 })
 
 function client(url, infoHash, options = {}) {
@@ -122,7 +122,10 @@ async function connected(peer) {
   if (!peer.connected) await once(peer, 'connect')
 }
 
-/** Ends clients, and the connections that came of their offers. */
+/** Ends clients and connections. A connection that stays keeps Node from ending. */
 async function end(...clients) {
-  for (const client of clients) await new Promise(done => client.destroy(done))
+  for (const one of clients) {
+    if (one instanceof Client) await new Promise(done => one.destroy(done))
+    else one.destroy()
+  }
 }

@@ -66,7 +66,7 @@ impl Registry {
                     offer,
                 };
                 match self.pass_on(now, &path, signal) {
-                    Ok(Some((to, message))) => self.relay(path.relay(to, message)),
+                    Ok(Some((to, message))) => self.outputs.push_back(path.relay(to, message)),
                     Ok(None) => {}
                     Err(reason) => {
                         let refusal = Refusal::from(reason).about(swarm, Some(path.to));

@@ -1,6 +1,6 @@
 //! Why something was refused, and what each dialect says of it.
 
-use shoal_protocol::tracker::{ErrorCode, ServerMessage, webtorrent};
+use shoal_protocol::tracker::{ErrorCode, MAX_ERROR_TEXT, ServerMessage, webtorrent};
 use shoal_protocol::{PeerId, SwarmId};
 
 use super::Message;
@@ -113,9 +113,12 @@ pub(super) struct Refusal {
 }
 
 impl Refusal {
+    /// Long ones are cut: they may repeat what a peer has sent.
     pub(super) fn with_text(self, text: impl Into<String>) -> Self {
+        let mut text = text.into();
+        text.truncate(text.floor_char_boundary(MAX_ERROR_TEXT));
         Self {
-            text: Some(text.into()),
+            text: Some(text),
             ..self
         }
     }

@@ -41,7 +41,7 @@ pub(super) struct Swarm {
 }
 
 impl Swarm {
-    /// Adds a member or brings one up to date. Returns whether it is new.
+    /// Adds a member or brings one up to date.
     pub(super) fn announce(
         &mut self,
         now: Instant,
@@ -49,7 +49,7 @@ impl Swarm {
         connection: ConnectionId,
         dialect: Dialect,
         seeder: bool,
-    ) -> bool {
+    ) {
         let entry = self.members.entry(peer);
         let place = entry.index();
         let is_new = matches!(entry, indexmap::map::Entry::Vacant(_));
@@ -68,7 +68,6 @@ impl Swarm {
         } else if !was_seeder && seeder {
             self.move_to_seeders(place);
         }
-        is_new
     }
 
     pub(super) fn leave(&mut self, peer: &PeerId) -> bool {

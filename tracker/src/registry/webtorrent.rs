@@ -125,7 +125,7 @@ impl Registry {
     /// a member that has left in between.
     fn handle_answer(&mut self, now: Instant, from: ConnectionId, answer: Answer) {
         match self.answered(now, from, &answer) {
-            Ok((to, message)) => self.relay(Output::Relay {
+            Ok((to, message)) => self.outputs.push_back(Output::Relay {
                 from,
                 to,
                 swarm: answer.swarm,

@@ -153,28 +153,30 @@ impl Connection<'_> {
     /// Sends a frame, and what else is queued with it in the same packet.
     async fn send_queued(&mut self, first: Frame) -> Result<(), End> {
         let mut next = Some(first);
-        let sending = async {
-            let mut received = [None; MAX_TIMED];
-            let mut timed = received.iter_mut();
-            while let Some(frame) = next {
-                if let Some(relayed) = frame.received
-                    && let Some(place) = timed.next()
-                {
-                    *place = Some(relayed);
-                }
-                self.socket.feed(message(frame)?).await?;
-                next = self.inbox.try_recv();
+        let mut received = [None; MAX_TIMED];
+        let mut timed = received.iter_mut();
+        // A slow receiver has its time for each: it is one that takes nothing which is dropped.
+        let patience = self.limits.stall_timeout;
+        while let Some(frame) = next {
+            if let Some(relayed) = frame.received
+                && let Some(place) = timed.next()
+            {
+                *place = Some(relayed);
             }
-            self.socket.flush().await?;
-            let now = Instant::now();
-            for received in received.into_iter().flatten() {
-                let latency = now.saturating_duration_since(received);
-                self.metrics.relay_latency.observe(latency.as_secs_f64());
-            }
-            Ok(())
-        };
-        let result = timeout(self.limits.stall_timeout, sending).await;
-        sent(result)
+            let message = match message(frame) {
+                Ok(message) => message,
+                Err(error) => return sent(Ok(Err(error))),
+            };
+            sent(timeout(patience, self.socket.feed(message)).await)?;
+            next = self.inbox.try_recv();
+        }
+        sent(timeout(patience, self.socket.flush()).await)?;
+        let now = Instant::now();
+        for received in received.into_iter().flatten() {
+            let latency = now.saturating_duration_since(received);
+            self.metrics.relay_latency.observe(latency.as_secs_f64());
+        }
+        Ok(())
     }
 
     async fn send(&mut self, message: Message) -> Result<(), End> {

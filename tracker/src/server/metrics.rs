@@ -190,16 +190,8 @@ fn gauge(
     label: &str,
     values: &[(&str, u64)],
 ) -> Result<(), fmt::Error> {
-    let kind = ConstGauge::new(0_i64).metric_type();
-    let mut metric = encoder.encode_descriptor(name, help, None, kind)?;
-    for (value, count) in values {
-        let gauge = ConstGauge::new(i64::try_from(*count).unwrap_or(i64::MAX));
-        match label {
-            "" => gauge.encode(metric.encode_family(&NO_LABELS)?)?,
-            label => gauge.encode(metric.encode_family(&[(label, *value)])?)?,
-        }
-    }
-    Ok(())
+    let make = |count| ConstGauge::new(i64::try_from(count).unwrap_or(i64::MAX));
+    family(encoder, make, [name, help, label], values)
 }
 
 fn counter(
@@ -209,13 +201,22 @@ fn counter(
     label: &str,
     values: &[(&str, u64)],
 ) -> Result<(), fmt::Error> {
-    let kind = ConstCounter::new(0_u64).metric_type();
-    let mut metric = encoder.encode_descriptor(name, help, None, kind)?;
+    family(encoder, ConstCounter::new, [name, help, label], values)
+}
+
+/// Writes one series for each value of a label; without a label there is one.
+fn family<M: EncodeMetric>(
+    encoder: &mut DescriptorEncoder<'_>,
+    make: impl Fn(u64) -> M,
+    [name, help, label]: [&str; 3],
+    values: &[(&str, u64)],
+) -> Result<(), fmt::Error> {
+    let mut metric = encoder.encode_descriptor(name, help, None, make(0).metric_type())?;
     for (value, count) in values {
-        let counter = ConstCounter::new(*count);
+        let encoded = make(*count);
         match label {
-            "" => counter.encode(metric.encode_family(&NO_LABELS)?)?,
-            label => counter.encode(metric.encode_family(&[(label, *value)])?)?,
+            "" => encoded.encode(metric.encode_family(&NO_LABELS)?)?,
+            label => encoded.encode(metric.encode_family(&[(label, *value)])?)?,
         }
     }
     Ok(())

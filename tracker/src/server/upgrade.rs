@@ -54,7 +54,7 @@ impl Upgrade {
             .header(UPGRADE, "websocket")
             .header(SEC_WEBSOCKET_ACCEPT, &self.accept)
             .body(warp::reply::Response::default().into_body())
-            .expect("the key is Base64, the rest is constant")
+            .expect("what accepts the key is Base64, the rest is constant")
     }
 
     /// Waits for the WebSocket.

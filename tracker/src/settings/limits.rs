@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, de};
+use shoal_protocol::tracker::MAX_PEERS;
 use shoal_protocol::tracker::webtorrent::MAX_MESSAGE;
 
 use super::SettingsError;
@@ -60,8 +61,9 @@ pub struct Limits {
 
 impl Limits {
     pub(super) fn check(&self) -> Result<(), SettingsError> {
+        let above = |value: Duration, name, least: &'static str| (!value.is_zero(), name, least);
         let least = [
-            (self.announce_interval >= SECOND, "announce_interval_s", "1"),
+            (self.announce_interval >= SECOND, "announce_interval_s", "0"),
             (
                 self.member_expiry > self.announce_interval,
                 "member_expiry_s",
@@ -72,12 +74,19 @@ impl Limits {
                 "idle_timeout_s",
                 "ping_interval_s",
             ),
-            (!self.ping_interval.is_zero(), "ping_interval_s", "0"),
+            above(self.ping_interval, "ping_interval_s", "0"),
+            above(self.hello_timeout, "hello_timeout_s", "0"),
+            above(self.stall_timeout, "stall_timeout_s", "0"),
+            above(self.introduction_lifetime, "introduction_lifetime_s", "0"),
+            (self.joins_per_address > 0, "joins_per_address", "0"),
             (self.messages_per_second > 0, "messages_per_second", "0"),
             (self.message_burst > 0, "message_burst", "0"),
             (self.queued_messages > 0, "queued_messages", "0"),
-            (self.queued_bytes >= MAX_MESSAGE, "queued_bytes", "65536"),
+            (self.queued_bytes >= MAX_MESSAGE, "queued_bytes", "65535"),
         ];
+        if self.introductions > MAX_PEERS {
+            return Err(SettingsError::TooManyIntroductions);
+        }
         match least.into_iter().find(|(good, ..)| !good) {
             Some((_, name, least)) => Err(SettingsError::TooLittle { name, least }),
             None => Ok(()),
