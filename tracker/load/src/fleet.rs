@@ -22,8 +22,9 @@ pub struct Shape {
     /// Threads of the generator
     #[arg(long, default_value = "1")]
     pub threads: NonZeroUsize,
-    /// Local addresses that they come from, 127.0.0.1 and after, for trackers on this machine
-    #[arg(long, default_value_t = 1)]
+    /// Local addresses that they come from, 127.0.0.1 and after, for trackers on this machine, which
+    /// let only so many connect from one
+    #[arg(long, default_value_t = 1_000)]
     pub addresses: u16,
 }
 

@@ -45,6 +45,11 @@ impl Process {
     pub fn start<S: AsRef<OsStr>>(command: &[S], address: SocketAddr) -> anyhow::Result<Self> {
         let (program, arguments) = command.split_first().context("no program to start")?;
         let name = program.as_ref().display();
+        // Or it would be measured in place of the one that is started.
+        anyhow::ensure!(
+            TcpStream::connect(address).is_err(),
+            "something listens at {address} already"
+        );
         let child = Command::new(program)
             .args(arguments)
             .stdin(Stdio::null())
@@ -119,8 +124,11 @@ impl Process {
     }
 
     fn proc(&self) -> anyhow::Result<procfs::process::Process> {
-        procfs::process::Process::new(self.pid)
-            .with_context(|| format!("there is no process {} (any more)", self.pid))
+        let gone = || format!("there is no process {} (any more)", self.pid);
+        let process = procfs::process::Process::new(self.pid).with_context(gone)?;
+        // One that we have started stays in the list until it is waited for.
+        anyhow::ensure!(process.stat()?.state != 'Z', gone());
+        Ok(process)
     }
 }
 
@@ -204,6 +212,24 @@ mod tests {
         assert!(usage.generator >= Duration::from_millis(50));
         assert!(usage.tracker >= Duration::from_millis(30), "{usage:?}");
         assert!(process.memory().unwrap() <= process.peak_memory().unwrap());
+    }
+
+    #[test]
+    fn nothing_is_measured_in_place_of_what_was_started() {
+        let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = other.local_addr().unwrap();
+        let error = Process::start(&["sh", "-c", "exit"], address).unwrap_err();
+        assert!(error.to_string().contains("already"), "{error}");
+
+        let child = Command::new("true").spawn().unwrap();
+        let ended = Process {
+            pid: i32::try_from(child.id()).unwrap(),
+            child: Some(child),
+        };
+        // It ends by itself; until it is waited for, the system lists it.
+        while ended.cpu().is_ok() {
+            std::thread::yield_now();
+        }
     }
 
     #[test]
