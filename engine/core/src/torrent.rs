@@ -13,6 +13,7 @@
 //! [`Torrent::settle`] then tops up the touched peers' requests, serves and flushes them. So an event
 //! costs what it concerns, however many peers there are.
 
+mod announce;
 mod check;
 mod connect;
 mod contacts;

@@ -1,18 +1,15 @@
-//! What time does: deadlines, silence, keep-alives, lost requests, coalesced *have*s, and announces.
+//! What time does: deadlines, silence, keep-alives, lost requests and coalesced *have*s.
 
 use std::time::Duration;
 
-use rand::Rng;
-use shoal_protocol::tracker::{AnnounceEvent, ClientMessage};
+use shoal_protocol::tracker::AnnounceEvent;
 use shoal_protocol::wire::Message;
 
-use super::neighbours::ENOUGH;
-use super::{Announce, Ending, Torrent};
+use super::Torrent;
 use crate::assembly::Leaves;
-use crate::io::{LinkId, Output, TrackerId, TrackerRequest};
+use crate::io::LinkId;
 use crate::limiter::Bucket;
 use crate::shared::Shared;
-use crate::snapshot::TrackerState;
 use crate::time::Timestamp;
 use crate::trackers::Trackers;
 
@@ -30,18 +27,6 @@ const KEEP_ALIVE: Duration = Duration::from_secs(8);
 
 /// How long block hashes may take.
 const LEAF_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// How soon to ask a tracker again while we know too few; doubled each fourth time.
-const EAGER_INTERVAL: Duration = Duration::from_secs(2);
-
-/// How soon to ask a tracker again while we know nobody.
-const LONELY_INTERVAL: Duration = Duration::from_secs(15);
-
-/// How long an answer to an announce may take before the tracker counts as gone.
-const ANNOUNCE_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// Peers that a tracker is asked for at once.
-const WANT: usize = 10;
 
 impl Torrent {
     /// Does what is due. Called a few times a second.
@@ -92,122 +77,6 @@ impl Torrent {
         self.download.refill(now);
     }
 
-    /// The tracker can be spoken to (again): every torrent joins its swarm there.
-    pub(crate) fn tracker_is_ready(&mut self, tracker: TrackerId, shared: &Shared) {
-        if let Some(announce) = self.trackers.get_mut(&tracker) {
-            announce.joined = false;
-            announce.asked = None;
-            announce.due = Some(shared.now);
-        }
-    }
-
-    /// Returns the trackers that have left an announce without an answer.
-    pub(crate) fn silent_trackers(&self, now: Timestamp) -> impl Iterator<Item = TrackerId> {
-        let late = move |asked: Timestamp| now.since(asked) > ANNOUNCE_TIMEOUT;
-        let silent = self
-            .trackers
-            .iter()
-            .filter(move |(_, announce)| announce.asked.is_some_and(late));
-        silent.map(|(id, _)| *id)
-    }
-
-    /// The tracker is out of reach, or has refused.
-    pub(crate) fn tracker_failed(
-        &mut self,
-        tracker: TrackerId,
-        reason: &str,
-        retry: Option<Timestamp>,
-    ) {
-        if let Some(announce) = self.trackers.get_mut(&tracker) {
-            announce.state = TrackerState::Failed {
-                reason: reason.to_owned(),
-            };
-            announce.asked = None;
-            announce.due = retry;
-            // A tracker that is gone has forgotten us.
-            announce.joined &= retry.is_some();
-        }
-    }
-
-    /// The tracker has answered an announce.
-    pub(crate) fn announced(
-        &mut self,
-        tracker: TrackerId,
-        seeders: u32,
-        leechers: u32,
-        interval: Duration,
-        shared: &mut Shared,
-    ) {
-        let lonely = self.peers.is_empty();
-        if let Some(announce) = self.trackers.get_mut(&tracker) {
-            announce.state = TrackerState::Working;
-            announce.asked = None;
-            announce.seeders = seeders;
-            announce.leechers = leechers;
-            let interval = if lonely {
-                interval.min(LONELY_INTERVAL)
-            } else {
-                interval
-            };
-            // A swarm that came at once shall not announce at once for ever.
-            let early = shared.rng.random_range(0.0..0.1);
-            announce.due = Some(shared.now + interval.mul_f64(1.0 - early));
-            let soon = EAGER_INTERVAL * (1 << (announce.eager / 4).min(6));
-            let late = shared.rng.random_range(0.0..0.5);
-            announce.eager_due = shared.now + soon.mul_f64(1.0 + late);
-        }
-    }
-
-    /// Announces where it is due.
-    pub(crate) fn announce_due(&mut self, trackers: &Trackers, shared: &mut Shared) {
-        let now = shared.now;
-        let short = self.is_short_of_peers(trackers, shared);
-        let mut due = Vec::new();
-        for (id, announce) in &mut self.trackers {
-            let Some(regular) = announce.due.filter(|_| trackers.is_ready(*id)) else {
-                continue;
-            };
-            let eager = short && announce.eager_due <= now;
-            if eager || regular <= now {
-                announce.eager = if short { announce.eager + 1 } else { 0 };
-                due.push((*id, announce.joined));
-            }
-        }
-        for (id, joined) in due {
-            let event = if joined {
-                AnnounceEvent::Interval
-            } else {
-                AnnounceEvent::Started
-            };
-            self.announce(id, event, shared);
-        }
-    }
-
-    /// Returns whether we should know more members than we do, and there are more.
-    fn is_short_of_peers(&self, trackers: &Trackers, shared: &Shared) -> bool {
-        let seeding = self.ending == Ending::Finished;
-        let is_leecher = self.bytes_left() != Some(0);
-        let others = self.trackers.values();
-        let others = others.map(|announce| announce.others(seeding, is_leecher));
-        let others = others.max();
-        let there_are_more = others.is_some_and(|others| self.peers.len() < others);
-        let starved = self.is_starved(shared);
-        let few = self.peers.len() < ENOUGH && shared.has_place(self.info_hash);
-        there_are_more && (few || starved) && !self.has_contacts(starved, trackers, shared)
-    }
-
-    /// Tells all trackers that we have become a seeder, if we have.
-    pub(super) fn announce_completion(&mut self, shared: &mut Shared) {
-        if self.bytes_left() != Some(0) {
-            return;
-        }
-        let joined = self.trackers.iter().filter(|(_, announce)| announce.joined);
-        let joined: Vec<_> = joined.map(|(id, _)| *id).collect();
-        for id in joined {
-            self.announce(id, AnnounceEvent::Completed, shared);
-        }
-    }
-
     /// Leaves all swarms and closes all links.
     pub(crate) fn leave(&mut self, trackers: &Trackers, shared: &mut Shared) {
         let joined: Vec<_> = self
@@ -227,47 +96,6 @@ impl Torrent {
         if let Some(content) = &self.content {
             shared.let_go(content.unstored);
         }
-    }
-
-    fn announce(&mut self, tracker: TrackerId, event: AnnounceEvent, shared: &mut Shared) {
-        let left = self.bytes_left();
-        let swarm = self.swarm();
-        let seeding = self.ending == Ending::Finished;
-        let Some(announce) = self.trackers.get_mut(&tracker) else {
-            return;
-        };
-        announce.joined = event != AnnounceEvent::Stopped;
-        announce.due = None;
-        if event != AnnounceEvent::Stopped {
-            announce.asked.get_or_insert(shared.now);
-        }
-        // A seeder waits to be called, others are introduced to it.
-        let want =
-            if event == AnnounceEvent::Stopped || (seeding && event == AnnounceEvent::Completed) {
-                0
-            } else {
-                WANT
-            };
-        let message = ClientMessage::Announce {
-            swarm,
-            event,
-            left,
-            want: u8::try_from(want).unwrap_or(u8::MAX),
-        };
-        shared.output(Output::Tracker {
-            tracker,
-            request: TrackerRequest::Send(message),
-        });
-    }
-
-    /// Of the whole torrent: who has left something out is no seeder, whatever it still wants.
-    fn bytes_left(&self) -> Option<u64> {
-        let total = self.metainfo.as_ref()?.info().total_length();
-        let have = self
-            .content
-            .as_ref()
-            .map_or(0, |content| content.stored_bytes);
-        Some(total - have.min(total))
     }
 
     fn check_peer(&mut self, link: LinkId, shared: &mut Shared) {
@@ -320,30 +148,5 @@ impl Torrent {
             self.leaves_refused(link, shared, |asked| *asked == request);
         }
         self.find_leaf_sources(shared);
-    }
-}
-
-impl Announce {
-    pub(crate) fn new() -> Self {
-        Self {
-            state: TrackerState::Connecting,
-            due: None,
-            joined: false,
-            asked: None,
-            eager: 0,
-            eager_due: Timestamp::ZERO,
-            seeders: 0,
-            leechers: 0,
-        }
-    }
-
-    /// Returns how many others there are in the swarm for whom we are of use, or they for us; `is_leecher`:
-    /// we are counted as one.
-    fn others(&self, seeding: bool, is_leecher: bool) -> usize {
-        let others = match seeding {
-            true => self.leechers.saturating_sub(is_leecher.into()),
-            false => (self.seeders.saturating_add(self.leechers)).saturating_sub(1),
-        };
-        usize::try_from(others).unwrap_or(usize::MAX)
     }
 }
