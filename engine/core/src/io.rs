@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use shoal_protocol::magnet::Magnet;
 use shoal_protocol::metainfo::Metainfo;
-use shoal_protocol::tracker::{ClientMessage, IceServer, ServerMessage, Signal};
+use shoal_protocol::tracker::{ClientMessage, IceServer, ServerMessage, Signal, webtorrent};
 use shoal_protocol::{BlockRef, FileIndex, Hash256, InfoHash, PeerId};
 
 use crate::bitfield::Bitfield;
@@ -218,6 +218,8 @@ pub enum TrackerEvent {
     Opened,
     /// A message arrived.
     Message(ServerMessage),
+    /// A message of WebTorrent's dialect arrived.
+    Text(webtorrent::Response),
     /// The WebSocket is gone or could not be opened. Nothing follows until it is opened again.
     Closed {
         /// For people and logs.
@@ -331,8 +333,10 @@ pub enum TrackerRequest {
         /// To here.
         url: String,
     },
-    /// Send a message.
+    /// Send a message, as a binary frame.
     Send(ClientMessage),
+    /// Send a message of WebTorrent's dialect, as a text frame.
+    SendText(webtorrent::Request),
     /// Close the WebSocket.
     Close,
 }

@@ -21,6 +21,8 @@ use crate::io::{LinkId, Role, Route, TrackerId};
 use crate::outbox::Outbox;
 use crate::rate::Meter;
 use crate::time::Timestamp;
+use crate::torrent::connect::Attempt;
+use crate::torrent::gathering::Gathering;
 
 /// Requests of a peer that wait here at most; more are rejected.
 pub(crate) const MAX_QUEUED: usize = 256;
@@ -39,6 +41,7 @@ pub(crate) struct Peer {
     /// The tracker that passes the signals on.
     pub(crate) tracker: TrackerId,
     pub(crate) stage: Stage,
+    pub(crate) telling: Telling,
     /// When the stage must be over.
     pub(crate) deadline: Timestamp,
     /// When its handshake came; until then, when the attempt began.
@@ -108,6 +111,17 @@ pub(crate) struct Steered {
     pub(crate) at: Timestamp,
 }
 
+/// How signals go to the remote.
+#[derive(Debug)]
+pub(crate) enum Telling {
+    /// One by one, as they come.
+    Trickled,
+    /// In one complete description, which is being gathered.
+    Gathering(Gathering),
+    /// The complete description is told; there is nothing to add.
+    Told,
+}
+
 /// How far a connection is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
@@ -159,16 +173,24 @@ pub(crate) struct Upload {
     pub(crate) in_line: bool,
 }
 
+impl Telling {
+    pub(crate) fn new(untrickled: bool, now: Timestamp) -> Self {
+        match untrickled {
+            true => Self::Gathering(Gathering::new(now)),
+            false => Self::Trickled,
+        }
+    }
+}
+
 impl Peer {
-    pub(crate) fn new(
-        link: LinkId,
-        id: PeerId,
-        offer: OfferId,
-        role: Role,
-        tracker: TrackerId,
-        now: Timestamp,
-        deadline: Timestamp,
-    ) -> Self {
+    pub(crate) fn new(link: LinkId, attempt: Attempt, now: Timestamp, deadline: Timestamp) -> Self {
+        let Attempt {
+            id,
+            offer,
+            role,
+            tracker,
+            telling,
+        } = attempt;
         Self {
             link,
             id,
@@ -176,6 +198,7 @@ impl Peer {
             role,
             tracker,
             stage: Stage::Connecting,
+            telling,
             deadline,
             ready_at: now,
             route: Route::Unknown,

@@ -394,8 +394,8 @@ impl Session {
                 .trackers
                 .entry(tracker)
                 .or_insert_with(Announce::new);
-            if self.trackers.is_ready(tracker) {
-                torrent.tracker_is_ready(tracker, &self.shared);
+            if let Some(dialect) = self.trackers.ready_dialect(tracker) {
+                torrent.tracker_is_ready(tracker, dialect, &self.shared);
             }
         }
     }

@@ -15,13 +15,15 @@
 
 mod announce;
 mod check;
-mod connect;
+pub(crate) mod connect;
 mod contacts;
+pub(crate) mod gathering;
 mod hashes;
 mod interest;
 mod messages;
 mod metadata;
 mod neighbours;
+mod offers;
 mod probe;
 mod rank;
 mod recall;
@@ -46,6 +48,7 @@ pub(crate) use self::check::Sums;
 use self::contacts::Contacts;
 use self::metadata::Fetch;
 use self::neighbours::Turnover;
+use self::offers::Offers;
 use self::probe::Probe;
 use crate::assembly::OpenPiece;
 use crate::bitfield::Bitfield;
@@ -63,6 +66,7 @@ use crate::shared::{Job, Shared};
 use crate::snapshot::{TorrentState, TrackerState};
 use crate::steering::Untold;
 use crate::time::Timestamp;
+use crate::trackers::Dialect;
 
 /// A torrent.
 #[derive(Debug)]
@@ -88,6 +92,8 @@ pub(crate) struct Torrent {
     contacts: Contacts,
     turnover: Turnover,
     pub(crate) trackers: BTreeMap<TrackerId, Announce>,
+    /// Offers that no peer has answered yet.
+    offers: Offers,
 
     selection: Selection,
     order: Order,
@@ -164,6 +170,7 @@ enum Ending {
 #[derive(Clone, Debug)]
 pub(crate) struct Announce {
     pub(crate) state: TrackerState,
+    pub(crate) dialect: Dialect,
     /// When to announce again; `None` while an answer is awaited or the tracker is down.
     pub(crate) due: Option<Timestamp>,
     pub(crate) joined: bool,
@@ -194,6 +201,7 @@ impl Torrent {
             contacts: Contacts::default(),
             turnover: Turnover::new(shared.now),
             trackers: BTreeMap::new(),
+            offers: Offers::default(),
             selection: Selection::default(),
             order: Order::default(),
             limits,
@@ -301,6 +309,7 @@ impl Torrent {
 
     pub(crate) fn pause(&mut self, shared: &mut Shared) {
         self.paused = true;
+        self.close_all_offers(shared);
         self.halt(shared);
     }
 

@@ -5,11 +5,18 @@
 //!   ▲                   └──────────────┴── close, refusal, deadline ──┘
 //!   └────────── back-off with jitter: 1 s, doubled, at most 30 s ─────┘
 //! ```
+//!
+//! # Dialects
+//! A tracker's address does not tell what it speaks. Ours is tried first: it introduces peers and passes
+//! candidates on. One that answers our greeting with a text, or not at all, is spoken to in WebTorrent's
+//! dialect, which has no greeting; where that is not answered either, it is our turn again. What has been
+//! answered once stays.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rand::Rng;
+use shoal_protocol::tracker::webtorrent::Response;
 use shoal_protocol::tracker::{ClientMessage, IceServer};
 
 use crate::io::{Output, TrackerId, TrackerRequest};
@@ -40,6 +47,29 @@ struct Tracker {
     failures: u32,
     ice_servers: Vec<IceServer>,
     interval: Duration,
+    dialect: Dialect,
+    /// It has answered in this dialect.
+    proven: bool,
+}
+
+/// What a tracker speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dialect {
+    /// Ours: it introduces members to each other, and passes any signal on.
+    Cbor,
+    /// It hands complete offers out to whom it likes.
+    WebTorrent,
+}
+
+/// What a text means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Text {
+    /// The tracker speaks WebTorrent's dialect: it can be spoken to now.
+    Revealing,
+    /// It is part of the conversation.
+    Expected,
+    /// Nothing: this is not the dialect we speak with it.
+    Strange,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,25 +94,45 @@ impl Trackers {
             failures: 0,
             ice_servers: Vec::new(),
             interval: Duration::from_secs(120),
+            dialect: Dialect::Cbor,
+            proven: false,
         };
         self.all.insert(id, tracker);
         id
     }
 
     pub(crate) fn is_ready(&self, id: TrackerId) -> bool {
-        self.all
-            .get(&id)
-            .is_some_and(|tracker| tracker.state == State::Ready)
+        self.ready_dialect(id).is_some()
+    }
+
+    /// Returns whether a tracker has answered and can be spoken to.
+    pub(crate) fn is_of_use(&self, id: TrackerId) -> bool {
+        let tracker = self.all.get(&id);
+        tracker.is_some_and(|tracker| tracker.state == State::Ready && tracker.proven)
     }
 
     pub(crate) fn url(&self, id: TrackerId) -> &str {
         self.all.get(&id).map_or("", |tracker| &tracker.url)
     }
 
+    /// Returns what a tracker speaks that can be spoken to.
+    pub(crate) fn ready_dialect(&self, id: TrackerId) -> Option<Dialect> {
+        let tracker = self.all.get(&id)?;
+        (tracker.state == State::Ready).then_some(tracker.dialect)
+    }
+
+    /// Returns whether a tracker would pass a call on to a member of our choice.
+    pub(crate) fn relays(&self, id: TrackerId) -> bool {
+        self.ready_dialect(id) == Some(Dialect::Cbor)
+    }
+
+    /// Returns the servers to find a way with: those of this tracker, else of any: WebTorrent's dialect
+    /// names none.
     pub(crate) fn ice_servers(&self, id: TrackerId) -> Vec<IceServer> {
-        self.all
-            .get(&id)
-            .map_or_else(Vec::new, |tracker| tracker.ice_servers.clone())
+        let own = self.all.get(&id).into_iter();
+        let mut lists = own.chain(self.all.values()).map(|it| &it.ice_servers);
+        let first = lists.find(|list| !list.is_empty());
+        first.cloned().unwrap_or_default()
     }
 
     pub(crate) fn interval(&self, id: TrackerId) -> Duration {
@@ -91,13 +141,16 @@ impl Trackers {
             .map_or(MAX_BACKOFF, |tracker| tracker.interval)
     }
 
-    /// The WebSocket is open: introduce ourselves.
-    pub(crate) fn opened(&mut self, id: TrackerId, shared: &mut Shared) {
-        let Some(tracker) = self.all.get_mut(&id) else {
-            return;
+    /// The WebSocket is open: introduce ourselves. Returns whether that is not needed.
+    pub(crate) fn opened(&mut self, id: TrackerId, shared: &mut Shared) -> bool {
+        let tracker = self.all.get_mut(&id);
+        let opening = |tracker: &&mut Tracker| matches!(tracker.state, State::Opening { .. });
+        let Some(tracker) = tracker.filter(opening) else {
+            return false;
         };
-        if !matches!(tracker.state, State::Opening { .. }) {
-            return;
+        if tracker.dialect == Dialect::WebTorrent {
+            tracker.state = State::Ready;
+            return true;
         }
         tracker.state = State::Greeting {
             deadline: shared.now + OPEN_TIMEOUT,
@@ -111,24 +164,64 @@ impl Trackers {
             tracker: id,
             request: TrackerRequest::Send(hello),
         });
+        false
     }
 
+    /// A message in our dialect came.
+    pub(crate) fn heard(&mut self, id: TrackerId) {
+        let tracker = self.all.get_mut(&id);
+        if let Some(tracker) = tracker.filter(|tracker| tracker.dialect == Dialect::Cbor) {
+            tracker.proven = true;
+        }
+    }
+
+    /// A text came.
+    pub(crate) fn heard_text(&mut self, id: TrackerId, text: &Response) -> Text {
+        let Some(tracker) = self.all.get_mut(&id) else {
+            return Text::Strange;
+        };
+        match (tracker.dialect, tracker.state) {
+            (Dialect::Cbor, State::Greeting { .. }) if !tracker.proven => {
+                tracker.dialect = Dialect::WebTorrent;
+                tracker.state = State::Ready;
+                Text::Revealing
+            }
+            (Dialect::WebTorrent, State::Ready) => {
+                // What was not understood may be refused without a word on what it was about.
+                if !matches!(text, Response::Failure { swarm: None, .. }) {
+                    tracker.proven = true;
+                    tracker.failures = 0;
+                }
+                if let Response::Announced { interval_s, .. } = text {
+                    tracker.set_interval(*interval_s);
+                }
+                Text::Expected
+            }
+            _ => Text::Strange,
+        }
+    }
+
+    /// The tracker welcomes us; again, when passwords have changed. Returns whether it can be spoken to
+    /// from now on.
     pub(crate) fn welcomed(
         &mut self,
         id: TrackerId,
         ice_servers: Vec<IceServer>,
-        interval: Duration,
+        interval_s: u32,
     ) -> bool {
-        let tracker = self.all.get_mut(&id);
-        let greeting = |tracker: &&mut Tracker| matches!(tracker.state, State::Greeting { .. });
-        let Some(tracker) = tracker.filter(greeting) else {
+        let Some(tracker) = self.all.get_mut(&id) else {
             return false;
         };
-        tracker.state = State::Ready;
-        tracker.failures = 0;
-        tracker.ice_servers = ice_servers;
-        tracker.interval = interval.clamp(Duration::from_secs(10), Duration::from_secs(3600));
-        true
+        let is_first = matches!(tracker.state, State::Greeting { .. });
+        if is_first || tracker.state == State::Ready {
+            tracker.ice_servers = ice_servers;
+            tracker.set_interval(interval_s);
+        }
+        if is_first {
+            tracker.state = State::Ready;
+            tracker.failures = 0;
+        }
+        is_first
     }
 
     /// The connection is gone, or must be given up: try again later, not before `at_least`.
@@ -139,6 +232,12 @@ impl Trackers {
         let base = Duration::from_millis(500 << tracker.failures.min(7)).min(MAX_BACKOFF);
         let jitter = shared.rng.random_range(0.5..1.0);
         tracker.failures += 1;
+        if matches!(tracker.state, State::Greeting { .. } | State::Ready) && !tracker.proven {
+            tracker.dialect = match tracker.dialect {
+                Dialect::Cbor => Dialect::WebTorrent,
+                Dialect::WebTorrent => Dialect::Cbor,
+            };
+        }
         let wait = base.mul_f64(jitter).max(at_least);
         tracker.state = State::Down {
             retry: shared.now + wait,
@@ -185,5 +284,11 @@ impl Trackers {
             }
             keep
         });
+    }
+}
+
+impl Tracker {
+    fn set_interval(&mut self, seconds: u32) {
+        self.interval = Duration::from_secs(seconds.clamp(10, 3600).into());
     }
 }

@@ -41,6 +41,8 @@ pub struct Spec {
     pub hash_rate: u64,
     /// Bytes that a link takes before it says stop.
     pub send_buffer: usize,
+    /// What stands between it and the tracker lets texts pass only: WebTorrent's dialect.
+    pub text_only: bool,
 }
 
 impl Default for Spec {
@@ -56,6 +58,7 @@ impl Default for Spec {
             corrupts: None,
             hash_rate: 320 << 20,
             send_buffer: 256 << 10,
+            text_only: false,
         }
     }
 }

@@ -1,11 +1,14 @@
-//! The simulated tracker: introduces members of a swarm and passes their signals on.
+//! The simulated tracker: introduces members of a swarm and passes their signals on, whichever dialect
+//! they speak.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
-use shoal_protocol::tracker::{AnnounceEvent, ClientMessage, ErrorCode, ServerMessage};
-use shoal_protocol::{PeerId, SwarmId};
+use shoal_core::TrackerEvent;
+use shoal_protocol::tracker::webtorrent::{Request, Response, Sdp, SwarmCounts};
+use shoal_protocol::tracker::{AnnounceEvent, ClientMessage, ErrorCode, ServerMessage, Signal};
+use shoal_protocol::{OfferId, PeerId, SwarmId};
 
 /// Peers that are named at once.
 const MOST: usize = 10;
@@ -18,6 +21,8 @@ pub struct Tracker {
     pub interval_s: u32,
     /// Members and whether they have everything.
     pub swarms: BTreeMap<SwarmId, BTreeMap<usize, bool>>,
+    /// Members that speak WebTorrent's dialect.
+    pub(crate) texts: BTreeSet<usize>,
     /// Announces that have come.
     pub announces: u64,
     /// Signals that have come.
@@ -32,6 +37,7 @@ impl Tracker {
             up: true,
             interval_s: 120,
             swarms: BTreeMap::new(),
+            texts: BTreeSet::new(),
             announces: 0,
             signals: 0,
             apart: None,
@@ -53,7 +59,8 @@ impl Tracker {
         online: impl Fn(usize) -> bool,
         name: impl Fn(usize) -> PeerId,
         rng: &mut ChaCha8Rng,
-    ) -> Option<(usize, ServerMessage)> {
+    ) -> Option<(usize, TrackerEvent)> {
+        let answer = |to, message| Some((to, TrackerEvent::Message(message)));
         match message {
             ClientMessage::Hello { version, .. } => {
                 assert_eq!(version, 1);
@@ -62,7 +69,7 @@ impl Tracker {
                     ice_servers: Vec::new(),
                     interval_s: self.interval_s,
                 };
-                Some((node, welcome))
+                answer(node, welcome)
             }
             ClientMessage::Announce {
                 swarm,
@@ -77,27 +84,19 @@ impl Tracker {
                     return None;
                 }
                 members.insert(node, left == Some(0));
-                let apart = self.apart;
-                let meet = |other: &&usize| {
-                    apart != Some((node, **other)) && apart != Some((**other, node))
-                };
-                let others = members.keys().filter(|other| **other != node);
-                let mut others: Vec<_> = others.filter(meet).collect();
-                let most = usize::from(want).min(MOST).min(others.len());
-                for place in 0..most {
-                    let other = rng.random_range(place..others.len());
-                    others.swap(place, other);
-                }
-                others.truncate(most);
-                let seeders = members.values().filter(|seeds| **seeds).count() as u32;
+                let mut others = self.others(node, swarm, usize::from(want).min(MOST), rng);
+                others.sort_by_key(|other| self.texts.contains(other));
+                let texts = others.iter().filter(|other| self.texts.contains(other));
+                let untrickled = texts.count() as u8;
+                let counts = self.counts(swarm);
                 let peers = ServerMessage::Peers {
                     swarm,
-                    peers: others.into_iter().map(|other| name(*other)).collect(),
-                    seeders,
-                    leechers: members.len() as u32 - seeders,
-                    untrickled: 0,
+                    peers: others.into_iter().map(name).collect(),
+                    seeders: counts.seeders,
+                    leechers: counts.leechers,
+                    untrickled,
                 };
-                Some((node, peers))
+                answer(node, peers)
             }
             ClientMessage::Signal {
                 swarm,
@@ -118,18 +117,124 @@ impl Tracker {
                         swarm: Some(swarm),
                         peer: Some(to),
                     };
-                    return Some((node, error));
+                    return answer(node, error);
                 };
-                let message = ServerMessage::Signal {
-                    swarm,
-                    from: name(node),
-                    offer,
-                    signal,
-                    untrickled: false,
-                };
-                Some((*target, message))
+                self.pass(*target, swarm, name(node), offer, signal, false)
             }
             ClientMessage::Unknown(_) => None,
         }
+    }
+
+    /// The same for a message of WebTorrent's dialect.
+    pub(crate) fn handle_text(
+        &mut self,
+        node: usize,
+        request: Request,
+        ids: &BTreeMap<PeerId, usize>,
+        rng: &mut ChaCha8Rng,
+    ) -> Vec<(usize, TrackerEvent)> {
+        match request {
+            Request::Announce(announce) => {
+                self.announces += 1;
+                let swarm = announce.swarm;
+                let members = self.swarms.entry(swarm).or_default();
+                if announce.event == AnnounceEvent::Stopped {
+                    members.remove(&node);
+                    return Vec::new();
+                }
+                members.insert(node, announce.left == Some(0));
+                self.texts.insert(node);
+                let others = self.others(node, swarm, announce.offers.len(), rng);
+                let announced = Response::Announced {
+                    swarm,
+                    interval_s: self.interval_s,
+                    counts: self.counts(swarm),
+                };
+                let mut out = vec![(node, TrackerEvent::Text(announced))];
+                for (other, offer) in others.into_iter().zip(announce.offers) {
+                    let signal = Signal::Offer(offer.sdp.to_text().expect("a simulated offer"));
+                    out.extend(self.pass(other, swarm, announce.peer, offer.id, signal, true));
+                }
+                out
+            }
+            Request::Answer(answer) => {
+                self.signals += 1;
+                let signal = Signal::Answer(answer.sdp.to_text().expect("a simulated answer"));
+                let target = ids.get(&answer.to);
+                let passed = target.and_then(|target| {
+                    self.pass(
+                        *target,
+                        answer.swarm,
+                        answer.peer,
+                        answer.offer,
+                        signal,
+                        true,
+                    )
+                });
+                passed.into_iter().collect()
+            }
+            Request::Scrape(_) => Vec::new(),
+        }
+    }
+
+    /// Picks other members.
+    fn others(&self, node: usize, swarm: SwarmId, most: usize, rng: &mut ChaCha8Rng) -> Vec<usize> {
+        let apart = self.apart;
+        let meet = |other: &usize| apart != Some((node, *other)) && apart != Some((*other, node));
+        let members = self.swarms.get(&swarm).into_iter().flatten();
+        let members = members.map(|(member, _)| *member);
+        let others = members.filter(|other| *other != node);
+        let mut others: Vec<_> = others.filter(meet).collect();
+        let most = most.min(others.len());
+        for place in 0..most {
+            let other = rng.random_range(place..others.len());
+            others.swap(place, other);
+        }
+        others.truncate(most);
+        others
+    }
+
+    fn counts(&self, swarm: SwarmId) -> SwarmCounts {
+        let members = self.swarms.get(&swarm);
+        let seeders = members.map_or(0, |all| all.values().filter(|seeds| **seeds).count());
+        SwarmCounts {
+            seeders: seeders as u32,
+            leechers: (members.map_or(0, BTreeMap::len) - seeders) as u32,
+        }
+    }
+
+    /// Says something to a member in the dialect it speaks, if that has words for it.
+    fn pass(
+        &self,
+        to: usize,
+        swarm: SwarmId,
+        from: PeerId,
+        offer: OfferId,
+        signal: Signal,
+        untrickled: bool,
+    ) -> Option<(usize, TrackerEvent)> {
+        let event = match (self.texts.contains(&to), signal) {
+            (false, signal) => TrackerEvent::Message(ServerMessage::Signal {
+                swarm,
+                from,
+                offer,
+                signal,
+                untrickled,
+            }),
+            (true, Signal::Offer(sdp)) => TrackerEvent::Text(Response::Offer {
+                swarm,
+                from,
+                offer,
+                sdp: Sdp::from_text(&sdp),
+            }),
+            (true, Signal::Answer(sdp)) => TrackerEvent::Text(Response::Answer {
+                swarm,
+                from,
+                offer,
+                sdp: Sdp::from_text(&sdp),
+            }),
+            (true, _) => return None,
+        };
+        Some((to, event))
     }
 }

@@ -20,6 +20,7 @@ use shoal_core::{
     StorageFault, Timestamp, Token, TorrentSnapshot, TorrentState, TrackerEvent,
 };
 use shoal_protocol::tracker::ClientMessage;
+use shoal_protocol::tracker::webtorrent::Request;
 use shoal_protocol::{BlockRef, Hash256, PeerId, SwarmId};
 
 use self::union::Union;
@@ -46,6 +47,7 @@ enum Happening {
     Arrived(usize, LinkId, Bytes, Vec<Seen>),
     /// A node's message is at the tracker.
     Tracker(usize, Box<ClientMessage>),
+    TrackerText(usize, Box<Request>),
     /// A stranger's offer, answered.
     Opened(usize, LinkId),
     Read(usize, Token, Result<Bytes, StorageFault>),
@@ -316,6 +318,12 @@ impl World {
         session.snapshot(self.now, content.info_hash()).unwrap()
     }
 
+    /// Returns the number of the node with this id.
+    #[must_use]
+    pub fn number(&self, peer: &PeerId) -> usize {
+        self.ids[peer]
+    }
+
     /// Returns the state of a torrent at a node.
     #[must_use]
     pub fn state(&self, node: usize, content: &Content) -> TorrentState {
@@ -445,6 +453,7 @@ impl World {
             Happening::Sent(node, link, length) => self.sent(node, link, length),
             Happening::Arrived(node, link, data, seen) => self.arrived(node, link, data, seen),
             Happening::Tracker(node, message) => self.at_tracker(node, *message),
+            Happening::TrackerText(node, request) => self.text_at_tracker(node, *request),
             Happening::Opened(node, link) => self.stranger_opened(node, link),
             Happening::Read(node, token, result) => {
                 self.nodes[node].jobs_bytes -= result.as_ref().map_or(0, Bytes::len);

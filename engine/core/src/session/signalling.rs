@@ -1,37 +1,93 @@
 //! What trackers say.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use shoal_protocol::tracker::{ErrorCode, ServerMessage};
-use shoal_protocol::{PeerId, SwarmId};
+use shoal_protocol::tracker::webtorrent::{Response, SwarmCounts};
+use shoal_protocol::tracker::{ErrorCode, ServerMessage, Signal};
+use shoal_protocol::{InfoHash, OfferId, PeerId, SwarmId};
 
 use super::Session;
-use crate::io::{Event, Output, TrackerEvent, TrackerId, TrackerRequest};
+use crate::io::{Event, Output, Role, TrackerEvent, TrackerId, TrackerRequest};
+use crate::peer::Telling;
+use crate::shared::Shared;
 use crate::torrent::Torrent;
+use crate::torrent::connect::Attempt;
+use crate::trackers::Text;
 
 impl Session {
     pub(super) fn tracker_event(&mut self, tracker: TrackerId, event: TrackerEvent) {
         match event {
-            TrackerEvent::Opened => self.trackers.opened(tracker, &mut self.shared),
+            TrackerEvent::Opened => {
+                if self.trackers.opened(tracker, &mut self.shared) {
+                    self.tracker_is_ready(tracker, None);
+                }
+            }
             TrackerEvent::Closed { reason } => self.tracker_lost(tracker, &reason, Duration::ZERO),
             TrackerEvent::Message(message) => self.tracker_message(tracker, message),
+            TrackerEvent::Text(text) => match self.trackers.heard_text(tracker, &text) {
+                Text::Revealing => self.tracker_is_ready(tracker, None),
+                Text::Expected => self.tracker_text(tracker, text),
+                Text::Strange => {}
+            },
+        }
+    }
+
+    /// All torrents, or that of a swarm, join at a tracker.
+    fn tracker_is_ready(&mut self, tracker: TrackerId, swarm: Option<SwarmId>) {
+        let Some(dialect) = self.trackers.ready_dialect(tracker) else {
+            return;
+        };
+        let there = |torrent: &&mut Torrent| torrent.is_at(tracker, swarm);
+        for torrent in self.torrents.values_mut().filter(there) {
+            torrent.tracker_is_ready(tracker, dialect, &self.shared);
+            torrent.announce_due(&self.trackers, &mut self.shared);
+        }
+    }
+
+    fn tracker_text(&mut self, tracker: TrackerId, text: Response) {
+        match text {
+            Response::Announced { swarm, counts, .. } => {
+                self.announced(tracker, swarm, counts, |_, _| {});
+            }
+            Response::Offer {
+                swarm,
+                from,
+                offer,
+                sdp,
+            } => {
+                if let Some(sdp) = sdp.to_text() {
+                    self.signalled(tracker, swarm, (from, offer), Signal::Offer(sdp), true);
+                }
+            }
+            Response::Answer {
+                swarm,
+                from,
+                offer,
+                sdp,
+            } => {
+                let torrent = find(&mut self.torrents, tracker, swarm);
+                if let (Some(torrent), Some(sdp)) = (torrent, sdp.to_text()) {
+                    torrent.offer_answered(tracker, from, offer, sdp, &mut self.shared);
+                }
+            }
+            Response::Failure { reason, swarm } => {
+                self.refused(tracker, &reason, swarm, Some(Duration::ZERO));
+            }
+            Response::Scraped(_) => {}
         }
     }
 
     fn tracker_message(&mut self, tracker: TrackerId, message: ServerMessage) {
+        self.trackers.heard(tracker);
         match message {
             ServerMessage::Welcome {
                 ice_servers,
                 interval_s,
                 ..
             } => {
-                let interval = Duration::from_secs(interval_s.into());
-                if !self.trackers.welcomed(tracker, ice_servers, interval) {
-                    return;
-                }
-                for torrent in self.torrents.values_mut() {
-                    torrent.tracker_is_ready(tracker, &self.shared);
-                    torrent.announce_due(&self.trackers, &mut self.shared);
+                if self.trackers.welcomed(tracker, ice_servers, interval_s) {
+                    self.tracker_is_ready(tracker, None);
                 }
             }
             ServerMessage::Peers {
@@ -39,39 +95,20 @@ impl Session {
                 peers,
                 seeders,
                 leechers,
-                ..
+                untrickled,
             } => {
-                let interval = self.trackers.interval(tracker);
-                let there = |torrent: &&mut Torrent| torrent.is_at(tracker, Some(swarm));
-                for torrent in self.torrents.values_mut().filter(there) {
-                    torrent.introduce(tracker, &peers, &self.shared);
-                    torrent.announced(tracker, seeders, leechers, interval, &mut self.shared);
-                }
-                self.connect();
-                let torrents = self.torrents.values_mut();
-                torrents.for_each(|torrent| torrent.report(&mut self.shared));
+                let counts = SwarmCounts { seeders, leechers };
+                self.announced(tracker, swarm, counts, |torrent, shared| {
+                    torrent.introduce(tracker, &peers, untrickled.into(), shared);
+                });
             }
             ServerMessage::Signal {
                 swarm,
                 from,
                 offer,
                 signal,
-                ..
-            } => {
-                let mut torrents = self.torrents.values_mut();
-                let torrent = torrents.find(|torrent| torrent.is_at(tracker, Some(swarm)));
-                if let Some(torrent) = torrent {
-                    torrent.handle_signal(
-                        tracker,
-                        from,
-                        offer,
-                        signal,
-                        &self.trackers,
-                        &mut self.shared,
-                    );
-                }
-                self.give_way();
-            }
+                untrickled,
+            } => self.signalled(tracker, swarm, (from, offer), signal, untrickled),
             ServerMessage::Error {
                 code,
                 message,
@@ -82,8 +119,49 @@ impl Session {
                 let retry = Duration::from_secs(retry_after_s.unwrap_or(0).into());
                 self.tracker_error(tracker, code, &message, retry, (swarm, peer));
             }
-            _ => {}
+            ServerMessage::Unknown(_) => {}
         }
+    }
+
+    /// An announce is answered; `introduce` takes in who is named.
+    fn announced(
+        &mut self,
+        tracker: TrackerId,
+        swarm: SwarmId,
+        counts: SwarmCounts,
+        introduce: impl FnOnce(&mut Torrent, &Shared),
+    ) {
+        let interval = self.trackers.interval(tracker);
+        if let Some(torrent) = find(&mut self.torrents, tracker, swarm) {
+            introduce(torrent, &self.shared);
+            torrent.announced(tracker, counts, interval, &mut self.shared);
+        }
+        self.connect();
+        let torrents = self.torrents.values_mut();
+        torrents.for_each(|torrent| torrent.report(&mut self.shared));
+    }
+
+    /// A member of a swarm tells another something.
+    fn signalled(
+        &mut self,
+        tracker: TrackerId,
+        swarm: SwarmId,
+        (from, offer): (PeerId, OfferId),
+        signal: Signal,
+        untrickled: bool,
+    ) {
+        let (trackers, shared) = (&self.trackers, &mut self.shared);
+        if let Some(torrent) = find(&mut self.torrents, tracker, swarm) {
+            let attempt = Attempt {
+                id: from,
+                offer,
+                role: Role::Answerer,
+                tracker,
+                telling: Telling::new(untrickled, shared.now),
+            };
+            torrent.handle_signal(attempt, signal, trackers, shared);
+        }
+        self.give_way();
     }
 
     fn tracker_error(
@@ -94,50 +172,55 @@ impl Session {
         retry: Duration,
         about: (Option<SwarmId>, Option<PeerId>),
     ) {
-        let concerned = |torrent: &&mut Torrent| torrent.is_at(tracker, about.0);
-        match (code, about.1) {
-            (ErrorCode::NoSuchPeer, Some(peer)) => {
-                for torrent in self.torrents.values_mut().filter(concerned) {
+        match (code, about) {
+            (ErrorCode::NoSuchPeer, (Some(swarm), Some(peer))) => {
+                if let Some(torrent) = find(&mut self.torrents, tracker, swarm) {
                     torrent.peer_is_unknown(peer, &mut self.shared);
                 }
             }
-            (ErrorCode::NotAMember, _) => {
-                for torrent in self.torrents.values_mut().filter(concerned) {
-                    torrent.tracker_is_ready(tracker, &self.shared);
-                }
+            (ErrorCode::NotAMember, (swarm, _)) => self.tracker_is_ready(tracker, swarm),
+            (ErrorCode::NotServed, (swarm @ Some(_), _)) => {
+                self.refused(tracker, message, swarm, None);
             }
-            (
-                ErrorCode::PeerIdTaken | ErrorCode::UnsupportedVersion | ErrorCode::ShuttingDown,
-                _,
-            ) => {
+            (ErrorCode::PeerIdTaken, (None, _))
+            | (ErrorCode::UnsupportedVersion | ErrorCode::ShuttingDown, _) => {
                 self.shared.output(Output::Tracker {
                     tracker,
                     request: TrackerRequest::Close,
                 });
                 self.tracker_lost(tracker, message, retry);
             }
-            _ => {
-                tracing::warn!(message, "a tracker has refused something");
-                let again = self.shared.now + retry.max(Duration::from_secs(5));
-                for torrent in self.torrents.values_mut() {
-                    if about.0.is_some_and(|swarm| torrent.swarm() == swarm) {
-                        torrent.tracker_failed(tracker, message, Some(again));
-                    }
-                }
-            }
+            (_, (swarm, _)) => self.refused(tracker, message, swarm, Some(retry)),
+        }
+    }
+
+    /// A tracker has refused something, an announce if a swarm is named: it is tried again after a while,
+    /// or only when the tracker has been away.
+    fn refused(
+        &mut self,
+        tracker: TrackerId,
+        reason: &str,
+        swarm: Option<SwarmId>,
+        retry: Option<Duration>,
+    ) {
+        tracing::warn!(reason, "a tracker has refused something");
+        let again = retry.map(|retry| self.shared.now + retry.max(Duration::from_secs(5)));
+        let torrent = swarm.and_then(|swarm| find(&mut self.torrents, tracker, swarm));
+        if let Some(torrent) = torrent {
+            torrent.tracker_failed(tracker, reason, again, &mut self.shared);
         }
     }
 
     pub(super) fn tracker_lost(&mut self, tracker: TrackerId, reason: &str, at_least: Duration) {
-        let was_ready = self.trackers.is_ready(tracker);
+        let was_of_use = self.trackers.is_of_use(tracker);
         self.trackers.failed(tracker, at_least, &mut self.shared);
         let url = self.trackers.url(tracker).to_owned();
         for torrent in self.torrents.values_mut() {
             if torrent.trackers.contains_key(&tracker) {
-                torrent.tracker_failed(tracker, reason, None);
+                torrent.tracker_failed(tracker, reason, None, &mut self.shared);
             }
         }
-        if was_ready {
+        if was_of_use {
             self.shared.event(Event::Error {
                 torrent: None,
                 kind: "tracker",
@@ -145,4 +228,14 @@ impl Session {
             });
         }
     }
+}
+
+/// Returns the torrent that a tracker means. Different torrents have different swarms.
+fn find(
+    torrents: &mut BTreeMap<InfoHash, Torrent>,
+    tracker: TrackerId,
+    swarm: SwarmId,
+) -> Option<&mut Torrent> {
+    let mut torrents = torrents.values_mut();
+    torrents.find(|torrent| torrent.is_at(tracker, Some(swarm)))
 }

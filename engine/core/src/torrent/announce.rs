@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use rand::Rng;
+use shoal_protocol::tracker::webtorrent::{self, Request, SwarmCounts};
 use shoal_protocol::tracker::{AnnounceEvent, ClientMessage};
 
 use super::neighbours::ENOUGH;
@@ -11,10 +12,13 @@ use crate::io::{Output, TrackerId, TrackerRequest};
 use crate::shared::Shared;
 use crate::snapshot::TrackerState;
 use crate::time::Timestamp;
-use crate::trackers::Trackers;
+use crate::trackers::{Dialect, Trackers};
 
 /// How soon to ask a tracker again while we know too few; doubled each fourth time.
 const EAGER_INTERVAL: Duration = Duration::from_secs(2);
+
+/// How soon to make offers again while we know too few: these trackers are run for many.
+const OFFERS_INTERVAL: Duration = Duration::from_secs(15);
 
 /// How soon to ask a tracker again while we know nobody.
 const LONELY_INTERVAL: Duration = Duration::from_secs(15);
@@ -27,8 +31,14 @@ const WANT: usize = 10;
 
 impl Torrent {
     /// The tracker can be spoken to (again): every torrent joins its swarm there.
-    pub(crate) fn tracker_is_ready(&mut self, tracker: TrackerId, shared: &Shared) {
+    pub(crate) fn tracker_is_ready(
+        &mut self,
+        tracker: TrackerId,
+        dialect: Dialect,
+        shared: &Shared,
+    ) {
         if let Some(announce) = self.trackers.get_mut(&tracker) {
+            announce.dialect = dialect;
             announce.joined = false;
             announce.asked = None;
             announce.due = Some(shared.now);
@@ -45,13 +55,15 @@ impl Torrent {
         silent.map(|(id, _)| *id)
     }
 
-    /// The tracker is out of reach, or has refused.
+    /// The tracker is out of reach, or has refused; `retry`: when to announce again without being told.
     pub(crate) fn tracker_failed(
         &mut self,
         tracker: TrackerId,
         reason: &str,
         retry: Option<Timestamp>,
+        shared: &mut Shared,
     ) {
+        self.close_offers_at(tracker, shared);
         if let Some(announce) = self.trackers.get_mut(&tracker) {
             announce.state = TrackerState::Failed {
                 reason: reason.to_owned(),
@@ -67,8 +79,7 @@ impl Torrent {
     pub(crate) fn announced(
         &mut self,
         tracker: TrackerId,
-        seeders: u32,
-        leechers: u32,
+        counts: SwarmCounts,
         interval: Duration,
         shared: &mut Shared,
     ) {
@@ -76,8 +87,8 @@ impl Torrent {
         if let Some(announce) = self.trackers.get_mut(&tracker) {
             announce.state = TrackerState::Working;
             announce.asked = None;
-            announce.seeders = seeders;
-            announce.leechers = leechers;
+            announce.seeders = counts.seeders;
+            announce.leechers = counts.leechers;
             let interval = if lonely {
                 interval.min(LONELY_INTERVAL)
             } else {
@@ -86,7 +97,7 @@ impl Torrent {
             // A swarm that came at once shall not announce at once for ever.
             let early = shared.rng.random_range(0.0..0.1);
             announce.due = Some(shared.now + interval.mul_f64(1.0 - early));
-            let soon = EAGER_INTERVAL * (1 << (announce.eager / 4).min(6));
+            let soon = announce.eager_interval();
             let late = shared.rng.random_range(0.0..0.5);
             announce.eager_due = shared.now + soon.mul_f64(1.0 + late);
         }
@@ -104,10 +115,18 @@ impl Torrent {
             let eager = short && announce.eager_due <= now;
             if eager || regular <= now {
                 announce.eager = if short { announce.eager + 1 } else { 0 };
-                due.push((*id, announce.joined));
+                let brings_offers = short && announce.brings_offers();
+                due.push((*id, announce.joined, brings_offers));
             }
         }
-        for (id, joined) in due {
+        for (id, joined, brings_offers) in due {
+            if brings_offers && self.make_offers(id, trackers, shared) {
+                // The announce follows when they are complete.
+                if let Some(announce) = self.trackers.get_mut(&id) {
+                    announce.due = None;
+                }
+                continue;
+            }
             let event = if joined {
                 AnnounceEvent::Interval
             } else {
@@ -159,6 +178,7 @@ impl Torrent {
         if event != AnnounceEvent::Stopped {
             announce.asked.get_or_insert(shared.now);
         }
+        let dialect = announce.dialect;
         // A seeder waits to be called, others are introduced to it.
         let want =
             if event == AnnounceEvent::Stopped || (seeding && event == AnnounceEvent::Completed) {
@@ -166,16 +186,24 @@ impl Torrent {
             } else {
                 WANT
             };
-        let message = ClientMessage::Announce {
-            swarm,
-            event,
-            left,
-            want: u8::try_from(want).unwrap_or(u8::MAX),
+        let request = match dialect {
+            Dialect::Cbor => TrackerRequest::Send(ClientMessage::Announce {
+                swarm,
+                event,
+                left,
+                want: u8::try_from(want).unwrap_or(u8::MAX),
+            }),
+            Dialect::WebTorrent => {
+                TrackerRequest::SendText(Request::Announce(webtorrent::Announce {
+                    swarm,
+                    peer: shared.config.peer,
+                    event,
+                    left,
+                    offers: self.offers.take_ready(tracker, shared.now),
+                }))
+            }
         };
-        shared.output(Output::Tracker {
-            tracker,
-            request: TrackerRequest::Send(message),
-        });
+        shared.output(Output::Tracker { tracker, request });
     }
 
     /// Of the whole torrent: who has left something out is no seeder, whatever it still wants.
@@ -193,6 +221,7 @@ impl Announce {
     pub(crate) fn new() -> Self {
         Self {
             state: TrackerState::Connecting,
+            dialect: Dialect::Cbor,
             due: None,
             joined: false,
             asked: None,
@@ -200,6 +229,31 @@ impl Announce {
             eager_due: Timestamp::ZERO,
             seeders: 0,
             leechers: 0,
+        }
+    }
+
+    /// Returns whether the tracker would pass a call on to a member of our choice.
+    pub(super) fn relays(&self) -> bool {
+        self.dialect == Dialect::Cbor
+    }
+
+    /// Returns whether an announce is held back until its offers are complete.
+    pub(super) fn awaits_offers(&self) -> bool {
+        self.joined && self.due.is_none() && self.asked.is_none()
+    }
+
+    /// Returns whether it takes offers along when it knows that there is somebody.
+    fn brings_offers(&self) -> bool {
+        self.joined && self.dialect == Dialect::WebTorrent
+    }
+
+    /// Returns how soon to ask again while we know too few. Who joins where offers are handed out brings
+    /// some as soon as it hears that there is somebody.
+    fn eager_interval(&self) -> Duration {
+        match (self.dialect, self.eager) {
+            (Dialect::Cbor, eager) => EAGER_INTERVAL * (1 << (eager / 4).min(6)),
+            (Dialect::WebTorrent, 0) => Duration::ZERO,
+            (Dialect::WebTorrent, eager) => OFFERS_INTERVAL * (1 << (eager / 4).min(4)),
         }
     }
 

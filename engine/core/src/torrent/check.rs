@@ -40,9 +40,9 @@ impl Torrent {
             unstored: self.content.as_ref().map_or(0, |content| content.unstored),
             upload_line: stand(|peer| peer.upload.in_line),
             download_line: stand(|peer| peer.in_line),
-            links: self.peers.len(),
+            links: self.peers.len() + self.offers.len(),
         };
-        holds(self.peers.len() <= MAX_NEIGHBOURS, "too many neighbours")?;
+        holds(sums.links <= MAX_NEIGHBOURS, "too many neighbours")?;
         let lines = (self.upload_line.len(), self.download_line.len());
         let counted = (sums.upload_line, sums.download_line);
         holds(lines == counted, "a peer that waits stands in no line")?;

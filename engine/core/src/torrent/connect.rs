@@ -6,38 +6,70 @@
 
 use std::time::Duration;
 
+use shoal_protocol::tracker::webtorrent::{Answer, Request, Sdp};
 use shoal_protocol::tracker::{ClientMessage, Signal};
 use shoal_protocol::{OfferId, PeerId};
 
-use super::Torrent;
 use super::contacts::Contact;
 use super::neighbours::ENOUGH;
 use super::rank::Rank;
+use super::{Announce, Torrent};
 use crate::io::{Event, LinkId, Output, PeerChange, Role, TrackerId, TrackerRequest};
-use crate::peer::{Peer, Stage};
+use crate::peer::{Peer, Stage, Telling};
 use crate::shared::Shared;
-use crate::trackers::Trackers;
+use crate::trackers::{Dialect, Trackers};
 
 /// Attempts of one torrent at a time that others have begun.
 const MAX_ANSWERING: usize = 24;
 
 /// How long an attempt may take from its beginning to the open channel.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long it may take to the answer: who has no place for us gives none.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The same for one who has to gather a complete answer first.
+const COMPLETE_ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A peer of ours that has said something within this time is still connected: only who speaks through
 /// the same tracker may replace the connection, for an id belongs to its owner at that tracker only.
 const LIVELY: Duration = Duration::from_secs(10);
 
+/// An attempt to connect.
+#[derive(Debug)]
+pub(crate) struct Attempt {
+    /// To whom.
+    pub(crate) id: PeerId,
+    /// Its name in signalling.
+    pub(crate) offer: OfferId,
+    pub(crate) role: Role,
+    /// The tracker that passes the signals on.
+    pub(crate) tracker: TrackerId,
+    pub(crate) telling: Telling,
+}
+
 impl Torrent {
-    /// A tracker names members of the swarm.
-    pub(crate) fn introduce(&mut self, tracker: TrackerId, peers: &[PeerId], shared: &Shared) {
+    /// A tracker names members of the swarm; the last `untrickled` of them take no candidates.
+    pub(crate) fn introduce(
+        &mut self,
+        tracker: TrackerId,
+        peers: &[PeerId],
+        untrickled: usize,
+        shared: &Shared,
+    ) {
         let connected = |id: &PeerId| self.links.contains_key(id);
-        for id in peers.iter().filter(|id| **id != shared.config.peer) {
-            if !self.contacts.note_present(id, tracker, shared.now) {
-                let contact = self.new_contact(*id, tracker, shared);
+        let trickled = peers.len().saturating_sub(untrickled);
+        let relays = self.trackers.get(&tracker).is_some_and(Announce::relays);
+        for (place, id) in peers.iter().enumerate() {
+            let untrickled = place >= trickled;
+            // Where nobody can be called, the contact keeps a tracker where it can be.
+            let known = match relays {
+                true => (self.contacts).note_present(id, tracker, untrickled, shared.now),
+                false => self.contacts.get(id).is_some(),
+            };
+            if !known && *id != shared.config.peer {
+                let mut contact = self.new_contact(*id, tracker, shared);
+                contact.untrickled = untrickled;
                 self.contacts.add(*id, contact, connected);
             }
         }
@@ -57,14 +89,14 @@ impl Torrent {
             && let Some((id, contact)) = self.next_contact(trackers, shared, |_| true)
             && self.take_place(&contact, shared)
         {
-            self.call(id, contact.tracker, trackers, shared);
+            self.call(id, &contact, trackers, shared);
             return true;
         }
         if self.is_turnover_due(shared)
             && let Some((id, contact)) = self.next_contact(trackers, shared, Contact::is_new)
             && self.turn_over(&contact, shared)
         {
-            self.call(id, contact.tracker, trackers, shared);
+            self.call(id, &contact, trackers, shared);
             return true;
         }
         false
@@ -83,40 +115,50 @@ impl Torrent {
         fit: impl Fn(&Contact) -> bool,
     ) -> Option<(PeerId, Contact)> {
         self.contacts.best(shared.now, |id, contact| {
-            fit(contact) && trackers.is_ready(contact.tracker) && !self.links.contains_key(id)
+            fit(contact) && trackers.relays(contact.tracker) && !self.links.contains_key(id)
         })
     }
 
-    fn call(&mut self, id: PeerId, tracker: TrackerId, trackers: &Trackers, shared: &mut Shared) {
-        let offer = shared.new_offer();
-        self.attempt(id, offer, Role::Offerer, tracker, trackers, shared);
+    fn call(&mut self, id: PeerId, contact: &Contact, trackers: &Trackers, shared: &mut Shared) {
+        let attempt = Attempt {
+            id,
+            offer: shared.new_offer(),
+            role: Role::Offerer,
+            tracker: contact.tracker,
+            telling: Telling::new(contact.untrickled, shared.now),
+        };
+        self.attempt(attempt, trackers, shared);
     }
 
-    /// A signal of another member has arrived.
+    /// A signal of another member has arrived, about an attempt of which it may be the beginning.
     pub(crate) fn handle_signal(
         &mut self,
-        tracker: TrackerId,
-        from: PeerId,
-        offer: OfferId,
+        attempt: Attempt,
         signal: Signal,
         trackers: &Trackers,
         shared: &mut Shared,
     ) {
-        if from == shared.config.peer {
+        if attempt.id == shared.config.peer {
             return;
         }
         let link = match signal {
-            Signal::Offer(_) => self.answer(tracker, from, offer, trackers, shared),
-            _ => self
-                .link_of(&from)
-                .filter(|link| self.peers.get(link).is_some_and(|peer| peer.offer == offer)),
+            Signal::Offer(_) => self.answer(attempt, trackers, shared),
+            _ => self.link_of(&attempt.id).filter(|link| {
+                let peer = self.peers.get(link);
+                peer.is_some_and(|peer| peer.offer == attempt.offer)
+            }),
         };
         if let Some(link) = link {
             if let Signal::Answer(_) = signal
                 && let Some(peer) = self.peers.get_mut(&link)
                 && peer.stage == Stage::Connecting
             {
-                peer.deadline = peer.ready_at + CONNECT_TIMEOUT;
+                let since = match peer.telling {
+                    Telling::Trickled => peer.ready_at,
+                    // Gathering took its time on both sides.
+                    _ => shared.now,
+                };
+                peer.deadline = since + CONNECT_TIMEOUT;
             }
             shared.output(Output::Signal { link, signal });
         }
@@ -124,27 +166,70 @@ impl Torrent {
 
     /// The local side of an attempt has something to tell the remote one.
     pub(super) fn pass_on(
-        &self,
+        &mut self,
         link: LinkId,
         signal: Signal,
         trackers: &Trackers,
         shared: &mut Shared,
     ) {
+        let Some(peer) = self.peers.get_mut(&link) else {
+            return;
+        };
+        match &mut peer.telling {
+            Telling::Trickled => self.tell_remote(link, signal, trackers, shared),
+            Telling::Gathering(gathering) => {
+                gathering.add(signal);
+                self.tell_when_complete(link, trackers, shared);
+            }
+            Telling::Told => {}
+        }
+    }
+
+    /// Tells a remote that takes no candidates all there is to tell, when that is complete.
+    pub(super) fn tell_when_complete(
+        &mut self,
+        link: LinkId,
+        trackers: &Trackers,
+        shared: &mut Shared,
+    ) {
+        if let Some(peer) = self.peers.get_mut(&link)
+            && let Telling::Gathering(gathering) = &mut peer.telling
+            && let Some(description) = gathering.finish(shared.now)
+        {
+            peer.telling = Telling::Told;
+            if peer.role == Role::Offerer {
+                peer.deadline = shared.now + COMPLETE_ANSWER_TIMEOUT;
+            }
+            self.tell_remote(link, description, trackers, shared);
+        }
+    }
+
+    fn tell_remote(&self, link: LinkId, signal: Signal, trackers: &Trackers, shared: &mut Shared) {
         let Some(peer) = self.peers.get(&link) else {
             return;
         };
-        if trackers.is_ready(peer.tracker) {
-            let message = ClientMessage::Signal {
+        let request = match (trackers.ready_dialect(peer.tracker), signal) {
+            (Some(Dialect::Cbor), signal) => TrackerRequest::Send(ClientMessage::Signal {
                 swarm: self.swarm(),
                 to: peer.id,
                 offer: peer.offer,
                 signal,
-            };
-            shared.output(Output::Tracker {
-                tracker: peer.tracker,
-                request: TrackerRequest::Send(message),
-            });
-        }
+            }),
+            (Some(Dialect::WebTorrent), Signal::Answer(sdp)) => {
+                TrackerRequest::SendText(Request::Answer(Answer {
+                    swarm: self.swarm(),
+                    peer: shared.config.peer,
+                    to: peer.id,
+                    offer: peer.offer,
+                    sdp: Sdp::from_text(&sdp),
+                }))
+            }
+            _ => return,
+        };
+        shared.output(Output::Tracker {
+            tracker: peer.tracker,
+            request,
+        });
     }
 
     /// A tracker could not pass a signal on: the peer has left.
@@ -235,15 +320,16 @@ impl Torrent {
         self.links.get(id).copied()
     }
 
-    /// Settles an offer from `from`; returns the link that is to hear it.
+    /// Settles an offer; returns the link that is to hear it.
     fn answer(
         &mut self,
-        tracker: TrackerId,
-        from: PeerId,
-        offer: OfferId,
+        attempt: Attempt,
         trackers: &Trackers,
         shared: &mut Shared,
     ) -> Option<LinkId> {
+        let (from, tracker) = (attempt.id, attempt.tracker);
+        // Such an offer was for nobody in particular: who makes it does not know that we have met.
+        let untrickled = !matches!(attempt.telling, Telling::Trickled);
         if self.contacts.is_banned(&from) {
             return None;
         }
@@ -253,7 +339,13 @@ impl Torrent {
                 && peer.role == Role::Offerer
                 && shared.config.peer < from;
             let lively = peer.is_ready() && shared.now.since(peer.last_received) < LIVELY;
-            if ours_stands || (lively && peer.tracker != tracker) {
+            let under_way = !peer.is_ready() && peer.role == Role::Answerer;
+            let keeps = match untrickled {
+                true => lively || under_way,
+                false => lively && peer.tracker != tracker,
+            };
+            let again = peer.offer == attempt.offer && peer.role == Role::Answerer;
+            if ours_stands || keeps || again {
                 return None;
             }
         }
@@ -273,35 +365,31 @@ impl Torrent {
             None if !self.admit(&caller, shared) => return None,
             None => {}
         }
-        self.introduce(tracker, &[from], shared);
-        Some(self.attempt(from, offer, Role::Answerer, tracker, trackers, shared))
+        self.introduce(tracker, &[from], usize::from(untrickled), shared);
+        Some(self.attempt(attempt, trackers, shared))
     }
 
-    fn attempt(
-        &mut self,
-        id: PeerId,
-        offer: OfferId,
-        role: Role,
-        tracker: TrackerId,
-        trackers: &Trackers,
-        shared: &mut Shared,
-    ) -> LinkId {
+    fn attempt(&mut self, attempt: Attempt, trackers: &Trackers, shared: &mut Shared) -> LinkId {
         let link = shared.new_link(self.info_hash);
+        let (role, tracker) = (attempt.role, attempt.tracker);
         let most = match role {
             Role::Offerer => ANSWER_TIMEOUT,
             Role::Answerer => CONNECT_TIMEOUT,
         };
         let deadline = shared.now + most;
-        let peer = Peer::new(link, id, offer, role, tracker, shared.now, deadline);
-        self.peers.insert(link, peer);
-        self.links.insert(id, link);
-        self.contacts.note_attempt(&id);
+        self.add_peer(Peer::new(link, attempt, shared.now, deadline));
         shared.output(Output::Connect {
             link,
             role,
             ice_servers: trackers.ice_servers(tracker),
         });
         link
+    }
+
+    pub(super) fn add_peer(&mut self, peer: Peer) {
+        self.links.insert(peer.id, peer.link);
+        self.contacts.note_attempt(&peer.id);
+        self.peers.insert(peer.link, peer);
     }
 
     /// Returns how many attempts are under way.

@@ -26,6 +26,8 @@ pub(super) struct Contact {
     pub(super) rank: Rank,
     /// Where it can be reached.
     pub(super) tracker: TrackerId,
+    /// It takes no trickled candidates.
+    pub(super) untrickled: bool,
     /// Attempts in a row that came to nothing.
     failures: u32,
     /// When to try again.
@@ -45,6 +47,7 @@ impl Contact {
         Self {
             rank,
             tracker,
+            untrickled: false,
             failures: 0,
             retry: now,
             tried: false,
@@ -70,10 +73,17 @@ impl Contact {
 
 impl Contacts {
     /// A member is there, as we hear: what failed may work sooner than thought. Returns whether it is known.
-    pub(super) fn note_present(&mut self, id: &PeerId, tracker: TrackerId, now: Timestamp) -> bool {
+    pub(super) fn note_present(
+        &mut self,
+        id: &PeerId,
+        tracker: TrackerId,
+        untrickled: bool,
+        now: Timestamp,
+    ) -> bool {
         let known = self.0.get_mut(id);
         known.is_some_and(|contact| {
             contact.tracker = tracker;
+            contact.untrickled = untrickled;
             contact.retry = contact.retry.min(now + retry_delay(contact.failures / 2));
             true
         })

@@ -35,6 +35,14 @@ impl Torrent {
         trackers: &Trackers,
         shared: &mut Shared,
     ) {
+        if self.offers.contains(link) {
+            match event {
+                LinkEvent::Signal(signal) => self.offer_told(link, signal, shared),
+                LinkEvent::Closed { .. } => self.offer_closed(link, shared),
+                _ => {}
+            }
+            return;
+        }
         match event {
             LinkEvent::Signal(signal) => self.pass_on(link, signal, trackers, shared),
             LinkEvent::Opened { budget } => self.opened(link, budget, shared),

@@ -127,7 +127,7 @@ impl Torrent {
 
     /// Takes a place that is free, here and in the session.
     pub(super) fn take_place(&self, contact: &Contact, shared: &mut Shared) -> bool {
-        let here = self.peers.len() < MAX_NEIGHBOURS;
+        let here = self.peers.len() + self.offers.len() < MAX_NEIGHBOURS;
         here && shared.claim_place(self.info_hash, contact.is_promising())
     }
 
@@ -184,6 +184,9 @@ impl Torrent {
 
     /// Another torrent has a better claim to one of our places in the session.
     pub(crate) fn give_way(&mut self, shared: &mut Shared) {
+        if self.close_an_offer(shared) {
+            return;
+        }
         let newest = || self.peers.keys().next_back().copied();
         let least = self.least_worthy(shared, |_| true).map(|(_, _, link)| link);
         if let Some(link) = least.or_else(newest) {

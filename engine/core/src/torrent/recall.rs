@@ -30,6 +30,7 @@ impl Torrent {
         for link in links {
             self.drop_peer(link, "the files are being checked", shared);
         }
+        self.close_all_offers(shared);
         // What is under way is of no use any more.
         shared
             .jobs

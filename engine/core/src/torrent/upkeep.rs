@@ -33,8 +33,9 @@ impl Torrent {
     pub(crate) fn tick(&mut self, trackers: &Trackers, shared: &mut Shared) {
         let links: Vec<_> = self.peers.keys().copied().collect();
         for link in links {
-            self.check_peer(link, shared);
+            self.check_peer(link, trackers, shared);
         }
+        self.check_offers(shared);
         self.check_leaves(shared);
         self.recall_all(shared);
         self.check_metadata(shared);
@@ -93,21 +94,22 @@ impl Torrent {
         for link in links {
             self.drop_peer(link, "we are leaving", shared);
         }
+        self.close_all_offers(shared);
         if let Some(content) = &self.content {
             shared.let_go(content.unstored);
         }
     }
 
-    fn check_peer(&mut self, link: LinkId, shared: &mut Shared) {
+    fn check_peer(&mut self, link: LinkId, trackers: &Trackers, shared: &mut Shared) {
         let Some(peer) = self.peers.get_mut(&link) else {
             return;
         };
         let now = shared.now;
         if !peer.is_ready() {
             if peer.deadline <= now {
-                self.drop_peer(link, "the connection did not come about in time", shared);
+                return self.drop_peer(link, "the connection did not come about in time", shared);
             }
-            return;
+            return self.tell_when_complete(link, trackers, shared);
         }
         let silence = if peer.is_ours() {
             SILENCE

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
 mod choosing;
+mod dialects;
 mod faults;
 mod figures;
 mod limits;

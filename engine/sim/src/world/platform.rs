@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use shoal_core::{Bitfield, Command, Event, Input, LinkEvent, Output, Role};
+use shoal_core::{Bitfield, Command, Event, Input, Output, Role};
 use shoal_protocol::tracker::Signal;
 
 use super::{Happening, What, World};
@@ -49,8 +49,7 @@ impl World {
                 self.check_bounds(node);
                 if role == Role::Offerer {
                     let signal = Signal::Offer(format!("{node} {}", link.0));
-                    let event = LinkEvent::Signal(signal);
-                    self.input_after(OFFER, node, Input::Link { link, event });
+                    self.tell_of(node, link, signal, OFFER);
                 }
             }
             Output::Signal { link, signal } => self.signal(node, link, &signal),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use shoal_core::{Input, LinkEvent, LinkId, TrackerEvent, TrackerId, TrackerRequest};
 use shoal_protocol::SwarmId;
+use shoal_protocol::tracker::webtorrent::{Request, Response};
 use shoal_protocol::tracker::{ClientMessage, ServerMessage, Signal};
 
 use super::{Happening, TRACKER, What, World};
@@ -24,7 +25,7 @@ impl World {
             leechers: 1,
             untrickled: 0,
         };
-        self.tell(node, peers);
+        self.tell(node, TrackerEvent::Message(peers));
     }
 
     pub(super) fn tracker_request(
@@ -54,6 +55,12 @@ impl World {
                     self.after(delay, Happening::Tracker(node, Box::new(message)));
                 }
             }
+            TrackerRequest::SendText(request) => {
+                self.note(node, What::Tracker, 1);
+                if self.nodes[node].trackers.contains(&tracker) {
+                    self.after(delay, Happening::TrackerText(node, Box::new(request)));
+                }
+            }
             TrackerRequest::Close => {
                 self.nodes[node].trackers.remove(&tracker);
             }
@@ -63,6 +70,14 @@ impl World {
     pub(super) fn at_tracker(&mut self, node: usize, message: ClientMessage) {
         if !self.tracker.up {
             return;
+        }
+        if self.nodes[node].spec.text_only {
+            // What `bittorrent-tracker` says.
+            let failure = Response::Failure {
+                reason: "Invalid JSON".to_owned(),
+                swarm: None,
+            };
+            return self.tell(node, TrackerEvent::Text(failure));
         }
         let nodes = &self.nodes;
         let online = |node: usize| !nodes[node].trackers.is_empty();
@@ -75,14 +90,24 @@ impl World {
         }
     }
 
+    pub(super) fn text_at_tracker(&mut self, node: usize, request: Request) {
+        if !self.tracker.up {
+            return;
+        }
+        let (tracker, rng) = (&mut self.tracker, &mut self.rng);
+        for (to, event) in tracker.handle_text(node, request, &self.ids, rng) {
+            self.tell(to, event);
+        }
+    }
+
     /// A remote's signal reaches the transport: an offer is answered, an answer opens both ends.
     pub(super) fn signal(&mut self, node: usize, link: LinkId, signal: &Signal) {
         match signal {
             Signal::Offer(offer) => {
                 if let Some(end) = self.nodes[node].endpoints.get_mut(&link) {
                     end.remote = Some(side(offer));
-                    let event = LinkEvent::Signal(Signal::Answer(format!("{node} {}", link.0)));
-                    self.input_after(ANSWER, node, Input::Link { link, event });
+                    let answer = Signal::Answer(format!("{node} {}", link.0));
+                    self.tell_of(node, link, answer, ANSWER);
                 }
             }
             Signal::Answer(answer) => {
@@ -107,10 +132,17 @@ impl World {
         }
     }
 
+    /// A transport tells its description, and that there are no candidates.
+    pub(super) fn tell_of(&mut self, node: usize, link: LinkId, signal: Signal, after: Duration) {
+        for signal in [signal, Signal::EndOfCandidates] {
+            let event = LinkEvent::Signal(signal);
+            self.input_after(after, node, Input::Link { link, event });
+        }
+    }
+
     /// The tracker tells a node something.
-    fn tell(&mut self, to: usize, message: ServerMessage) {
+    fn tell(&mut self, to: usize, event: TrackerEvent) {
         let delay = self.nodes[to].spec.delay + TRACKER_DELAY;
-        let event = TrackerEvent::Message(message);
         let tracker = self.nodes[to].trackers.first().copied();
         let tracker = tracker.unwrap_or(TrackerId(0));
         let input = Input::Tracker { tracker, event };
@@ -120,6 +152,8 @@ impl World {
 
 /// Reads the side of a connection that stands in a simulated description.
 pub(super) fn side(text: &str) -> (usize, LinkId) {
-    let (node, link) = text.split_once(' ').unwrap();
+    // A complete description has candidates below.
+    let first = text.lines().next().unwrap();
+    let (node, link) = first.split_once(' ').unwrap();
     (node.parse().unwrap(), LinkId(link.parse().unwrap()))
 }
