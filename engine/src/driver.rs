@@ -369,6 +369,11 @@ impl Driver {
                     socket.socket.send(message);
                 }
             }
+            TrackerRequest::SendText(message) => {
+                if let Some(socket) = self.sockets.get(&tracker) {
+                    socket.socket.send_text(message);
+                }
+            }
             TrackerRequest::Close => {
                 self.sockets.remove(&tracker);
             }

@@ -8,11 +8,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt, stream};
 use shoal_core::TrackerEvent;
-use shoal_protocol::tracker::{ClientMessage, MAX_MESSAGE, ServerMessage};
+use shoal_protocol::tracker::{ClientMessage, MAX_MESSAGE, ServerMessage, webtorrent};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
-use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
 
 use crate::signalling::{Signalling, Socket, TrackerEvents};
@@ -38,7 +38,7 @@ struct NativeSocket(RefCell<Option<Outgoing>>);
 
 /// The way to the task that owns the WebSocket.
 struct Outgoing {
-    frames: mpsc::UnboundedSender<Bytes>,
+    frames: mpsc::UnboundedSender<Message>,
     /// Bytes that have not been written yet.
     waiting: Rc<Cell<usize>>,
     /// Dropped with the rest; also a task that is held up by the tracker hears of that.
@@ -47,7 +47,7 @@ struct Outgoing {
 
 /// The task's end of [`Outgoing`].
 struct Frames {
-    frames: mpsc::UnboundedReceiver<Bytes>,
+    frames: mpsc::UnboundedReceiver<Message>,
     waiting: Rc<Cell<usize>>,
     held: watch::Receiver<()>,
 }
@@ -94,7 +94,19 @@ fn outgoing() -> (Outgoing, Frames) {
 
 impl Socket for NativeSocket {
     fn send(&self, message: ClientMessage) {
-        let frame = message.encode();
+        self.put(Message::Binary(message.encode()));
+    }
+
+    fn send_text(&self, message: webtorrent::Request) {
+        match Utf8Bytes::try_from(message.encode()) {
+            Ok(text) => self.put(Message::Text(text)),
+            Err(error) => tracing::error!(%error, "a message is no text"),
+        }
+    }
+}
+
+impl NativeSocket {
+    fn put(&self, frame: Message) {
         let mut outgoing = self.0.borrow_mut();
         let Some(open) = outgoing.as_ref() else {
             return;
@@ -109,7 +121,7 @@ impl Socket for NativeSocket {
 }
 
 impl Frames {
-    async fn next(&mut self) -> Option<Bytes> {
+    async fn next(&mut self) -> Option<Message> {
         let frame = self.frames.recv().await?;
         self.waiting.set(self.waiting.get() - frame.len());
         Some(frame)
@@ -166,7 +178,7 @@ async fn serve(
         tokio::select! {
             frame = frames.next() => match frame {
                 Some(frame) => {
-                    let sent = socket.send(Message::Binary(frame)).await;
+                    let sent = socket.send(frame).await;
                     sent.map_err(|error| in_words(&error))?;
                 }
                 None => return close(socket).await,
@@ -192,9 +204,9 @@ async fn open(url: &str) -> Result<Stream, String> {
     // no error.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let config = WebSocketConfig::default()
-        .max_message_size(Some(MAX_MESSAGE))
-        .max_frame_size(Some(MAX_MESSAGE))
-        .max_write_buffer_size(MAX_WAITING + MAX_MESSAGE);
+        .max_message_size(Some(webtorrent::MAX_MESSAGE))
+        .max_frame_size(Some(webtorrent::MAX_MESSAGE))
+        .max_write_buffer_size(MAX_WAITING + webtorrent::MAX_MESSAGE);
     let opening = connect_async_with_config(url, Some(config), true);
     match tokio::time::timeout(OPEN_TIMEOUT, opening).await {
         Ok(Ok((socket, _))) => Ok(socket),
@@ -217,9 +229,19 @@ async fn close(mut socket: Stream) -> Result<(), String> {
 
 fn read(frame: Message) -> Result<Option<TrackerEvent>, String> {
     match frame {
+        Message::Binary(bytes) if bytes.len() > MAX_MESSAGE => {
+            Err("the tracker sent a message that is too long".to_owned())
+        }
         Message::Binary(bytes) => match ServerMessage::decode(&bytes) {
             Ok(message) => Ok(Some(TrackerEvent::Message(message))),
             Err(error) => Err(format!("the tracker speaks in riddles: {error}")),
+        },
+        Message::Text(text) => match webtorrent::Response::decode(&Bytes::from(text)) {
+            Ok(message) => Ok(message.map(TrackerEvent::Text)),
+            Err(error) => {
+                tracing::debug!(%error, "a tracker sent a text that is no message");
+                Ok(None)
+            }
         },
         _ => Ok(None),
     }

@@ -12,7 +12,7 @@ use std::task::{Context, Poll, Waker};
 
 use futures_util::Stream;
 use shoal_core::{LinkEvent, TrackerEvent};
-use shoal_protocol::tracker::MAX_MESSAGE;
+use shoal_protocol::tracker::{MAX_MESSAGE, webtorrent};
 
 /// Events of a connection that ends once.
 pub(super) trait Event: Unpin + 'static {
@@ -44,6 +44,7 @@ impl Event for TrackerEvent {
     fn weight(&self) -> usize {
         match self {
             Self::Message(_) => MAX_MESSAGE,
+            Self::Text(_) => webtorrent::MAX_MESSAGE,
             _ => 0,
         }
     }

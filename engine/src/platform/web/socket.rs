@@ -1,10 +1,11 @@
-//! A connection to a tracker by the browser's WebSocket, binary frames only.
+//! A connection to a tracker by the browser's WebSocket.
 
+use bytes::Bytes;
 use futures_util::StreamExt;
 use gloo_events::EventListener;
 use js_sys::{ArrayBuffer, Uint8Array};
 use shoal_core::TrackerEvent;
-use shoal_protocol::tracker::{ClientMessage, MAX_MESSAGE, ServerMessage};
+use shoal_protocol::tracker::{ClientMessage, MAX_MESSAGE, ServerMessage, webtorrent};
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{BinaryType, CloseEvent, MessageEvent, WebSocket};
 
@@ -57,13 +58,27 @@ impl PageSocket {
 
 impl Socket for PageSocket {
     fn send(&self, message: ClientMessage) {
+        self.put(|socket| socket.send_with_u8_array(&message.encode()));
+    }
+
+    fn send_text(&self, message: webtorrent::Request) {
+        let frame = message.encode();
+        self.put(|socket| match std::str::from_utf8(&frame) {
+            Ok(text) => socket.send_with_str(text),
+            Err(error) => Err(JsValue::from_str(&error.to_string())),
+        });
+    }
+}
+
+impl PageSocket {
+    fn put(&self, send: impl FnOnce(&WebSocket) -> Result<(), JsValue>) {
         let Some(socket) = &self.socket else {
             return;
         };
         if socket.buffered_amount() > MAX_BUFFERED {
             return self.events.close("the tracker takes nothing more");
         }
-        if let Err(thrown) = socket.send_with_u8_array(&message.encode()) {
+        if let Err(thrown) = send(socket) {
             self.events.close(Exception::from(thrown).to_string());
         }
     }
@@ -97,8 +112,10 @@ fn receive(events: &Sender<TrackerEvent>, event: &web_sys::Event) {
     let data = event
         .dyn_ref::<MessageEvent>()
         .map_or(JsValue::UNDEFINED, MessageEvent::data);
+    if let Some(text) = data.as_string() {
+        return receive_text(events, text);
+    }
     let Some(buffer) = data.dyn_ref::<ArrayBuffer>() else {
-        // Text is the other dialect.
         return;
     };
     if buffer.byte_length() as usize > MAX_MESSAGE {
@@ -107,6 +124,15 @@ fn receive(events: &Sender<TrackerEvent>, event: &web_sys::Event) {
     match ServerMessage::decode(&Uint8Array::new(buffer).to_vec()) {
         Ok(message) => events.push(TrackerEvent::Message(message)),
         Err(error) => events.close(format!("the tracker sent something else: {error}")),
+    }
+}
+
+/// The browser has put the whole of it together already: only what is kept can be bounded.
+fn receive_text(events: &Sender<TrackerEvent>, text: String) {
+    match webtorrent::Response::decode(&Bytes::from(text)) {
+        Ok(Some(message)) => events.push(TrackerEvent::Text(message)),
+        Ok(None) => {}
+        Err(error) => tracing::debug!(%error, "a tracker sent a text that is no message"),
     }
 }
 
