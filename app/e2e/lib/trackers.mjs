@@ -6,11 +6,14 @@ import WebSocket, { WebSocketServer } from "ws";
 
 /** The tracker of WebTorrent; returns its `ws:` address and the server. */
 export async function startBittorrentTracker(test) {
-  const server = new Server({ udp: false, http: false, ws: true, stats: false });
+  const server = new Server({ udp: false, http: false, ws: { clientTracking: true }, stats: false });
   server.on("warning", () => {}); // Our greeting is no JSON, it says.
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
-  test.after(() => new Promise((resolve) => server.close(resolve)));
+  test.after(() => {
+    server.ws.clients.forEach((client) => client.terminate());
+    server.close();
+  });
   return { announce: `ws://127.0.0.1:${server.ws.address().port}/announce`, server };
 }
 

@@ -18,6 +18,9 @@ function at(magnet, tracker) {
   return `${head}&tr=${encodeURIComponent(tracker.announce)}`;
 }
 
+/** The same as a link to a page. */
+const linkAt = (page, magnet, tracker) => `${page.http}/#${at(magnet, tracker).replace("magnet:?", "")}`;
+
 test("a page, the command line and those who speak WebTorrent's dialect are one swarm", async (t) => {
   const dir = await scratch(t);
   const tracker = await startTracker(t);
@@ -28,7 +31,7 @@ test("a page, the command line and those who speak WebTorrent's dialect are one 
   // Each takes everything from the one before it, which then leaves.
   const seed = Shoal.seed(t, textOnly, [source]);
   const { magnet } = await seed.event("sharing");
-  const page = await ShoalPage.open(t, browser, `${tracker.http}/#${at(magnet, tracker)}`);
+  const page = await ShoalPage.open(t, browser, linkAt(tracker, magnet, tracker));
   await page.confirm();
   await page.complete();
   assert.equal((await seed.stop()).code, 0);
@@ -57,7 +60,7 @@ test("a share is announced to WebTorrent's own tracker where a link names one", 
   await seed.event("tracker", (event) => event.state === "working");
 
   const get = Shoal.get(t, at(magnet, webtorrent), join(dir, "out"));
-  const page = await ShoalPage.open(t, browser, `${tracker.http}/#${at(magnet, webtorrent)}`);
+  const page = await ShoalPage.open(t, browser, linkAt(tracker, magnet, webtorrent));
   await page.confirm();
   await page.complete();
   assert.equal((await get.exited).code, 0, get.stderr);
