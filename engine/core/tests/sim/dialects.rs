@@ -65,7 +65,10 @@ fn a_swarm_is_one_and_nothing_is_left_over() {
             let shot = world.snapshot(node, &torrent);
             assert_eq!(shot.trackers[0].state, TrackerState::Working);
             let links = world.nodes[node].connections();
-            assert!(links <= 12 + 5, "seed {seed}: {node} has {links} connections");
+            assert!(
+                links <= 12 + 5,
+                "seed {seed}: {node} has {links} connections"
+            );
         }
         let mixed = (0..world.nodes.len()).any(|node| {
             let shot = world.snapshot(node, &torrent);
