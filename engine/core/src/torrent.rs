@@ -227,9 +227,9 @@ impl Torrent {
         self.info_hash.swarm_id()
     }
 
-    /// Returns whether what a tracker says of a swarm, or of all, concerns this torrent.
-    pub(crate) fn is_at(&self, tracker: TrackerId, swarm: Option<SwarmId>) -> bool {
-        self.trackers.contains_key(&tracker) && swarm.is_none_or(|swarm| self.swarm() == swarm)
+    /// Returns whether what a tracker says of a swarm concerns this torrent.
+    pub(crate) fn is_at(&self, tracker: TrackerId, swarm: SwarmId) -> bool {
+        self.trackers.contains_key(&tracker) && self.swarm() == swarm
     }
 
     /// Makes the metainfo known.

@@ -8,9 +8,9 @@
 //!
 //! # Dialects
 //! A tracker's address does not tell what it speaks. Ours is tried first: it introduces peers and passes
-//! candidates on. One that answers our greeting with a text, or not at all, is spoken to in WebTorrent's
-//! dialect, which has no greeting; where that is not answered either, it is our turn again. What has been
-//! answered once stays.
+//! candidates on. One that answers our greeting with a text is spoken to in WebTorrent's dialect, which has
+//! no greeting; so is one that leaves two greetings without an answer. But silence proves nothing: after
+//! the next loss of the connection, such a tracker is greeted again.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -28,6 +28,9 @@ const VERSION: u16 = 1;
 
 /// How long a tracker may take to open and to welcome us.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Greetings that may stay without an answer before the other dialect is tried.
+const MAX_UNANSWERED: u32 = 2;
 
 /// Longest wait between two tries.
 const MAX_BACKOFF: Duration = Duration::from_secs(30);
@@ -50,6 +53,10 @@ struct Tracker {
     dialect: Dialect,
     /// It has answered in this dialect.
     proven: bool,
+    /// It has answered our greeting with a text.
+    revealed: bool,
+    /// Greetings in a row without an answer.
+    unanswered: u32,
 }
 
 /// What a tracker speaks.
@@ -96,6 +103,8 @@ impl Trackers {
             interval: Duration::from_secs(120),
             dialect: Dialect::Cbor,
             proven: false,
+            revealed: false,
+            unanswered: 0,
         };
         self.all.insert(id, tracker);
         id
@@ -126,13 +135,10 @@ impl Trackers {
         self.ready_dialect(id) == Some(Dialect::Cbor)
     }
 
-    /// Returns the servers to find a way with: those of this tracker, else of any: WebTorrent's dialect
-    /// names none.
-    pub(crate) fn ice_servers(&self, id: TrackerId) -> Vec<IceServer> {
-        let own = self.all.get(&id).into_iter();
-        let mut lists = own.chain(self.all.values()).map(|it| &it.ice_servers);
-        let first = lists.find(|list| !list.is_empty());
-        first.cloned().unwrap_or_default()
+    /// Returns the servers to find a way with that a tracker names which can be spoken to.
+    pub(crate) fn ice_servers(&self, id: TrackerId) -> &[IceServer] {
+        let tracker = self.all.get(&id).filter(|_| self.is_ready(id));
+        tracker.map_or(&[], |tracker| &tracker.ice_servers)
     }
 
     pub(crate) fn interval(&self, id: TrackerId) -> Duration {
@@ -172,6 +178,7 @@ impl Trackers {
         let tracker = self.all.get_mut(&id);
         if let Some(tracker) = tracker.filter(|tracker| tracker.dialect == Dialect::Cbor) {
             tracker.proven = true;
+            tracker.unanswered = 0;
         }
     }
 
@@ -183,6 +190,7 @@ impl Trackers {
         match (tracker.dialect, tracker.state) {
             (Dialect::Cbor, State::Greeting { .. }) if !tracker.proven => {
                 tracker.dialect = Dialect::WebTorrent;
+                tracker.revealed = true;
                 tracker.state = State::Ready;
                 Text::Revealing
             }
@@ -232,11 +240,19 @@ impl Trackers {
         let base = Duration::from_millis(500 << tracker.failures.min(7)).min(MAX_BACKOFF);
         let jitter = shared.rng.random_range(0.5..1.0);
         tracker.failures += 1;
-        if matches!(tracker.state, State::Greeting { .. } | State::Ready) && !tracker.proven {
-            tracker.dialect = match tracker.dialect {
-                Dialect::Cbor => Dialect::WebTorrent,
-                Dialect::WebTorrent => Dialect::Cbor,
-            };
+        match (tracker.dialect, tracker.state) {
+            (Dialect::Cbor, State::Greeting { .. }) if !tracker.proven => {
+                tracker.unanswered += 1;
+                if tracker.unanswered >= MAX_UNANSWERED {
+                    tracker.dialect = Dialect::WebTorrent;
+                }
+            }
+            (Dialect::WebTorrent, State::Ready) if !tracker.revealed => {
+                tracker.dialect = Dialect::Cbor;
+                tracker.proven = false;
+                tracker.unanswered = 0;
+            }
+            _ => {}
         }
         let wait = base.mul_f64(jitter).max(at_least);
         tracker.state = State::Down {

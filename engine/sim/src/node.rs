@@ -43,6 +43,8 @@ pub struct Spec {
     pub send_buffer: usize,
     /// What stands between it and the tracker lets texts pass only: WebTorrent's dialect.
     pub text_only: bool,
+    /// How long its transport looks for candidates.
+    pub gathering: Duration,
 }
 
 impl Default for Spec {
@@ -59,6 +61,7 @@ impl Default for Spec {
             hash_rate: 320 << 20,
             send_buffer: 256 << 10,
             text_only: false,
+            gathering: Duration::ZERO,
         }
     }
 }

@@ -22,7 +22,9 @@ pub struct Tracker {
     /// Members and whether they have everything.
     pub swarms: BTreeMap<SwarmId, BTreeMap<usize, bool>>,
     /// Members that speak WebTorrent's dialect.
-    pub(crate) texts: BTreeSet<usize>,
+    pub texts: BTreeSet<usize>,
+    /// It leaves messages of our dialect without an answer.
+    pub mute: bool,
     /// Announces that have come.
     pub announces: u64,
     /// Signals that have come.
@@ -38,6 +40,7 @@ impl Tracker {
             interval_s: 120,
             swarms: BTreeMap::new(),
             texts: BTreeSet::new(),
+            mute: false,
             announces: 0,
             signals: 0,
             apart: None,

@@ -20,26 +20,25 @@ impl Session {
         match event {
             TrackerEvent::Opened => {
                 if self.trackers.opened(tracker, &mut self.shared) {
-                    self.tracker_is_ready(tracker, None);
+                    self.tracker_is_ready(tracker);
                 }
             }
             TrackerEvent::Closed { reason } => self.tracker_lost(tracker, &reason, Duration::ZERO),
             TrackerEvent::Message(message) => self.tracker_message(tracker, message),
             TrackerEvent::Text(text) => match self.trackers.heard_text(tracker, &text) {
-                Text::Revealing => self.tracker_is_ready(tracker, None),
+                Text::Revealing => self.tracker_is_ready(tracker),
                 Text::Expected => self.tracker_text(tracker, text),
                 Text::Strange => {}
             },
         }
     }
 
-    /// All torrents, or that of a swarm, join at a tracker.
-    fn tracker_is_ready(&mut self, tracker: TrackerId, swarm: Option<SwarmId>) {
+    /// All torrents join at a tracker.
+    fn tracker_is_ready(&mut self, tracker: TrackerId) {
         let Some(dialect) = self.trackers.ready_dialect(tracker) else {
             return;
         };
-        let there = |torrent: &&mut Torrent| torrent.is_at(tracker, swarm);
-        for torrent in self.torrents.values_mut().filter(there) {
+        for torrent in self.torrents.values_mut() {
             torrent.tracker_is_ready(tracker, dialect, &self.shared);
             torrent.announce_due(&self.trackers, &mut self.shared);
         }
@@ -72,7 +71,7 @@ impl Session {
                 }
             }
             Response::Failure { reason, swarm } => {
-                self.refused(tracker, &reason, swarm, Some(Duration::ZERO));
+                self.refused(tracker, &reason, swarm, self.trackers.interval(tracker));
             }
             Response::Scraped(_) => {}
         }
@@ -87,7 +86,7 @@ impl Session {
                 ..
             } => {
                 if self.trackers.welcomed(tracker, ice_servers, interval_s) {
-                    self.tracker_is_ready(tracker, None);
+                    self.tracker_is_ready(tracker);
                 }
             }
             ServerMessage::Peers {
@@ -178,9 +177,17 @@ impl Session {
                     torrent.peer_is_unknown(peer, &mut self.shared);
                 }
             }
-            (ErrorCode::NotAMember, (swarm, _)) => self.tracker_is_ready(tracker, swarm),
+            (ErrorCode::NotAMember, (Some(swarm), _)) => {
+                // Announced with the tick: there may be an error for each of many signals.
+                let torrent = find(&mut self.torrents, tracker, swarm);
+                if let (Some(torrent), Some(dialect)) =
+                    (torrent, self.trackers.ready_dialect(tracker))
+                {
+                    torrent.tracker_is_ready(tracker, dialect, &self.shared);
+                }
+            }
             (ErrorCode::NotServed, (swarm @ Some(_), _)) => {
-                self.refused(tracker, message, swarm, None);
+                self.refused(tracker, message, swarm, self.trackers.interval(tracker));
             }
             (ErrorCode::PeerIdTaken, (None, _))
             | (ErrorCode::UnsupportedVersion | ErrorCode::ShuttingDown, _) => {
@@ -190,21 +197,23 @@ impl Session {
                 });
                 self.tracker_lost(tracker, message, retry);
             }
-            (_, (swarm, _)) => self.refused(tracker, message, swarm, Some(retry)),
+            (_, (_, Some(peer))) => {
+                tracing::debug!(%peer, message, "a tracker has not passed a signal on");
+            }
+            (_, (swarm, None)) => self.refused(tracker, message, swarm, retry),
         }
     }
 
-    /// A tracker has refused something, an announce if a swarm is named: it is tried again after a while,
-    /// or only when the tracker has been away.
+    /// A tracker has refused something, an announce if a swarm is named: it is tried again after a while.
     fn refused(
         &mut self,
         tracker: TrackerId,
         reason: &str,
         swarm: Option<SwarmId>,
-        retry: Option<Duration>,
+        retry: Duration,
     ) {
         tracing::warn!(reason, "a tracker has refused something");
-        let again = retry.map(|retry| self.shared.now + retry.max(Duration::from_secs(5)));
+        let again = Some(self.shared.now + retry.max(Duration::from_secs(5)));
         let torrent = swarm.and_then(|swarm| find(&mut self.torrents, tracker, swarm));
         if let Some(torrent) = torrent {
             torrent.tracker_failed(tracker, reason, again, &mut self.shared);
@@ -237,5 +246,5 @@ fn find(
     swarm: SwarmId,
 ) -> Option<&mut Torrent> {
     let mut torrents = torrents.values_mut();
-    torrents.find(|torrent| torrent.is_at(tracker, Some(swarm)))
+    torrents.find(|torrent| torrent.is_at(tracker, swarm))
 }

@@ -89,7 +89,8 @@ impl Torrent {
             announce.asked = None;
             announce.seeders = counts.seeders;
             announce.leechers = counts.leechers;
-            let interval = if lonely {
+            // Where newcomers bring their offers along, nothing is missed by waiting.
+            let interval = if lonely && announce.relays() {
                 interval.min(LONELY_INTERVAL)
             } else {
                 interval

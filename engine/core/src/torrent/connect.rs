@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use shoal_protocol::tracker::webtorrent::{Answer, Request, Sdp};
-use shoal_protocol::tracker::{ClientMessage, Signal};
+use shoal_protocol::tracker::{ClientMessage, IceServer, Signal};
 use shoal_protocol::{OfferId, PeerId};
 
 use super::contacts::Contact;
@@ -153,12 +153,12 @@ impl Torrent {
                 && let Some(peer) = self.peers.get_mut(&link)
                 && peer.stage == Stage::Connecting
             {
-                let since = match peer.telling {
-                    Telling::Trickled => peer.ready_at,
-                    // Gathering took its time on both sides.
-                    _ => shared.now,
+                // Counted from the beginning: who answers again and again gains nothing.
+                let gathering = match peer.telling {
+                    Telling::Trickled => Duration::ZERO,
+                    _ => COMPLETE_ANSWER_TIMEOUT,
                 };
-                peer.deadline = since + CONNECT_TIMEOUT;
+                peer.deadline = peer.ready_at + gathering + CONNECT_TIMEOUT;
             }
             shared.output(Output::Signal { link, signal });
         }
@@ -339,7 +339,8 @@ impl Torrent {
                 && peer.role == Role::Offerer
                 && shared.config.peer < from;
             let lively = peer.is_ready() && shared.now.since(peer.last_received) < LIVELY;
-            let under_way = !peer.is_ready() && peer.role == Role::Answerer;
+            let is_open = peer.stage == Stage::Greeting;
+            let under_way = !peer.is_ready() && (peer.role == Role::Answerer || is_open);
             let keeps = match untrickled {
                 true => lively || under_way,
                 false => lively && peer.tracker != tracker,
@@ -381,7 +382,7 @@ impl Torrent {
         shared.output(Output::Connect {
             link,
             role,
-            ice_servers: trackers.ice_servers(tracker),
+            ice_servers: self.ice_servers(tracker, trackers),
         });
         link
     }
@@ -390,6 +391,15 @@ impl Torrent {
         self.links.insert(peer.id, peer.link);
         self.contacts.note_attempt(&peer.id);
         self.peers.insert(peer.link, peer);
+    }
+
+    /// Returns the servers to find a way with: those of this tracker, else of another of the torrent's:
+    /// WebTorrent's dialect names none.
+    pub(super) fn ice_servers(&self, tracker: TrackerId, trackers: &Trackers) -> Vec<IceServer> {
+        let all = [tracker].into_iter().chain(self.trackers.keys().copied());
+        let mut lists = all.map(|tracker| trackers.ice_servers(tracker));
+        let first = lists.find(|list| !list.is_empty());
+        first.unwrap_or_default().to_vec()
     }
 
     /// Returns how many attempts are under way.

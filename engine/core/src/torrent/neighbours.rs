@@ -114,7 +114,11 @@ impl Torrent {
     /// Finds a place for a peer that calls us.
     pub(super) fn admit(&mut self, caller: &Contact, shared: &mut Shared) -> bool {
         match self.has_place_for_callers() {
-            true => self.take_place(caller, shared) || self.make_room(caller, shared, |_| true),
+            true => {
+                self.take_place(caller, shared)
+                    || self.close_an_offer(shared)
+                    || self.make_room(caller, shared, |_| true)
+            }
             false => self.make_room(caller, shared, |peer| peer.role == Role::Answerer),
         }
     }
@@ -146,7 +150,7 @@ impl Torrent {
 
     /// Finds a place for one that was never met, if need be that of an idle neighbour.
     pub(super) fn turn_over(&mut self, contact: &Contact, shared: &mut Shared) -> bool {
-        if !self.take_place(contact, shared) {
+        if !self.take_place(contact, shared) && !self.close_an_offer(shared) {
             let victim = self.least_worthy(shared, |_| true);
             let Some((_, _, link)) = victim.filter(|(worth, ..)| *worth < Worth::Busy) else {
                 return false;

@@ -9,7 +9,7 @@
 //!     └──────────────────── deadline ───────┴──► closed
 //! ```
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use shoal_protocol::tracker::webtorrent::{Offer, Sdp};
@@ -18,7 +18,7 @@ use shoal_protocol::{OfferId, PeerId};
 
 use super::connect::{Attempt, CONNECT_TIMEOUT};
 use super::gathering::Gathering;
-use super::neighbours::{ENOUGH, MAX_NEIGHBOURS};
+use super::neighbours::ENOUGH;
 use super::{Announce, Torrent};
 use crate::io::{LinkId, Output, Role, TrackerId};
 use crate::peer::{Peer, Stage, Telling};
@@ -134,7 +134,7 @@ impl Torrent {
             shared.output(Output::Connect {
                 link,
                 role: Role::Offerer,
-                ice_servers: trackers.ice_servers(tracker),
+                ice_servers: self.ice_servers(tracker, trackers),
             });
             made += 1;
         }
@@ -163,16 +163,17 @@ impl Torrent {
     /// Clears up what has waited long enough. Called with the tick.
     pub(super) fn check_offers(&mut self, shared: &mut Shared) {
         let now = shared.now;
-        let gathers = |offer: &&Unanswered| matches!(offer.stage, OfferStage::Gathering(_));
-        let gathering = self.offers.0.values().filter(gathers);
-        let trackers: BTreeSet<_> = gathering.map(|offer| offer.tracker).collect();
+        // Looked for here, and not where offers end: they end in many ways.
+        let awaiting = self.trackers.iter();
+        let awaiting = awaiting.filter(|(_, announce)| announce.awaits_offers());
+        let awaiting: Vec<_> = awaiting.map(|(id, _)| *id).collect();
         self.offers.finish(now);
         self.close_offers(shared, |offer| match &offer.stage {
             OfferStage::Gathering(gathering) => gathering.is_late(now),
             OfferStage::Out { until } => *until <= now,
             OfferStage::Ready(_) => false,
         });
-        for tracker in trackers {
+        for tracker in awaiting {
             self.offers_gathered(tracker, shared);
         }
     }
@@ -228,10 +229,7 @@ impl Torrent {
         let Some(link) = self.offers.take_answered(tracker, offer) else {
             return;
         };
-        let wanted = from != shared.config.peer
-            && !self.paused
-            && !self.contacts.is_banned(&from)
-            && self.peers.len() < MAX_NEIGHBOURS;
+        let wanted = from != shared.config.peer && !self.contacts.is_banned(&from);
         // The tracker may have handed offers both ways, or two to the same member.
         let old = self.link_of(&from);
         let stands = match old.and_then(|old| self.peers.get(&old)) {

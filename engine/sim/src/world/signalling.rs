@@ -68,7 +68,7 @@ impl World {
     }
 
     pub(super) fn at_tracker(&mut self, node: usize, message: ClientMessage) {
-        if !self.tracker.up {
+        if !self.tracker.up || self.tracker.mute {
             return;
         }
         if self.nodes[node].spec.text_only {
@@ -132,9 +132,10 @@ impl World {
         }
     }
 
-    /// A transport tells its description, and that there are no candidates.
+    /// A transport tells its description, and when there are no candidates.
     pub(super) fn tell_of(&mut self, node: usize, link: LinkId, signal: Signal, after: Duration) {
-        for signal in [signal, Signal::EndOfCandidates] {
+        let gathered = after + self.nodes[node].spec.gathering;
+        for (signal, after) in [(signal, after), (Signal::EndOfCandidates, gathered)] {
             let event = LinkEvent::Signal(signal);
             self.input_after(after, node, Input::Link { link, event });
         }
