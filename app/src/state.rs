@@ -77,6 +77,8 @@ pub(crate) struct Torrent {
     pub(crate) awaits_start: bool,
     /// Whether closing the page, or a crash, has interrupted it and it waits for the user.
     pub(crate) is_interrupted: bool,
+    /// Whether it is a share that goes on when the user allows the page to read its files again.
+    pub(crate) waits_for_permission: bool,
     /// Verified bytes of the files that are wanted; hashed ones while a share is being prepared or saved data is being checked.
     pub(crate) have_bytes: u64,
     /// Bytes of the files that are wanted, when known.

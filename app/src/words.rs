@@ -159,6 +159,9 @@ pub(crate) fn piece_map(have: usize, pieces: usize, active: usize, nowhere: usiz
 }
 
 fn interrupted(torrent: &Torrent) -> String {
+    if torrent.waits_for_permission {
+        return "Interrupted: let this page read the files again to go on sharing".to_owned();
+    }
     if torrent.is_share {
         return "Interrupted: drop or choose it again to go on sharing".to_owned();
     }

@@ -25,6 +25,9 @@ pub enum EngineError {
     /// The very same is being downloaded: whoever has it already need not.
     #[error("this is being downloaded: remove the download first, then share it")]
     Downloading,
+    /// The person has not allowed it.
+    #[error("the browser does not let this page read the files")]
+    NotAllowed,
     /// The torrent is not complete.
     #[error("the download is not complete yet")]
     Incomplete,

@@ -66,4 +66,7 @@ pub struct TorrentView {
     /// The end of an earlier run has interrupted it. A download goes on with [`crate::Engine::resume`]; a
     /// share when its files are shared again, because only the person can find them.
     pub is_interrupted: bool,
+    /// It is a share whose files are known, and the person has to allow that they are read again:
+    /// [`crate::Engine::resume`] asks, while the click for it is fresh.
+    pub waits_for_permission: bool,
 }

@@ -182,6 +182,21 @@ export class ShoalPage {
     });
   }
 
+  /** Waits until the browser remembers a torrent, with what tells whether its files have changed. */
+  async remembered() {
+    await this.page.waitForFunction(async () => {
+      const done = (request) => new Promise((resolve, reject) => {
+        request.onsuccess = () => resolve(request.result);
+        request.onerror = () => reject(request.error);
+      });
+      const database = await done(indexedDB.open("shoal"));
+      const store = database.transaction("torrents").objectStore("torrents");
+      const records = (await done(store.getAll())).map(({ record }) => JSON.parse(new TextDecoder().decode(record)));
+      database.close();
+      return records.some(({ stamps }) => stamps.length > 0);
+    }, undefined, { timeout: 30_000 });
+  }
+
   /** Waits until the browser keeps nothing for the page. */
   async forgotten() {
     await this.page.waitForFunction(async () => {

@@ -63,15 +63,18 @@ pub(crate) fn TorrentActions(
                     "Show folder"
                 }
             }
-            // A share's files can not be found without the user.
-            if paused && !(torrent.is_interrupted && torrent.is_share) {
+            if can_resume(&torrent) {
                 button {
-                    class: "button",
+                    class: if torrent.waits_for_permission { "button primary" } else { "button" },
                     r#type: "button",
                     "data-testid": "resume",
                     onclick: send(Command::Resume),
                     Icon { shape: Shape::Play }
-                    "Resume"
+                    if torrent.waits_for_permission {
+                        "Go on sharing"
+                    } else {
+                        "Resume"
+                    }
                 }
             } else if !paused && !torrent.awaits_start && torrent.state != TransferState::Preparing {
                 button {
@@ -114,6 +117,13 @@ pub(crate) fn TorrentActions(
             }
         }
     }
+}
+
+/// Returns whether it goes on when it is told so. The files of a share that was interrupted may have to be
+/// found by the user.
+fn can_resume(torrent: &Torrent) -> bool {
+    let is_lost = torrent.is_interrupted && torrent.is_share && !torrent.waits_for_permission;
+    matches!(torrent.state, TransferState::Paused | TransferState::Error) && !is_lost
 }
 
 /// Returns whether there is something to be looked through: natively, where others reach the files.

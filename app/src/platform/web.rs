@@ -6,6 +6,7 @@ mod address;
 mod choice;
 mod clipboard;
 mod files;
+mod handles;
 mod leaving;
 mod pixels;
 mod place;

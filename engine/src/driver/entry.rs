@@ -74,7 +74,8 @@ pub(super) enum Stage {
     Running,
     /// Could not be opened.
     Failed(String),
-    /// A share of an earlier run whose files only the person can find again.
+    /// A share of an earlier run whose files need the person: to be found again or, those that are known,
+    /// to be allowed to be read.
     Lost,
 }
 
@@ -111,6 +112,12 @@ impl Entry {
         }
     }
 
+    /// Returns whether it is a share whose files are known and may not be read.
+    pub(super) fn waits_for_permission(&self) -> bool {
+        let knows_files = self.sources.as_ref().is_some_and(|files| !files.is_empty());
+        matches!(self.stage, Stage::Lost) && knows_files
+    }
+
     /// Adds what the session does not know to what it shows.
     pub(super) fn view(&self, mut torrent: TorrentSnapshot) -> TorrentView {
         let mut checked_bytes = None;
@@ -144,6 +151,7 @@ impl Entry {
             shortage: self.shortage,
             is_share: self.sources.is_some(),
             is_interrupted: self.asks || matches!(self.stage, Stage::Lost),
+            waits_for_permission: self.waits_for_permission(),
         }
     }
 }

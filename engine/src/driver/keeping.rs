@@ -36,6 +36,7 @@ pub(super) struct Keeping {
 pub(super) struct Written {
     record: Option<Saved>,
     has_metainfo: bool,
+    has_sources: bool,
 }
 
 impl Keeping {
@@ -106,11 +107,16 @@ impl Driver {
             };
             let metainfo = entry.metainfo.clone();
             let metainfo = metainfo.filter(|_| !entry.written.has_metainfo);
-            if metainfo.is_none() && entry.written.record.as_ref() == Some(&record) {
+            let sources = entry.sources.clone();
+            let sources = sources.filter(|_| !entry.written.has_sources);
+            let is_known = metainfo.is_none() && sources.is_none();
+            if is_known && entry.written.record.as_ref() == Some(&record) {
                 continue;
             }
             entry.written.has_metainfo |= metainfo.is_some();
-            let writing = self.platform.remember(torrent, record.encode(), metainfo);
+            entry.written.has_sources |= sources.is_some();
+            let encoded = record.encode();
+            let writing = self.platform.remember(torrent, encoded, metainfo, sources);
             entry.written.record = Some(record);
             self.write_down(torrent, writing);
             return true;
@@ -166,6 +172,9 @@ impl Driver {
             // It was removed while it was looked for.
             return;
         }
+        if matches!(result, Err(EngineError::NotAllowed)) {
+            return self.wait_for_files(remembered, sources);
+        }
         let Remembered {
             saved, metainfo, ..
         } = remembered;
@@ -195,6 +204,8 @@ impl Driver {
         };
         self.add_share(metainfo, Rc::clone(storage), sources, options);
         self.take_up(torrent, saved);
+        // They may have been touched, and be the same.
+        self.stamp(torrent);
     }
 
     /// A share whose files are gone or changed stays in sight, and can be tried again or removed.
@@ -221,10 +232,10 @@ impl Driver {
         let Some(entry) = self.entries.get_mut(&torrent) else {
             return false;
         };
-        let (Stage::Failed(_), Some(sources)) = (&entry.stage, entry.sources.clone()) else {
+        let (true, Some(sources)) = (entry.is_lost(), entry.sources.clone()) else {
             return false;
         };
-        let (Some(saved), metainfo) = (entry.record(), entry.metainfo.clone()) else {
+        let (Some(saved), metainfo) = (entry.to_saved(), entry.metainfo.clone()) else {
             return false;
         };
         entry.stage = Stage::Opening(Work::default());
@@ -309,8 +320,15 @@ impl Driver {
         self.open(source, options);
     }
 
-    /// Shows a share whose files only the person can find again.
-    fn wait_for_files(&mut self, remembered: Remembered) {
+    /// Shows a share whose files need the person: to be found again, or, those that there are, to be
+    /// allowed to be read.
+    fn wait_for_files(&mut self, remembered: Remembered, sources: Vec<Source>) {
+        let torrent = remembered.saved.magnet.info_hash;
+        let entry = self.entries.get_mut(&torrent);
+        if let Some(entry) = entry.filter(|entry| matches!(entry.stage, Stage::Opening(_))) {
+            entry.stage = Stage::Lost;
+            return;
+        }
         if remembered.metainfo.is_none() {
             let why = "it is not shared: its list of files is missing";
             return self.lost_share(remembered.saved, None, Vec::new(), why);
@@ -319,7 +337,7 @@ impl Driver {
             return;
         };
         if let Some(entry) = self.entries.get_mut(&torrent) {
-            entry.sources = Some(Vec::new());
+            entry.sources = Some(sources);
             entry.stage = Stage::Lost;
         }
     }
@@ -345,7 +363,7 @@ impl Driver {
     fn share_again(&mut self, mut remembered: Remembered) {
         match remembered.sources.take() {
             Some(sources) => self.find_share(remembered, sources, false),
-            None => self.wait_for_files(remembered),
+            None => self.wait_for_files(remembered, Vec::new()),
         }
     }
 
@@ -353,6 +371,9 @@ impl Driver {
         let platform = Rc::clone(&self.platform);
         self.jobs.push(Box::pin(async move {
             let result = match &remembered.metainfo {
+                Some(_) if !platform.may_read(&sources, is_retry).await => {
+                    Err(EngineError::NotAllowed)
+                }
                 Some(metainfo) => {
                     let stamps = &remembered.saved.stamps;
                     shared_files(&platform, metainfo, sources.clone(), stamps).await
@@ -371,6 +392,19 @@ impl Entry {
             // What was remembered stays as it is.
             return None;
         }
+        self.to_saved()
+    }
+
+    /// Returns whether it is a share that may be found again.
+    fn is_lost(&self) -> bool {
+        match self.stage {
+            Stage::Failed(_) => true,
+            Stage::Lost => self.waits_for_permission(),
+            _ => false,
+        }
+    }
+
+    fn to_saved(&self) -> Option<Saved> {
         let role = match (&self.sources, &self.destination) {
             (Some(sources), _) => {
                 let texts: Option<_> = sources.iter().map(Source::to_text).collect();

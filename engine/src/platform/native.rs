@@ -126,12 +126,13 @@ impl Platform {
         }
     }
 
-    /// Remembers a torrent; metainfo need be given only once.
+    /// Remembers a torrent; metainfo need be given only once. Where a share lies stands in its record.
     pub(crate) fn remember(
         &self,
         torrent: InfoHash,
         record: Vec<u8>,
         metainfo: Option<Arc<Metainfo>>,
+        _sources: Option<Vec<Source>>,
     ) -> Answer<()> {
         match &self.state {
             Some(state) => state.keep(torrent, record, metainfo),
@@ -183,6 +184,11 @@ impl Platform {
 
     pub(crate) async fn scan(&self, sources: Vec<Source>) -> Result<(Listing, Scan), StorageFault> {
         hashing::blocking(move || scan(&sources)).await
+    }
+
+    /// Nobody has to be asked.
+    pub(crate) async fn may_read(&self, _sources: &[Source], _ask: bool) -> bool {
+        true
     }
 
     pub(crate) fn share_storage(&self, scan: Scan, order: &[usize]) -> Rc<dyn Storage> {

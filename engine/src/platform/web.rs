@@ -7,6 +7,7 @@
 mod archive;
 mod clock;
 mod exception;
+mod handle;
 mod hashing;
 mod inbox;
 mod listing;
@@ -14,6 +15,7 @@ mod lock;
 mod memory;
 mod opfs;
 mod quota;
+mod reader;
 mod recent;
 mod records;
 mod rtc;
@@ -43,7 +45,7 @@ use self::memory::Room;
 use self::opfs::{OpfsDownload, OpfsStorage};
 use self::records::Records;
 use self::save::{Item, ItemFile, save};
-use self::source::WindowCache;
+use self::reader::WindowCache;
 use self::storage::{Download, DownloadStorage, Share};
 use self::worker::Worker;
 use crate::error::EngineError;
@@ -79,7 +81,7 @@ impl Destination {
 }
 
 impl Source {
-    /// For people: a page cannot find a file again.
+    /// For people: what leads to the file again is kept beside the record.
     pub(crate) fn to_text(&self) -> Option<String> {
         Some(self.path().join("/"))
     }
@@ -136,11 +138,12 @@ impl Platform {
         torrent: InfoHash,
         record: Vec<u8>,
         metainfo: Option<Arc<Metainfo>>,
+        sources: Option<Vec<Source>>,
     ) -> Answer<()> {
         let records = self.records.clone();
         Box::pin(async move {
             match records {
-                Some(records) => records.keep(torrent, record, metainfo).await,
+                Some(records) => records.keep(torrent, record, metainfo, sources).await,
                 None => Ok(()),
             }
         })
@@ -197,7 +200,13 @@ impl Platform {
     }
 
     pub(crate) async fn scan(&self, sources: Vec<Source>) -> Result<(Listing, Scan), StorageFault> {
-        scan(sources)
+        scan(sources).await
+    }
+
+    /// Returns whether the files of a share may be read. With `ask` the person is asked if need be, which
+    /// a browser does while a click is fresh.
+    pub(crate) async fn may_read(&self, sources: &[Source], ask: bool) -> bool {
+        source::may_read(sources, ask).await
     }
 
     pub(crate) fn share_storage(&self, scan: Scan, order: &[usize]) -> Rc<dyn Storage> {

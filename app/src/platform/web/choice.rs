@@ -1,10 +1,11 @@
 //! The buttons that ask for files: labels of file inputs, so that the keyboard, assistive tools and
-//! tests meet real file inputs, and no script has to press anything.
+//! tests meet real file inputs. Where the browser has pickers that give handles, pressing one opens that.
 
 use dioxus::prelude::*;
 use shoal_engine::Source;
 
 use super::files::chosen;
+use super::handles::{self, NotPicked};
 use crate::components::{ChoiceKind, ChoiceWords};
 
 /// Asks for files or a folder.
@@ -16,6 +17,25 @@ pub(crate) fn Choice(
     on_share: Callback<Vec<Source>>,
 ) -> Element {
     let testid = kind.testid();
+    let mut has_picker = use_signal(|| handles::has_picker(kind));
+    let pick = move |event: MouseEvent| {
+        let asks = has_picker();
+        if asks {
+            event.prevent_default();
+        }
+        async move {
+            if !asks {
+                return;
+            }
+            match handles::pick(kind).await {
+                Ok(sources) if sources.is_empty() => {}
+                Ok(sources) => on_share.call(sources),
+                Err(NotPicked::Declined) => {}
+                // The next click opens the input's own.
+                Err(NotPicked::NoPicker) => has_picker.set(false),
+            }
+        }
+    };
     rsx! {
         input {
             id: "choose-{testid}",
@@ -25,6 +45,7 @@ pub(crate) fn Choice(
             name: testid,
             multiple: kind == ChoiceKind::Files,
             directory: kind == ChoiceKind::Folder,
+            onclick: pick,
             onchange: move |event: FormEvent| {
                 let sources = chosen(event.files());
                 if !sources.is_empty() {

@@ -11,7 +11,12 @@ use js_sys::{Array, Promise};
 use shoal_engine::Source;
 use wasm_bindgen::JsCast;
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{DataTransfer, FileSystemDirectoryEntry, FileSystemEntry, FileSystemFileEntry};
+use web_sys::{
+    DataTransfer, DataTransferItem, File, FileSystemDirectoryEntry, FileSystemEntry,
+    FileSystemFileEntry,
+};
+
+use super::handles;
 
 /// Takes what was chosen in a file input.
 pub(super) fn chosen(files: Vec<FileData>) -> Vec<Source> {
@@ -29,30 +34,52 @@ pub(crate) fn dropped(event: &DragEvent) -> impl Future<Output = Vec<Source>> + 
         .data()
         .try_as_web_event()
         .and_then(|event| event.data_transfer());
-    let (entries, files) = transfer.as_ref().map(split).unwrap_or_default();
+    let items: Vec<_> = transfer.as_ref().map(items).unwrap_or_default();
     async move {
-        let mut sources = files;
-        sources.extend(walk(entries).await);
+        let mut sources = Vec::new();
+        for item in items {
+            sources.extend(item.files().await);
+        }
         sources
     }
 }
 
-/// Takes entries where the browser has them (folders too), else plain files.
-fn split(transfer: &DataTransfer) -> (Vec<FileSystemEntry>, Vec<Source>) {
-    let mut entries = Vec::new();
-    let mut files = Vec::new();
+/// Something that was dropped, by all names that the browser has for it.
+struct Item {
+    /// A promise of a handle, which lasts longest.
+    handle: Option<Promise>,
+    /// An entry, which folders have too.
+    entry: Option<FileSystemEntry>,
+    file: Option<File>,
+}
+
+fn items(transfer: &DataTransfer) -> Vec<Item> {
     let items = transfer.items();
-    for item in (0..items.length()).filter_map(|index| items.get(index)) {
-        if item.kind() != "file" {
-            continue;
-        }
-        if let Ok(Some(entry)) = item.webkit_get_as_entry() {
-            entries.push(entry);
-        } else if let Ok(Some(file)) = item.get_as_file() {
-            files.push(Source::new(file));
+    let items = (0..items.length()).filter_map(|index| items.get(index));
+    let files = items.filter(|item| item.kind() == "file");
+    files.map(|item| Item::new(&item)).collect()
+}
+
+impl Item {
+    fn new(item: &DataTransferItem) -> Self {
+        Self {
+            handle: handles::of_item(item),
+            entry: item.webkit_get_as_entry().ok().flatten(),
+            file: item.get_as_file().ok().flatten(),
         }
     }
-    (entries, files)
+
+    async fn files(self) -> Vec<Source> {
+        if let Some(handle) = self.handle
+            && let Some(sources) = handles::dropped(handle).await
+        {
+            return sources;
+        }
+        match self.entry {
+            Some(entry) => walk(vec![entry]).await,
+            None => self.file.map(Source::new).into_iter().collect(),
+        }
+    }
 }
 
 /// Finds all files below the entries. What cannot be read is left out.
@@ -101,4 +128,4 @@ async fn children_of(entry: &FileSystemDirectoryEntry) -> Vec<FileSystemEntry> {
 }
 
 /// Beyond this somebody has dropped a whole disk by mistake.
-const MAX_FILES: usize = 100_000;
+pub(super) const MAX_FILES: usize = 100_000;

@@ -216,6 +216,7 @@ fn nothing() -> Torrent {
         reason: None,
         awaits_start: false,
         is_interrupted: false,
+        waits_for_permission: false,
         have_bytes: 0,
         total_bytes: None,
         download_rate: 0,

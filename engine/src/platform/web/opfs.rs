@@ -19,8 +19,8 @@ use web_sys::{File, FileSystemDirectoryHandle, FileSystemFileHandle, FileSystemG
 
 use super::exception::Exception;
 use super::quota;
+use super::reader::{PageFile, SourceReader, WindowCache};
 use super::recent::Recent;
-use super::source::{Source, SourceReader, WindowCache};
 use super::worker::{Answer as Told, Call, Worker, folder, subfolder};
 use crate::journal::{RECORD_LENGTH, Record, Stored};
 use crate::platform::write_queue::{Run, WriteQueue};
@@ -128,7 +128,7 @@ impl OpfsDownload {
     /// All files, as they are when all is complete.
     async fn look_up_files(&self) -> Result<(), StorageFault> {
         let files = self.files().await?.into_iter();
-        let readers = files.map(|(_, file)| SourceReader::new(Source::new(file), &self.cache));
+        let readers = files.map(|(_, file)| SourceReader::new(PageFile::named(file), &self.cache));
         self.complete.replace(Some(readers.map(Rc::new).collect()));
         Ok(())
     }

@@ -12,18 +12,23 @@ use std::sync::Arc;
 use bytes::Bytes;
 use idb::builder::{DatabaseBuilder, ObjectStoreBuilder};
 use idb::{Database, TransactionMode};
-use js_sys::{Object, Reflect, Uint8Array};
+use js_sys::{Array, Object, Reflect, Uint8Array};
 use shoal_core::StorageFault;
 use shoal_protocol::InfoHash;
 use shoal_protocol::metainfo::Metainfo;
 use wasm_bindgen::{JsCast, JsValue};
+use web_sys::FileSystemHandle;
 
 use super::lock::Lock;
+use super::source::{Source, by_handle};
 use crate::saved::Saved;
 use crate::storage::Remembered;
 
 const DATABASE: &str = "shoal";
 const STORE: &str = "torrents";
+
+/// Where in a record the handles of a share are.
+const SOURCES: &str = "sources";
 
 /// The torrents that this page remembers.
 #[derive(Clone, Default)]
@@ -68,12 +73,14 @@ impl Records {
         Ok(read)
     }
 
-    /// Remembers a torrent, unless it is another page's. Metainfo need be given only once.
+    /// Remembers a torrent, unless it is another page's. Metainfo, and what a share is of, need be given
+    /// only once.
     pub(super) async fn keep(
         &self,
         torrent: InfoHash,
         record: Vec<u8>,
         metainfo: Option<Arc<Metainfo>>,
+        sources: Option<Vec<Source>>,
     ) -> Result<(), StorageFault> {
         if !self.take(torrent).await {
             return Ok(());
@@ -90,7 +97,19 @@ impl Records {
                 let metainfo = Uint8Array::from(metainfo.as_ref());
                 put(&value, "metainfo", metainfo.into());
             }
-            store.put(&value, Some(&key))?.await?;
+            if let Some(sources) = sources {
+                put(&value, SOURCES, handles(&sources));
+            }
+            let written = match store.put(&value, Some(&key)) {
+                // Not every browser can keep every handle.
+                Err(error) if Reflect::has(&value, &SOURCES.into()).unwrap_or(false) => {
+                    tracing::debug!(%error, "without handles");
+                    put(&value, SOURCES, JsValue::UNDEFINED);
+                    store.put(&value, Some(&key))?
+                }
+                written => written?,
+            };
+            written.await?;
             transaction.commit()?.await?;
             Ok(())
         };
@@ -139,9 +158,37 @@ fn remembered(value: &JsValue) -> Result<Remembered, String> {
     Ok(Remembered {
         saved,
         metainfo: metainfo.map(Arc::new),
-        // Only the person can find a file again.
-        sources: None,
+        sources: sources(value),
     })
+}
+
+/// What leads to the files of a share again: an array of a handle and an array of paths, each; undefined
+/// if there are files that nothing leads to.
+fn handles(sources: &[Source]) -> JsValue {
+    if sources.iter().any(|source| source.handle().is_none()) {
+        return JsValue::UNDEFINED;
+    }
+    let groups = by_handle(sources).map(|(handle, group)| {
+        let paths = group.iter().map(|source| source.path().join("/"));
+        let paths: Array = paths.map(|path| JsValue::from_str(&path)).collect();
+        Array::of2(handle, &paths)
+    });
+    groups.collect::<Array>().into()
+}
+
+/// Reads what [`handles`] has written.
+fn sources(value: &JsValue) -> Option<Vec<Source>> {
+    let groups = Reflect::get(value, &JsValue::from_str(SOURCES)).ok()?;
+    let mut sources = Vec::new();
+    for group in groups.dyn_into::<Array>().ok()? {
+        let group: Array = group.dyn_into().ok()?;
+        let handle: FileSystemHandle = group.get(0).dyn_into().ok()?;
+        for path in group.get(1).dyn_into::<Array>().ok()? {
+            let path = path.as_string()?;
+            sources.push(Source::with_handle(handle.clone(), &path));
+        }
+    }
+    Some(sources).filter(|sources| !sources.is_empty())
 }
 
 fn put(object: &JsValue, key: &str, value: JsValue) {

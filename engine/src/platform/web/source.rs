@@ -1,27 +1,28 @@
-//! What a person shares: a `File` of the page, read in slices.
+//! What a person shares: files as the browser has handed them over, or handles that lead to them again
+//! after a reload.
 
-use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
-use std::rc::Rc;
-
-use bytes::Bytes;
-use js_sys::{ArrayBuffer, Promise, Reflect, Uint8Array};
+use js_sys::{Object, Reflect};
 use shoal_core::StorageFault;
-use shoal_protocol::Hash256;
-use wasm_bindgen::{JsCast, JsValue};
-use wasm_bindgen_futures::JsFuture;
+use wasm_bindgen::JsValue;
+use web_sys::FileSystemHandle;
 
-use super::exception::Exception;
-use super::hashing::{STEP, hash_all, split};
-use super::turns::share_turn;
-use super::worker::{Answer, Call, Worker};
+use super::handle::{self, Walker};
+use super::reader::PageFile;
 
 /// A file that the person chose or dropped, and where it lies in the share.
 #[derive(Clone, Debug)]
 pub struct Source {
-    file: web_sys::File,
+    origin: Origin,
     path: Vec<String>,
-    length: u64,
+}
+
+/// Where a file is had from.
+#[derive(Clone, Debug)]
+enum Origin {
+    /// As it was when it was given, and for this page alone.
+    File(web_sys::File),
+    /// A handle of the file, or of the folder that the path begins with.
+    Handle(FileSystemHandle),
 }
 
 impl Source {
@@ -38,18 +39,21 @@ impl Source {
     /// Takes a file that lies at `path` (separated by `/`) in the share; if that is empty, its name.
     #[must_use]
     pub fn with_path(file: web_sys::File, path: &str) -> Self {
-        let mut components: Vec<String> = path
-            .split('/')
-            .filter(|component| !component.is_empty())
-            .map(str::to_owned)
-            .collect();
-        if components.is_empty() {
-            components.push(file.name());
+        let mut path = components(path);
+        if path.is_empty() {
+            path.push(file.name());
         }
+        let origin = Origin::File(file);
+        Self { origin, path }
+    }
+
+    /// Takes a file that a handle leads to: its own, or that of a folder in which it lies. The path
+    /// (separated by `/`) begins with the handle's name. It is found again after a reload.
+    #[must_use]
+    pub fn with_handle(handle: FileSystemHandle, path: &str) -> Self {
         Self {
-            length: size(&file),
-            path: components,
-            file,
+            origin: Origin::Handle(handle),
+            path: components(path),
         }
     }
 
@@ -59,300 +63,100 @@ impl Source {
         &self.path
     }
 
-    /// The first component: the folder it came with, or its own name.
-    pub(super) fn top(&self) -> &str {
-        self.path.first().map_or("", String::as_str)
-    }
-
-    /// Bytes.
-    #[must_use]
-    pub fn length(&self) -> u64 {
-        self.length
+    pub(super) fn handle(&self) -> Option<&FileSystemHandle> {
+        match &self.origin {
+            Origin::Handle(handle) => Some(handle),
+            Origin::File(_) => None,
+        }
     }
 }
 
-/// Reads a [`Source`] through a cache of windows.
-pub(super) struct SourceReader {
-    source: Source,
-    id: u64,
-    cache: Rc<WindowCache>,
-}
-
-impl SourceReader {
-    /// Reads this source, sharing the cache with others.
-    pub(super) fn new(source: Source, cache: &Rc<WindowCache>) -> Self {
-        Self {
-            source,
-            id: cache.next_id(),
-            cache: Rc::clone(cache),
-        }
-    }
-
-    /// Returns the file itself.
-    pub(super) fn file(&self) -> web_sys::File {
-        self.source.file.clone()
-    }
-
-    /// Reads exactly `length` bytes from `offset` on.
-    pub(super) async fn read(&self, offset: u64, length: usize) -> Result<Bytes, StorageFault> {
-        let end = self.end(offset, length as u64)?;
-        let mut data = vec![0; length];
-        let mut at = offset;
-        while at < end {
-            let window = self.window(at / WINDOW).await?;
-            let begin = at % WINDOW;
-            let until = (begin + (end - at)).min(WINDOW);
-            let place = (at - offset) as usize;
-            window
-                .subarray(begin as u32, until as u32)
-                .copy_to(&mut data[place..place + (until - begin) as usize]);
-            at += until - begin;
-        }
-        Ok(data.into())
-    }
-
-    /// Hashes each block of a part that begins at a multiple of the block length, in the worker.
-    pub(super) async fn hash_blocks(
-        &self,
-        worker: &Worker,
-        offset: u64,
-        length: u64,
-    ) -> Result<Vec<Hash256>, StorageFault> {
-        self.end(offset, length)?;
-        let call = Call::HashSource { offset, length };
-        match worker.call(call, self.source.file.clone().into()).await {
-            Ok((Answer::Bytes, hashes)) => Ok(split(&Uint8Array::new(&hashes).to_vec())),
-            // The worker does not know its name.
-            Err(StorageFault::Changed(_)) => Err(self.changed()),
-            // Without a worker it takes the page's time.
-            _ => self.hash_here(offset, length).await,
-        }
-    }
-
-    async fn hash_here(&self, offset: u64, length: u64) -> Result<Vec<Hash256>, StorageFault> {
-        let run = self.read_run(offset, length).await?;
-        let mut hashes = Vec::new();
-        for begin in (0..run.length()).step_by(STEP as usize) {
-            let part = run.subarray(begin, run.length().min(begin + STEP));
-            share_turn(|| hash_all(&part.to_vec(), &mut hashes)).await;
-        }
-        Ok(hashes)
-    }
-
-    /// Reads many bytes at once, past the cache; they stay outside the wasm heap.
-    async fn read_run(&self, offset: u64, length: u64) -> Result<Uint8Array, StorageFault> {
-        let end = self.end(offset, length)?;
-        let buffer = JsFuture::from(self.fetch(offset, end)?).await;
-        self.bytes(buffer, length)
-    }
-
-    fn end(&self, offset: u64, length: u64) -> Result<u64, StorageFault> {
-        offset
-            .checked_add(length)
-            .filter(|end| *end <= self.source.length)
-            .ok_or_else(|| self.changed())
-    }
-
-    /// One window, whole (the file's last may be shorter).
-    async fn window(&self, index: u64) -> Result<Uint8Array, StorageFault> {
-        let key = (self.id, index);
-        let begin = index * WINDOW;
-        let end = (begin + WINDOW).min(self.source.length);
-        let promise = match self.cache.find(key) {
-            Some(promise) => promise,
-            None => {
-                let promise = self.fetch(begin, end)?;
-                self.cache.keep(key, promise.clone());
-                promise
+/// Finds the files as they are now.
+pub(super) async fn open(sources: Vec<Source>) -> Result<Vec<PageFile>, StorageFault> {
+    let mut walker = Walker::default();
+    let mut files = Vec::with_capacity(sources.len());
+    for Source { origin, path } in sources {
+        let file = match origin {
+            Origin::File(file) => file,
+            Origin::Handle(handle) => {
+                let file = walker.file(&handle, &path).await;
+                file.map_err(|exception| {
+                    let path = path.join("/");
+                    if exception.is_changed() {
+                        return StorageFault::Other(format!("{path} is not there any more"));
+                    }
+                    StorageFault::Other(format!("{path}: {exception}"))
+                })?
             }
         };
-        let bytes = self.bytes(JsFuture::from(promise).await, end - begin);
-        if bytes.is_err() {
-            self.cache.forget(|known| known == key);
-        }
-        bytes
+        files.push(PageFile::new(file, path));
     }
-
-    /// What a promise of so many bytes has come to.
-    fn bytes(
-        &self,
-        settled: Result<JsValue, JsValue>,
-        length: u64,
-    ) -> Result<Uint8Array, StorageFault> {
-        let buffer: ArrayBuffer = settled
-            .map_err(|thrown| self.fault(thrown))?
-            .unchecked_into();
-        if u64::from(buffer.byte_length()) == length {
-            Ok(Uint8Array::new(&buffer))
-        } else {
-            Err(self.changed())
-        }
-    }
-
-    fn fetch(&self, begin: u64, end: u64) -> Result<Promise, StorageFault> {
-        if size(&self.source.file) != self.source.length {
-            return Err(self.changed());
-        }
-        self.source
-            .file
-            .slice_with_f64_and_f64(begin as f64, end as f64)
-            .map(|slice| slice.array_buffer())
-            .map_err(|thrown| self.fault(thrown))
-    }
-
-    fn fault(&self, thrown: JsValue) -> StorageFault {
-        let exception = Exception::from(thrown);
-        if exception.is_changed() {
-            return self.changed();
-        }
-        StorageFault::Other(format!("{}: {exception}", self.source.path.join("/")))
-    }
-
-    fn changed(&self) -> StorageFault {
-        StorageFault::Changed(self.source.path.join("/"))
-    }
+    Ok(files)
 }
 
-impl Drop for SourceReader {
-    fn drop(&mut self) {
-        self.cache.forget(|(id, _)| id == self.id);
-    }
-}
-
-/// The windows read last, of all sources: neighbours ask for a piece's blocks one after the other,
-/// and each read of a `File` is a trip to another process.
-///
-/// Keeps promises, so that readers of a window still on its way share it; the bytes stay outside
-/// the wasm heap.
-#[derive(Default)]
-pub(super) struct WindowCache {
-    last_id: Cell<u64>,
-    windows: RefCell<VecDeque<(Key, Promise)>>,
-}
-
-/// A reader's id and the window's number in its file.
-type Key = (u64, u64);
-
-impl WindowCache {
-    fn next_id(&self) -> u64 {
-        self.last_id.set(self.last_id.get() + 1);
-        self.last_id.get()
-    }
-
-    fn find(&self, key: Key) -> Option<Promise> {
-        let mut windows = self.windows.borrow_mut();
-        let place = windows.iter().position(|(known, _)| *known == key)?;
-        let window = windows.remove(place)?;
-        let promise = window.1.clone();
-        windows.push_back(window);
-        Some(promise)
-    }
-
-    fn keep(&self, key: Key, promise: Promise) {
-        let mut windows = self.windows.borrow_mut();
-        if windows.len() >= WINDOWS {
-            windows.pop_front();
+/// Returns whether the page may read them; with `ask`, asks the person where that is needed, for which a
+/// click must be fresh.
+pub(super) async fn may_read(sources: &[Source], ask: bool) -> bool {
+    for (handle, _) in by_handle(sources) {
+        if !handle::may_read(handle, ask).await {
+            return false;
         }
-        windows.push_back((key, promise));
     }
-
-    fn forget(&self, which: impl Fn(Key) -> bool) {
-        self.windows.borrow_mut().retain(|(key, _)| !which(*key));
-    }
+    true
 }
 
-fn size(file: &web_sys::File) -> u64 {
-    file.size() as u64
+/// Gathers those that follow each other and have one handle.
+pub(super) fn by_handle(
+    sources: &[Source],
+) -> impl Iterator<Item = (&FileSystemHandle, &[Source])> {
+    let is_same = |first: &Source, second: &Source| match (first.handle(), second.handle()) {
+        (Some(first), Some(second)) => Object::is(first, second),
+        _ => false,
+    };
+    let groups = sources.chunk_by(is_same);
+    groups.filter_map(|group| Some((group.first()?.handle()?, group)))
 }
 
-/// Bytes read at once.
-const WINDOW: u64 = 256 << 10;
-
-/// Windows kept, of all files together.
-const WINDOWS: usize = 32;
+fn components(path: &str) -> Vec<String> {
+    let components = path.split('/').filter(|component| !component.is_empty());
+    components.map(str::to_owned).collect()
+}
 
 #[cfg(test)]
 mod tests {
-    use js_sys::Array;
+    use wasm_bindgen::JsCast;
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
     use super::*;
 
-    fn file(content: &[u8], name: &str) -> web_sys::File {
-        let parts = Array::of1(&Uint8Array::from(content));
-        web_sys::File::new_with_u8_array_sequence(&parts, name).expect("a file")
-    }
-
-    #[test]
-    async fn slices_are_read_across_windows() {
-        let content: Vec<u8> = (0..700_000_u32).map(|n| (n % 249) as u8).collect();
-        let cache = Rc::default();
-        let reader = SourceReader::new(Source::new(file(&content, "a")), &cache);
-        for (offset, length) in [(0, 16_384), (262_100, 300_000), (699_999, 1), (700_000, 0)] {
-            let read = reader.read(offset as u64, length).await.expect("in range");
-            assert_eq!(read, content[offset..offset + length]);
-        }
-        assert!(reader.read(700_000, 1).await.is_err());
-        drop(reader);
-        assert!(cache.windows.borrow().is_empty());
-    }
-
-    #[test]
-    async fn the_cache_keeps_a_bounded_number_of_windows() {
-        let content = vec![1; 9 << 20];
-        let cache = Rc::default();
-        let reader = SourceReader::new(Source::new(file(&content, "a")), &cache);
-        for index in 0..36 {
-            reader.read(index * WINDOW, 1).await.expect("in range");
-        }
-        assert_eq!(cache.windows.borrow().len(), WINDOWS);
-    }
-
-    #[test]
-    async fn a_file_of_another_size_has_changed() {
-        let cache = Rc::default();
-        let mut source = Source::new(file(b"short", "a"));
-        source.length = 10;
-        let fault = SourceReader::new(source, &cache).read(0, 10).await;
-        assert_eq!(fault, Err(StorageFault::Changed("a".to_owned())));
-    }
-
-    #[test]
-    async fn a_file_written_to_since_has_changed() {
-        let storage = web_sys::window().expect("a page").navigator().storage();
-        let root: web_sys::FileSystemDirectoryHandle = settled(storage.get_directory()).await;
-        let create = web_sys::FileSystemGetFileOptions::new();
-        create.set_create(true);
-        let file = root.get_file_handle_with_options("changing", &create);
-        let file: web_sys::FileSystemFileHandle = settled(file).await;
-        let write = async |text: &str| {
-            let stream: web_sys::FileSystemWritableFileStream =
-                settled(file.create_writable()).await;
-            let written = stream.write_with_str(text).expect("a promise");
-            JsFuture::from(written).await.expect("written");
-            JsFuture::from(stream.close()).await.expect("closed");
-        };
-        write("before").await;
-        let source = Source::new(settled(file.get_file()).await);
-        let reader = SourceReader::new(source, &Rc::default());
-        write("after!").await;
-        let fault = reader.read(0, 6).await;
-        assert_eq!(fault, Err(StorageFault::Changed("changing".to_owned())));
-    }
-
-    async fn settled<T: JsCast>(promise: Promise) -> T {
-        JsFuture::from(promise)
-            .await
-            .expect("settles")
-            .unchecked_into()
-    }
-
     #[test]
     fn the_path_is_the_given_one_or_the_name() {
-        assert_eq!(Source::new(file(b"", "a")).path(), ["a"]);
-        assert_eq!(
-            Source::with_path(file(b"", "a"), "/top/b/").path(),
-            ["top", "b"]
+        let file = |name| {
+            web_sys::File::new_with_u8_array_sequence(&js_sys::Array::new(), name).expect("a file")
+        };
+        assert_eq!(Source::new(file("a")).path(), ["a"]);
+        assert_eq!(Source::with_path(file("a"), "/top/b/").path(), ["top", "b"]);
+    }
+
+    #[test]
+    async fn files_are_found_by_the_handle_of_their_folder() {
+        let top = handle::tests::folder("found by handle", &["a", "b/c/d", "b/e"]).await;
+        let source = |path: &str| {
+            let handle: &FileSystemHandle = top.unchecked_ref();
+            Source::with_handle(handle.clone(), &format!("found by handle/{path}"))
+        };
+        let sources = ["a", "b/c/d", "b/e", "b/c/d"].map(source).to_vec();
+        assert_eq!(by_handle(&sources).count(), 1);
+        assert!(may_read(&sources, false).await);
+        let files = open(sources).await.expect("there");
+        let names: Vec<_> = files.iter().map(|found| found.file.name()).collect();
+        assert_eq!(names, ["a", "d", "e", "d"]);
+        let fault = open(vec![source("b/gone")]).await;
+        assert!(
+            fault
+                .expect_err("gone")
+                .to_string()
+                .contains("b/gone is not there")
         );
     }
 }

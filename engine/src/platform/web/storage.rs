@@ -14,7 +14,7 @@ use web_sys::Blob;
 use super::exception::Exception;
 use super::hashing::{STEP, hash_all};
 use super::memory::{Memory, Reservation, Room};
-use super::source::{Source, SourceReader, WindowCache};
+use super::reader::{PageFile, SourceReader, WindowCache};
 use super::turns::share_turn;
 use super::worker::Worker;
 use crate::storage::{Answer, Storage};
@@ -126,12 +126,12 @@ pub(super) struct Share {
 impl Share {
     /// Takes the files in the torrent's order.
     pub(super) fn new(
-        sources: impl Iterator<Item = Source>,
+        files: impl Iterator<Item = PageFile>,
         cache: &Rc<WindowCache>,
         worker: Worker,
     ) -> Self {
-        let files = sources
-            .map(|source| Rc::new(SourceReader::new(source, cache)))
+        let files = files
+            .map(|file| Rc::new(SourceReader::new(file, cache)))
             .collect();
         Self { files, worker }
     }
@@ -149,6 +149,11 @@ impl Storage for Share {
 
     fn write(&self, _file: usize, _offset: u64, _data: Bytes) -> Answer<()> {
         async { Err(read_only()) }.boxed_local()
+    }
+
+    fn stamps(&self) -> Answer<Vec<u64>> {
+        let stamps = self.files.iter().map(|file| file.stamp()).collect();
+        async { Ok(stamps) }.boxed_local()
     }
 
     fn finish(&self) -> Answer<()> {
@@ -247,7 +252,7 @@ mod tests {
         let parts = js_sys::Array::of1(&Uint8Array::from(content.as_slice()));
         let file = web_sys::File::new_with_u8_array_sequence(&parts, "f").expect("a file");
         let share = Share::new(
-            [Source::new(file)].into_iter(),
+            [PageFile::named(file)].into_iter(),
             &Rc::default(),
             Worker::start(),
         );
