@@ -226,7 +226,7 @@ impl Platform {
                 (place, (storage, kept))
             }
             None => {
-                let download = Download::open(metainfo.info(), &self.room)?;
+                let download = Download::open(metainfo.info(), &self.room);
                 let place = Place::Memory(Rc::downgrade(&download));
                 let storage: Rc<dyn Storage> = Rc::new(DownloadStorage(download));
                 (place, (storage, Kept::nothing(metainfo.info())))
@@ -273,7 +273,7 @@ impl Platform {
         metainfo: &Arc<Metainfo>,
         _destination: &Destination,
     ) -> Result<Rc<dyn Storage>, EngineError> {
-        let download = Download::open(metainfo.info(), &self.room)?;
+        let download = Download::open(metainfo.info(), &self.room);
         Ok(Rc::new(DownloadStorage(download)))
     }
 

@@ -30,21 +30,16 @@ impl Room {
         }
     }
 
-    /// Sets bytes aside until the result is dropped; `None`: there is not so much left.
-    pub(super) fn reserve(&self, bytes: u64) -> Option<Reservation> {
-        self.left.set(self.left.get().checked_sub(bytes)?);
-        Some(Reservation {
-            left: Rc::clone(&self.left),
-            bytes,
-        })
-    }
-
-    /// Bytes in all.
-    pub(super) fn size(&self) -> u64 {
-        self.size
+    /// Begins to set bytes aside, until the result is dropped: none yet.
+    pub(super) fn reservation(&self) -> Reservation {
+        Reservation {
+            room: self.clone(),
+            bytes: 0,
+        }
     }
 
     /// Bytes not yet set aside.
+    #[cfg(test)]
     pub(super) fn left(&self) -> u64 {
         self.left.get()
     }
@@ -52,13 +47,35 @@ impl Room {
 
 /// Part of a [`Room`], given back on drop.
 pub(super) struct Reservation {
-    left: Rc<Cell<u64>>,
+    room: Room,
     bytes: u64,
+}
+
+impl Reservation {
+    /// Sets so many bytes aside instead; returns whether there were as many.
+    pub(super) fn resize(&mut self, bytes: u64) -> bool {
+        let Some(left) = self.most().checked_sub(bytes) else {
+            return false;
+        };
+        self.room.left.set(left);
+        self.bytes = bytes;
+        true
+    }
+
+    /// The most bytes that it could be.
+    pub(super) fn most(&self) -> u64 {
+        self.room.left.get() + self.bytes
+    }
+
+    /// Bytes of the whole room.
+    pub(super) fn room_size(&self) -> u64 {
+        self.room.size
+    }
 }
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        self.left.set(self.left.get() + self.bytes);
+        self.resize(0);
     }
 }
 
@@ -78,6 +95,17 @@ impl Memory {
             length,
             segments: vec![None; count],
         }
+    }
+
+    /// Bytes of the file.
+    pub(super) fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// Bytes that its buffers take.
+    pub(super) fn taken(&self) -> u64 {
+        let segments = self.segments.iter().flatten();
+        segments.map(|segment| u64::from(segment.length())).sum()
     }
 
     /// Stores `data` at `offset`.
@@ -237,9 +265,11 @@ mod tests {
     #[test]
     fn room_is_given_back() {
         let room = Room::new(10);
-        let first = room.reserve(8).expect("fits");
-        assert!(room.reserve(3).is_none());
-        drop(first);
+        let (mut first, mut second) = (room.reservation(), room.reservation());
+        assert!(first.resize(8));
+        assert!(!second.resize(3));
+        assert!(first.resize(7) && second.resize(3));
+        drop((first, second));
         assert_eq!(room.left(), 10);
     }
 }

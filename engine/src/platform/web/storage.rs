@@ -21,28 +21,44 @@ use crate::storage::{Answer, Storage};
 
 /// A download in memory.
 pub(super) struct Download {
+    name: String,
     files: RefCell<Vec<Memory>>,
     selection: RefCell<Selection>,
-    _reservation: Reservation,
+    reservation: RefCell<Reservation>,
 }
 
 impl Download {
-    /// Sets the memory aside, all of it, before anything is fetched.
-    pub(super) fn open(info: &Info, room: &Room) -> Result<Rc<Self>, StorageFault> {
-        let length = info.total_length();
-        let reservation = room
-            .reserve(length)
-            .ok_or_else(|| too_large(info.name(), length, room))?;
+    /// Opens it without setting anything aside.
+    pub(super) fn open(info: &Info, room: &Room) -> Rc<Self> {
         let files = info
             .files()
             .iter()
             .map(|file| Memory::new(file.path().join("/"), file.length()))
             .collect();
-        Ok(Rc::new(Self {
+        Rc::new(Self {
+            name: info.name().to_owned(),
             files: RefCell::new(files),
             selection: RefCell::default(),
-            _reservation: reservation,
-        }))
+            reservation: RefCell::new(room.reservation()),
+        })
+    }
+
+    /// Sets the memory for these files aside, all of it, before anything is fetched; and keeps what others
+    /// take already.
+    fn select(&self, selection: Selection) -> Result<(), StorageFault> {
+        let files = self.files.borrow();
+        let files = files.iter().enumerate();
+        let lengths = files.map(|(number, file)| match selection.contains(number) {
+            true => file.length(),
+            false => file.taken(),
+        });
+        let length = lengths.sum();
+        let mut reservation = self.reservation.borrow_mut();
+        if !reservation.resize(length) {
+            return Err(too_large(&self.name, length, &reservation));
+        }
+        self.selection.replace(selection);
+        Ok(())
     }
 
     /// Returns whether a file is wanted.
@@ -88,11 +104,7 @@ impl Storage for DownloadStorage {
 
     fn select(&self, selection: &Selection) -> Answer<()> {
         let (Self(download), selection) = (self.clone(), selection.clone());
-        async move {
-            download.selection.replace(selection);
-            Ok(())
-        }
-        .boxed_local()
+        async move { download.select(selection) }.boxed_local()
     }
 
     fn finish(&self) -> Answer<()> {
@@ -174,10 +186,11 @@ fn steps(offset: u64, length: u64) -> impl Iterator<Item = (u64, u64)> {
         .map(move |at| (at, (end - at).min(u64::from(STEP))))
 }
 
-fn too_large(name: &str, length: u64, room: &Room) -> StorageFault {
+fn too_large(name: &str, length: u64, reservation: &Reservation) -> StorageFault {
     let mib = |bytes: u64| bytes.div_ceil(1 << 20);
-    let left = if room.left() < room.size() {
-        format!(", of which {} MiB are free", room.left() >> 20)
+    let (size, room) = (reservation.room_size(), reservation.most());
+    let left = if room < size {
+        format!(", of which {} MiB are free", room >> 20)
     } else {
         String::new()
     };
@@ -185,7 +198,7 @@ fn too_large(name: &str, length: u64, room: &Room) -> StorageFault {
         "{name} has {} MiB, more than this page can hold: {} MiB in all{left}. \
          The desktop app and the command line take it",
         mib(length),
-        mib(room.size()),
+        mib(size),
     ))
 }
 
@@ -220,7 +233,7 @@ mod tests {
     async fn a_download_reads_and_hashes_what_was_written() {
         let content: Vec<u8> = (0..300_000_u32).map(|n| (n % 239) as u8).collect();
         let metainfo = torrent(&content);
-        let download = Download::open(metainfo.info(), &Room::new(1 << 20)).expect("fits");
+        let download = Download::open(metainfo.info(), &Room::new(1 << 20));
         let storage = DownloadStorage(download);
         let write = storage.write(0, 0, Bytes::from(content.clone()));
         write.await.expect("written");
@@ -237,13 +250,43 @@ mod tests {
     fn what_does_not_fit_is_refused_with_words_and_room_comes_back() {
         let metainfo = torrent(&[1; 100_000]);
         let room = Room::new(150_000);
-        let first = Download::open(metainfo.info(), &room).expect("fits");
-        let Err(StorageFault::Other(words)) = Download::open(metainfo.info(), &room) else {
+        let open = || Download::open(metainfo.info(), &room);
+        let (first, second) = (open(), open());
+        first.select(Selection::all()).expect("fits");
+        let Err(StorageFault::Other(words)) = second.select(Selection::all()) else {
             panic!("there was no room");
         };
         assert!(words.contains("f has 1 MiB"), "{words}");
         drop(first);
-        assert!(Download::open(metainfo.info(), &room).is_ok());
+        assert!(second.select(Selection::all()).is_ok());
+    }
+
+    #[test]
+    async fn room_is_taken_for_what_is_wanted_and_for_what_is_there() {
+        let files = ["a", "b"].map(|name| (vec![name.to_owned()], 100_000));
+        let mut builder = MetainfoBuilder::folder("top", files.to_vec(), None).expect("a torrent");
+        for _ in 0..2 {
+            let mut hashes = Vec::new();
+            hash_all(&[1; 100_000], &mut hashes);
+            for hash in hashes {
+                builder.add_block(hash).expect("in order");
+            }
+        }
+        let metainfo = builder.build(&[]).expect("complete");
+        let room = Room::new(150_000);
+        let storage = DownloadStorage(Download::open(metainfo.info(), &room));
+        let only = |file: usize| Selection::all_but([1 - file]);
+        let refused = storage.select(&Selection::all()).await;
+        assert!(refused.is_err(), "both do not fit");
+        storage.select(&only(0)).await.expect("one fits");
+        assert_eq!(room.left(), 50_000);
+        let write = storage.write(0, 0, Bytes::from_static(&[1; 100]));
+        write.await.expect("written");
+        assert!(
+            storage.select(&only(1)).await.is_err(),
+            "the first is still there"
+        );
+        assert!(storage.0.wants(0) && !storage.0.wants(1), "as before");
     }
 
     #[test]
