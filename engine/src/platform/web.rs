@@ -10,6 +10,7 @@ mod exception;
 mod handle;
 mod hashing;
 mod inbox;
+mod leftovers;
 mod listing;
 mod lock;
 mod memory;
@@ -38,14 +39,15 @@ use shoal_core::StorageFault;
 use shoal_protocol::metainfo::Metainfo;
 use shoal_protocol::{Hash256, InfoHash};
 use wasm_bindgen::JsValue;
+use wasm_bindgen_futures::spawn_local;
 use web_sys::Blob;
 
 use self::listing::{Scan, scan};
 use self::memory::Room;
 use self::opfs::{OpfsDownload, OpfsStorage};
+use self::reader::WindowCache;
 use self::records::Records;
 use self::save::{Item, ItemFile, save};
-use self::reader::WindowCache;
 use self::storage::{Download, DownloadStorage, Share};
 use self::worker::Worker;
 use crate::error::EngineError;
@@ -128,8 +130,13 @@ impl Platform {
 
     /// Reads the torrents that were remembered and are no other page's.
     pub(crate) fn remembered(&self) -> Option<Answer<Vec<Result<Remembered, String>>>> {
-        let records = self.records.clone()?;
-        Some(Box::pin(async move { records.load().await }))
+        let (records, worker) = (self.records.clone()?, self.worker.clone());
+        Some(Box::pin(async move {
+            let remembered = records.load().await?;
+            // Nobody waits for that.
+            spawn_local(leftovers::remove(records, worker));
+            Ok(remembered)
+        }))
     }
 
     /// Remembers a torrent, unless another page does.
@@ -360,7 +367,7 @@ where
     F: Future<Output = ()> + 'static,
 {
     let platform = Platform::new(&options)?;
-    wasm_bindgen_futures::spawn_local(task(platform));
+    spawn_local(task(platform));
     Ok(())
 }
 

@@ -46,6 +46,16 @@ impl Lock {
     }
 }
 
+impl Lock {
+    /// Takes the lock of this name if it is free at this moment; `None` also where the browser has no
+    /// locks, because then nobody can tell.
+    pub(super) async fn take_if_free(name: &str) -> Option<Self> {
+        let release = request(&manager()?, name).await.ok()??;
+        let release = Some(release);
+        Some(Self { release })
+    }
+}
+
 impl Drop for Lock {
     fn drop(&mut self) {
         if let Some(release) = &self.release {
@@ -103,8 +113,10 @@ mod tests {
     async fn a_lock_is_held_by_one_at_a_time() {
         let first = Lock::take("shoal/test").await.expect("free");
         assert!(Lock::take("shoal/test").await.is_none());
+        assert!(Lock::take_if_free("shoal/test").await.is_none());
         assert!(Lock::take("shoal/other").await.is_some());
         drop(first);
+        assert!(Lock::take_if_free("shoal/test").await.is_some());
         assert!(Lock::take("shoal/test").await.is_some());
     }
 }

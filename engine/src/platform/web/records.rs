@@ -42,7 +42,7 @@ impl Records {
         if self.mine.borrow().contains_key(&torrent) {
             return true;
         }
-        let Some(lock) = Lock::take(&format!("shoal/{torrent}")).await else {
+        let Some(lock) = Lock::take(&lock_name(torrent)).await else {
             // It may have been taken for us while we asked.
             return self.mine.borrow().contains_key(&torrent);
         };
@@ -116,6 +116,28 @@ impl Records {
         written.await.map_err(|error: idb::Error| failed(&error))
     }
 
+    /// Returns whether a torrent is neither remembered nor any page's; nobody can take it as long as the
+    /// lock lives that comes with that.
+    pub(super) async fn take_if_unknown(
+        &self,
+        torrent: InfoHash,
+    ) -> Result<Option<Lock>, StorageFault> {
+        if self.mine.borrow().contains_key(&torrent) {
+            return Ok(None);
+        }
+        let Some(lock) = Lock::take_if_free(&lock_name(torrent)).await else {
+            return Ok(None);
+        };
+        let found = async {
+            let database = open().await?;
+            let transaction = database.transaction(&[STORE], TransactionMode::ReadOnly)?;
+            let store = transaction.object_store(STORE)?;
+            store.get(JsValue::from_str(&torrent.to_string()))?.await
+        };
+        let found = found.await.map_err(|error: idb::Error| failed(&error))?;
+        Ok(found.is_none().then_some(lock))
+    }
+
     /// Forgets a torrent that is this page's.
     pub(super) async fn forget(&self, torrent: InfoHash) -> Result<(), StorageFault> {
         let removed = async {
@@ -134,6 +156,10 @@ impl Records {
     pub(super) fn release(&self, torrent: InfoHash) {
         self.mine.borrow_mut().remove(&torrent);
     }
+}
+
+fn lock_name(torrent: InfoHash) -> String {
+    format!("shoal/{torrent}")
 }
 
 async fn open() -> Result<Database, idb::Error> {
