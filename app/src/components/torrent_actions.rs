@@ -126,9 +126,9 @@ fn can_resume(torrent: &Torrent) -> bool {
     matches!(torrent.state, TransferState::Paused | TransferState::Error) && !is_lost
 }
 
-/// Returns whether there is something to be looked through: natively, where others reach the files.
+/// Returns whether there is something to be looked through.
 fn can_check(torrent: &Torrent) -> bool {
-    torrent.place.is_some()
+    !torrent.is_share
         && !torrent.awaits_start
         && torrent.have_bytes > 0
         && !matches!(

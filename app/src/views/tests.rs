@@ -180,13 +180,19 @@ fn a_long_list_of_files_is_shown_in_pages_and_when_it_is_opened() {
 }
 
 #[test]
-fn what_lies_on_a_disk_can_be_checked() {
-    let here = Torrent {
-        place: Some("/home/ada/Downloads/film.mkv".to_owned()),
+fn what_was_downloaded_can_be_checked() {
+    let check = r#"data-testid="check""#;
+    assert!(card(samples::download()).contains(check));
+    let nothing = Torrent {
+        have_bytes: 0,
         ..samples::download()
     };
-    assert!(card(here).contains(r#"data-testid="check""#));
-    assert!(!card(samples::download()).contains(r#"data-testid="check""#));
+    assert!(!card(nothing).contains(check));
+    let share = Torrent {
+        is_share: true,
+        ..samples::download()
+    };
+    assert!(!card(share).contains(check));
 }
 
 #[test]

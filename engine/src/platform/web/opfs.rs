@@ -56,12 +56,11 @@ impl OpfsDownload {
         metainfo: &Arc<Metainfo>,
         cache: &Rc<WindowCache>,
     ) -> Result<Option<(Rc<Self>, Kept)>, StorageFault> {
-        let encoded = metainfo
-            .encode()
-            .map_err(|error| StorageFault::Other(error.to_string()))?;
-        let call = Call::Open { download: number };
-        let payload = Uint8Array::from(encoded.as_ref()).into();
-        let (sure, records) = match worker.call(call, payload).await? {
+        let call = Call::Open {
+            download: number,
+            to_write: false,
+        };
+        let (sure, records) = match worker.call(call, encoded(metainfo)?).await? {
             (Told::Opened { sure }, records) => (sure, bytes(&records)?),
             (Told::Busy, _) => return Ok(None),
             _ => return Err(unexpected()),
@@ -131,6 +130,40 @@ impl OpfsDownload {
         let readers = files.map(|(_, file)| SourceReader::new(PageFile::named(file), &self.cache));
         self.complete.replace(Some(readers.map(Rc::new).collect()));
         Ok(())
+    }
+
+    /// Looks up one of them again, whatever has become of it.
+    async fn look_up_again(&self, number: usize) -> Result<Rc<SourceReader>, Exception> {
+        let handle = self.folder().await?.get_file_handle(&number.to_string());
+        let handle: FileSystemFileHandle = JsFuture::from(handle).await?.unchecked_into();
+        let file = JsFuture::from(handle.get_file()).await?.unchecked_into();
+        let reader = Rc::new(SourceReader::new(PageFile::named(file), &self.cache));
+        if let Some(files) = &mut *self.complete.borrow_mut()
+            && let Some(file) = files.get_mut(number)
+        {
+            *file = Rc::clone(&reader);
+        }
+        Ok(reader)
+    }
+
+    /// Lets a complete download be written to again.
+    async fn take_up_again(&self) -> Result<(), StorageFault> {
+        if self.complete.borrow().is_none() {
+            return Ok(());
+        }
+        let call = Call::Open {
+            download: self.number,
+            to_write: true,
+        };
+        match self.worker.call(call, encoded(&self.metainfo)?).await? {
+            (Told::Opened { .. }, _) => {
+                self.complete.replace(None);
+                Ok(())
+            }
+            _ => Err(StorageFault::Other(
+                "another tab uses it: close that one, then try again".to_owned(),
+            )),
+        }
     }
 
     async fn folder(&self) -> Result<FileSystemDirectoryHandle, Exception> {
@@ -238,17 +271,24 @@ impl Storage for OpfsStorage {
         .boxed_local()
     }
 
-    /// Nobody but the browser can have changed anything: then there is no telling what else is wrong.
     fn withdraw(&self, have: &Bitfield) -> Answer<()> {
-        let is_right = have.is_full() || self.0.complete.borrow().is_none();
+        let (Self(download), have) = (self.clone(), have.clone());
         async move {
-            if is_right {
+            if have.is_full() {
                 return Ok(());
             }
-            Err(StorageFault::Other(
-                "the browser has damaged what it stores: remove the download and begin it again"
-                    .to_owned(),
-            ))
+            download.take_up_again().await?;
+            // What was written last is no witness of what is stored.
+            download.recent.borrow_mut().clear();
+            let info = download.metainfo.info();
+            let right = info.pieces().filter(|piece| have.contains(*piece));
+            let right = right.map(|piece| u64::from(info.piece_span(piece).length));
+            download.stored_bytes.set(right.sum());
+            let call = Call::Withdraw {
+                download: download.number,
+            };
+            let have = Uint8Array::from(have.to_wire().as_ref());
+            download.ask(call, have.into()).await.map(|_| ())
         }
         .boxed_local()
     }
@@ -309,6 +349,13 @@ impl Storage for OpfsStorage {
         let Self(download) = self.clone();
         async move {
             if let Some(reader) = download.reader(file) {
+                let hashes = reader.hash_blocks(&download.worker, offset, length).await;
+                if !matches!(hashes, Err(StorageFault::Changed(_))) {
+                    return hashes;
+                }
+                let reader = download.look_up_again(file).await.map_err(|exception| {
+                    StorageFault::Other(format!("what the browser has stored is gone: {exception}"))
+                })?;
                 return reader.hash_blocks(&download.worker, offset, length).await;
             }
             let call = Call::HashBlocks {
@@ -322,6 +369,14 @@ impl Storage for OpfsStorage {
         }
         .boxed_local()
     }
+}
+
+/// The metainfo as the worker gets it.
+fn encoded(metainfo: &Metainfo) -> Result<JsValue, StorageFault> {
+    let encoded = metainfo
+        .encode()
+        .map_err(|error| StorageFault::Other(error.to_string()))?;
+    Ok(Uint8Array::from(encoded.as_ref()).into())
 }
 
 /// Reads what the worker has found.

@@ -36,6 +36,11 @@ impl Recent {
         }
     }
 
+    /// Forgets everything.
+    pub(super) fn clear(&mut self) {
+        *self = Self::default();
+    }
+
     /// Finds bytes that lie within one write.
     pub(super) fn find(&self, file: usize, offset: u64, length: usize) -> Option<Bytes> {
         let ((_, begins), data) = self.writes.range((file, 0)..=(file, offset)).next_back()?;

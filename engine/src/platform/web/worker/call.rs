@@ -15,8 +15,9 @@ pub(in super::super) enum Call {
     Hash,
     /// The same for a part of the file that is the payload.
     HashSource { offset: u64, length: u64 },
-    /// Opens a download, whose metainfo is the payload: [`Answer::Opened`].
-    Open { download: u32 },
+    /// Opens a download, whose metainfo is the payload: [`Answer::Opened`]. A complete one is closed again
+    /// at once, unless it shall be written to.
+    Open { download: u32, to_write: bool },
     /// [`Answer::Bytes`].
     Read {
         download: u32,
@@ -39,6 +40,8 @@ pub(in super::super) enum Call {
     },
     /// The payload is the bitfield of pieces that are right: [`Answer::Done`].
     Vouch { download: u32 },
+    /// The payload is the bitfield of pieces that are right, and no others are: [`Answer::Done`].
+    Withdraw { download: u32 },
     /// Flushes what is written: [`Answer::Done`].
     Flush { download: u32 },
     /// Flushes and closes the files: [`Answer::Done`].

@@ -144,6 +144,15 @@ impl Download {
         }
     }
 
+    /// Takes in that only these pieces are right.
+    pub(super) fn withdraw(&mut self, have: &[u8]) {
+        let count = self.journal.metainfo.info().piece_count();
+        if let Some(right) = Bitfield::from_wire(have, count) {
+            self.journal.withdraw(&right);
+            self.vouch(have);
+        }
+    }
+
     /// Flushes what is written, and lets go of the files.
     pub(super) async fn close(mut self) -> Result<(), StorageFault> {
         let flushed = self.flush().await;

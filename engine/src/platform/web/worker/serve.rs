@@ -98,7 +98,10 @@ impl Desk {
         match call {
             Call::Hash => Ok(hashes(&bytes(&payload)?.to_vec())),
             Call::HashSource { offset, length } => hash_source(payload, offset, length).await,
-            Call::Open { download } => self.open(download, &bytes(&payload)?.to_vec()).await,
+            Call::Open { download, to_write } => {
+                let metainfo = bytes(&payload)?.to_vec();
+                self.open(download, &metainfo, to_write).await
+            }
             Call::Read {
                 download,
                 file,
@@ -139,6 +142,11 @@ impl Desk {
                 self.download(download)?.vouch(&have);
                 done()
             }
+            Call::Withdraw { download } => {
+                let have = bytes(&payload)?.to_vec();
+                self.download(download)?.withdraw(&have);
+                done()
+            }
             Call::Flush { download } => {
                 self.download(download)?.flush().await?;
                 done()
@@ -159,7 +167,7 @@ impl Desk {
         }
     }
 
-    async fn open(&mut self, number: u32, metainfo: &[u8]) -> Outcome {
+    async fn open(&mut self, number: u32, metainfo: &[u8], to_write: bool) -> Outcome {
         let metainfo =
             Metainfo::decode(metainfo).map_err(|error| StorageFault::Other(error.to_string()))?;
         let metainfo = Arc::new(metainfo);
@@ -168,7 +176,7 @@ impl Desk {
         };
         let is_complete = sure.pieces().is_full();
         let (answer, payload) = opened(&sure, doubtful, metainfo.info());
-        if is_complete {
+        if is_complete && !to_write {
             // Nothing is written any more, and many pages may read.
             download.close().await?;
         } else {
