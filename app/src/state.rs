@@ -87,6 +87,8 @@ pub(crate) struct Torrent {
     pub(crate) download_rate: u64,
     /// Bytes a second leaving.
     pub(crate) upload_rate: u64,
+    /// Bytes a second being hashed, while a share is being prepared.
+    pub(crate) hash_rate: u64,
     /// Bytes sent since the start.
     pub(crate) uploaded_bytes: u64,
     /// Copies in the swarm as seen from here, our own included.

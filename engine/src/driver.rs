@@ -6,6 +6,7 @@
 mod checking;
 mod entry;
 mod keeping;
+mod pace;
 mod requests;
 mod selecting;
 mod shortage;
@@ -427,16 +428,12 @@ impl Driver {
         }
         self.dirty = false;
         self.published = now;
-        let preparing = self.hashing.iter().map(|(id, hashing)| Preparing {
-            id: *id,
-            name: hashing.name.borrow().clone(),
-            done_bytes: hashing.done.get(),
-            total_bytes: hashing.total.get(),
-        });
-        let preparing = preparing.collect();
+        let preparing = self.hashing.iter_mut();
+        let preparing = preparing.map(|(id, hashing)| hashing.view(*id, now));
+        let preparing: Vec<Preparing> = preparing.collect();
         let torrents = self.session.torrents().into_iter().filter_map(|torrent| {
             let snapshot = self.session.snapshot(Timestamp::new(now), torrent)?;
-            Some(self.entries.get(&torrent)?.view(snapshot))
+            Some(self.entries.get_mut(&torrent)?.view(snapshot, now))
         });
         let snapshot = Snapshot {
             preparing,

@@ -30,6 +30,10 @@ pub struct Preparing {
     pub done_bytes: u64,
     /// Bytes in all.
     pub total_bytes: u64,
+    /// Bytes hashed a second.
+    pub rate: u64,
+    /// Seconds until all is hashed; `None` while it does not go on.
+    pub eta_s: Option<u64>,
 }
 
 /// What a download lacks on its disk.
@@ -45,7 +49,8 @@ pub struct Shortage {
 #[derive(Clone, Debug)]
 pub struct TorrentView {
     /// What the session says of it. While data on disk is being checked, `state` is
-    /// [`shoal_core::TorrentState::Checking`] and `have_bytes` counts what has proved right so far.
+    /// [`shoal_core::TorrentState::Checking`], `have_bytes` counts what has proved right so far, and `eta_s`
+    /// is about checking.
     pub torrent: TorrentSnapshot,
     /// Bytes that have been looked at, while data on disk is being checked.
     pub checked_bytes: Option<u64>,

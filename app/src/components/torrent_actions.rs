@@ -109,7 +109,9 @@ pub(crate) fn TorrentActions(
                     }
                 },
                 Icon { shape: Shape::Close }
-                if torrent.is_interrupted {
+                if torrent.state == TransferState::Preparing {
+                    "Cancel"
+                } else if torrent.is_interrupted {
                     "Discard"
                 } else {
                     "Remove"
@@ -139,7 +141,8 @@ fn can_check(torrent: &Torrent) -> bool {
 
 /// Returns whether removing throws away what would have to be fetched again.
 fn loses_something(torrent: &Torrent) -> bool {
-    torrent.have_bytes > 0 && !torrent.awaits_start && (!torrent.is_whole() || torrent.can_save)
+    torrent.state != TransferState::Preparing
+        && torrent.have_bytes > 0 && !torrent.awaits_start && (!torrent.is_whole() || torrent.can_save)
 }
 
 fn question(torrent: &Torrent) -> &'static str {

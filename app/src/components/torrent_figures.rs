@@ -12,6 +12,7 @@ pub(crate) fn TorrentFigures(
     torrent: Torrent,
 ) -> Element {
     let whole = torrent.is_whole();
+    let is_hashed = torrent.is_share && torrent.state == TransferState::Preparing;
     let size = match torrent.total_bytes {
         None => "not known yet".to_owned(),
         Some(total) if whole => words::size(total),
@@ -23,13 +24,30 @@ pub(crate) fn TorrentFigures(
     };
     let size_name = match torrent.state {
         TransferState::Checking => "Checked",
+        _ if is_hashed => "Hashed",
         _ if whole => "Size",
         _ => "Have",
     };
     let eta = torrent
         .eta_s
-        .filter(|_| torrent.state == TransferState::Downloading)
+        .filter(|_| {
+            matches!(
+                torrent.state,
+                TransferState::Downloading | TransferState::Preparing | TransferState::Checking
+            )
+        })
         .map(words::duration);
+    if is_hashed {
+        return rsx! {
+            dl { class: "figures",
+                Figure { name: size_name, value: size }
+                Figure { name: "Speed", value: words::speed(torrent.hash_rate) }
+                if let Some(eta) = eta {
+                    Figure { name: "Left", value: eta }
+                }
+            }
+        };
+    }
     rsx! {
         dl { class: "figures",
             Figure { name: size_name, value: size }

@@ -3,12 +3,14 @@
 use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use shoal_core::{Limits, Order, Selection, TorrentSnapshot, TorrentState};
 use shoal_protocol::magnet::Magnet;
 use shoal_protocol::metainfo::Metainfo;
 
 use super::keeping::Written;
+use super::pace::{self, Pace};
 use crate::platform::{Destination, Source};
 use crate::share::Verified;
 use crate::snapshot::{Shortage, TorrentView};
@@ -45,6 +47,8 @@ pub(super) struct Entry {
     /// What is remembered of it.
     pub(super) written: Written,
     pub(super) stage: Stage,
+    /// How fast it is being checked.
+    pace: Pace,
 }
 
 /// Whether a download's files have their places.
@@ -101,6 +105,7 @@ impl Entry {
             stamps: Vec::new(),
             written: Written::default(),
             stage: Stage::Waiting,
+            pace: Pace::default(),
         }
     }
 
@@ -119,16 +124,22 @@ impl Entry {
     }
 
     /// Adds what the session does not know to what it shows.
-    pub(super) fn view(&self, mut torrent: TorrentSnapshot) -> TorrentView {
+    pub(super) fn view(&mut self, mut torrent: TorrentSnapshot, now: Duration) -> TorrentView {
         let mut checked_bytes = None;
         // The session hears of a choice when the storage has.
         torrent.selection = self.selection.clone();
+        if !matches!(self.stage, Stage::Checking(_)) {
+            self.pace = Pace::default();
+        }
         match &self.stage {
             Stage::Checking(work) => {
-                let now = work.get();
+                let done = work.get();
+                let rate = self.pace.rate(now, done.checked_bytes);
+                let total = torrent.total_bytes.unwrap_or_default();
                 torrent.state = TorrentState::Checking;
-                torrent.have_bytes = now.good_bytes;
-                checked_bytes = Some(now.checked_bytes);
+                torrent.have_bytes = done.good_bytes;
+                torrent.eta_s = pace::eta_s(rate, done.checked_bytes, total);
+                checked_bytes = Some(done.checked_bytes);
             }
             Stage::Opening(_) => torrent.state = TorrentState::Preparing,
             Stage::Failed(reason) => {

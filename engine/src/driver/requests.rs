@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::LocalBoxFuture;
 use shoal_core::{Bitfield, Command, Event, Limits, Order, Selection, StorageFault, TorrentState};
@@ -11,11 +12,13 @@ use shoal_protocol::{BlockRef, InfoHash, PieceIndex};
 use tokio::sync::oneshot;
 
 use super::entry::{Entry, Placed, Stage, Work};
+use super::pace::{self, Pace};
 use super::{Done, Driver};
 use crate::error::EngineError;
 use crate::options::{OpenOptions, ShareOptions, TorrentSource};
 use crate::platform::{Destination, SaveMode, Source};
 use crate::share::{Found, Share, Verified, verify};
+use crate::snapshot::Preparing;
 use crate::storage::{Answer, Kept, Opened, Storage};
 
 /// A request of a handle; see [`crate::Engine`].
@@ -78,10 +81,11 @@ pub(crate) enum Request {
 
 /// A share that is being hashed.
 pub(super) struct Hashing {
-    pub(super) name: Rc<RefCell<String>>,
-    pub(super) done: Rc<Cell<u64>>,
-    pub(super) total: Rc<Cell<u64>>,
+    name: Rc<RefCell<String>>,
+    done: Rc<Cell<u64>>,
+    total: Rc<Cell<u64>>,
     cancelled: Rc<Cell<bool>>,
+    pace: Pace,
     sources: Vec<Source>,
     options: ShareOptions,
     reply: oneshot::Sender<Result<InfoHash, EngineError>>,
@@ -91,6 +95,20 @@ impl Hashing {
     /// Lets it end with the next run.
     pub(super) fn cancel(&self) {
         self.cancelled.set(true);
+    }
+
+    /// Shows how far it is.
+    pub(super) fn view(&mut self, id: u64, now: Duration) -> Preparing {
+        let (done_bytes, total_bytes) = (self.done.get(), self.total.get());
+        let rate = self.pace.rate(now, done_bytes);
+        Preparing {
+            id,
+            name: self.name.borrow().clone(),
+            done_bytes,
+            total_bytes,
+            rate,
+            eta_s: pace::eta_s(rate, done_bytes, total_bytes),
+        }
     }
 }
 
@@ -360,6 +378,7 @@ impl Driver {
             done: Rc::default(),
             total: Rc::default(),
             cancelled: Rc::default(),
+            pace: Pace::default(),
             sources: sources.clone(),
             options: options.clone(),
             reply,

@@ -221,6 +221,7 @@ fn nothing() -> Torrent {
         total_bytes: None,
         download_rate: 0,
         upload_rate: 0,
+        hash_rate: 0,
         uploaded_bytes: 0,
         availability: 0.0,
         eta_s: None,
