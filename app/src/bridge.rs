@@ -94,6 +94,10 @@ impl Bridge {
             }
             Command::Check(TorrentId::Known(torrent)) => self.engine.check(torrent).await,
             Command::Save(TorrentId::Known(torrent)) => self.save(torrent).await,
+            Command::SavePart(TorrentId::Known(torrent)) => {
+                let saved = self.engine.save_part(torrent).await;
+                self.tell(torrent, saved);
+            }
             Command::ChoosePlace(TorrentId::Known(torrent)) => self.choose_place(torrent).await,
             Command::ShowPlace(TorrentId::Known(torrent)) => self.show_place(torrent),
             // A share that is being hashed can be given up, and nothing else.

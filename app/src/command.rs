@@ -26,6 +26,8 @@ pub(crate) enum Command {
     SetLimits(TorrentId, Limits),
     /// Hand the finished files to the user.
     Save(TorrentId),
+    /// Hand what there is of an unfinished download to the user.
+    SavePart(TorrentId),
     /// Ask where a download shall go.
     ChoosePlace(TorrentId),
     /// Show the folder in which the files lie.

@@ -115,6 +115,8 @@ pub(crate) struct Torrent {
     pub(crate) place: Option<String>,
     /// Whether the download can be handed to the user now (in the page).
     pub(crate) can_save: bool,
+    /// Whether there is a part of it that can be handed to the user now (in the page).
+    pub(crate) can_save_part: bool,
 }
 
 impl Torrent {

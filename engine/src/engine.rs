@@ -168,6 +168,18 @@ impl Engine {
         .await?
     }
 
+    /// Hands over what there is of an unfinished download: in the browser as a saved file, whose name says
+    /// that it is incomplete. Files that are complete are as they should be; of others there are the verified
+    /// pieces, with zeros between them and nothing behind the last. Natively it lies in the chosen folder
+    /// already, and nothing is done.
+    ///
+    /// # Errors
+    /// When there is nothing of it yet, or it cannot be saved.
+    pub async fn save_part(&self, torrent: InfoHash) -> Result<(), EngineError> {
+        self.ask(|reply| Request::SavePart { torrent, reply })
+            .await?
+    }
+
     /// Returns what the engine shows, at most ten times a second.
     #[must_use]
     pub fn snapshots(&self) -> watch::Receiver<Arc<Snapshot>> {

@@ -28,7 +28,7 @@ pub enum EngineError {
     /// The person has not allowed it.
     #[error("the browser does not let this page read the files")]
     NotAllowed,
-    /// The torrent is not complete.
+    /// Of the torrent nothing is complete, or not all where all is needed.
     #[error("the download is not complete yet")]
     Incomplete,
     /// The platform lacks something (no WebRTC, no thread).

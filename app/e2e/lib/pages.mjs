@@ -249,12 +249,12 @@ export class ShoalPage {
     await this.id("upload-limit").press("Enter");
   }
 
-  /** Saves by an ordinary download into `dir`; returns the path. */
-  async save(dir) {
+  /** Saves by an ordinary download into `dir`, all of it or what there is; returns the path. */
+  async save(dir, button = "save") {
     await mkdir(dir, { recursive: true });
     const [download] = await Promise.all([
       this.page.waitForEvent("download", { timeout: 60_000 }),
-      this.id("save").click(),
+      this.id(button).click(),
     ]);
     const path = join(dir, download.suggestedFilename());
     await download.saveAs(path);

@@ -102,6 +102,15 @@ impl Viewer {
             is_share: view.is_share,
             link,
             magnet: Some(magnet),
+            can_save_part: !is_whole
+                && !view.is_share
+                && view.is_started
+                && view.location.is_none()
+                && torrent.have.count() > 0
+                && !matches!(
+                    torrent.state,
+                    TransferState::Preparing | TransferState::Checking
+                ),
             can_save: is_whole
                 && torrent.state != TransferState::Seeding
                 // The person has those files already.
@@ -167,6 +176,7 @@ fn preparing(share: &Preparing) -> Torrent {
         magnet: None,
         place: None,
         can_save: false,
+        can_save_part: false,
     }
 }
 

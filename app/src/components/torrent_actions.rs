@@ -53,6 +53,17 @@ pub(crate) fn TorrentActions(
                     "Save"
                 }
             }
+            if torrent.can_save_part {
+                button {
+                    class: "button",
+                    r#type: "button",
+                    "data-testid": "save-part",
+                    title: "Saves the complete files, and of others what is here, with zeros in the gaps; their names say (incomplete)",
+                    onclick: send(Command::SavePart),
+                    Icon { shape: Shape::Save }
+                    "Save what I have"
+                }
+            }
             if torrent.place.is_some() && !torrent.awaits_start && torrent.have_bytes > 0 {
                 button {
                     class: "button",
@@ -142,7 +153,9 @@ fn can_check(torrent: &Torrent) -> bool {
 /// Returns whether removing throws away what would have to be fetched again.
 fn loses_something(torrent: &Torrent) -> bool {
     torrent.state != TransferState::Preparing
-        && torrent.have_bytes > 0 && !torrent.awaits_start && (!torrent.is_whole() || torrent.can_save)
+        && torrent.have_bytes > 0
+        && !torrent.awaits_start
+        && (!torrent.is_whole() || torrent.can_save)
 }
 
 fn question(torrent: &Torrent) -> &'static str {

@@ -75,7 +75,13 @@ pub(crate) fn TorrentCard(
                 LimitFields { torrent: torrent.clone(), on_command }
             }
             if let Some(place) = torrent.place.clone().filter(|_| !torrent.awaits_start) {
-                p { class: "place hint", "In " span { class: "path", dir: "auto", {place} } }
+                p { class: "place hint",
+                    "In "
+                    span { class: "path", dir: "auto", {place} }
+                    if !torrent.is_whole() && !torrent.is_share {
+                        ", ending in .part until it is complete"
+                    }
+                }
             }
             if !torrent.peers.is_empty() && !torrent.awaits_start {
                 PeerTable { peers: torrent.peers.clone(), own: torrent.pieces.have.clone() }

@@ -215,6 +215,39 @@ fn a_paused_torrent_can_be_resumed_and_a_finished_one_saved() {
 }
 
 #[test]
+fn what_there_is_of_an_unfinished_download_can_be_had() {
+    let part = r#"data-testid="save-part""#;
+    assert!(!card(samples::download()).contains(part));
+    let in_the_page = Torrent {
+        can_save_part: true,
+        ..samples::download()
+    };
+    assert!(card(in_the_page).contains(part));
+    let on_disk = Torrent {
+        place: Some("/home/ada/Downloads/film.mkv".to_owned()),
+        ..samples::download()
+    };
+    assert!(card(on_disk).contains(", ending in .part until it is complete"));
+}
+
+#[test]
+fn a_share_that_is_hashed_shows_speed_and_time_and_can_be_cancelled() {
+    let html = card(Torrent {
+        state: TransferState::Preparing,
+        is_share: true,
+        hash_rate: 250_000_000,
+        eta_s: Some(12),
+        ..samples::download()
+    });
+    for wanted in ["Hashed", "250 MB/s", "12 s", "Cancel"] {
+        assert!(html.contains(wanted), "{wanted} in {html}");
+    }
+    for unwanted in ["Peers</dt>", r#"data-testid="pause""#] {
+        assert!(!html.contains(unwanted), "{unwanted} in {html}");
+    }
+}
+
+#[test]
 fn names_and_errors_of_strangers_stay_text() {
     let evil = r#"<img src=x onerror="alert(1)"><script>alert(2)</script>"#;
     let mut torrent = Torrent {

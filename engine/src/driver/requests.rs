@@ -74,6 +74,10 @@ pub(crate) enum Request {
         mode: SaveMode,
         reply: oneshot::Sender<Result<(), EngineError>>,
     },
+    SavePart {
+        torrent: InfoHash,
+        reply: oneshot::Sender<Result<(), EngineError>>,
+    },
     Shutdown {
         reply: oneshot::Sender<()>,
     },
@@ -166,6 +170,7 @@ impl Driver {
                 mode,
                 reply,
             } => self.save(torrent, mode, reply),
+            Request::SavePart { torrent, reply } => self.save_part(torrent, reply),
             // The loop takes this one itself.
             Request::Shutdown { .. } => {}
         }
@@ -533,6 +538,25 @@ impl Driver {
                     platform.save(&metainfo, storage, mode).await
                 }
                 Some(_) => Err(EngineError::Incomplete),
+            };
+            // Whoever asked may have gone.
+            let _ = reply.send(result);
+            Done::Nothing
+        }));
+    }
+
+    fn save_part(&mut self, torrent: InfoHash, reply: oneshot::Sender<Result<(), EngineError>>) {
+        let platform = Rc::clone(&self.platform);
+        let snapshot = self.session.snapshot(self.now(), torrent);
+        let entry = self.entries.get(&torrent);
+        let parts = entry.and_then(|entry| entry.storage.clone().zip(entry.metainfo.clone()));
+        self.jobs.push(Box::pin(async move {
+            let result = match (parts, snapshot) {
+                (_, None) => Err(EngineError::UnknownTorrent),
+                (Some((storage, metainfo)), Some(snapshot)) => {
+                    platform.save_part(&metainfo, storage, &snapshot.have).await
+                }
+                (None, Some(_)) => Err(EngineError::Incomplete),
             };
             // Whoever asked may have gone.
             let _ = reply.send(result);

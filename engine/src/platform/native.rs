@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use shoal_core::StorageFault;
+use shoal_core::{Bitfield, StorageFault};
 use shoal_protocol::merkle::hash_block;
 use shoal_protocol::metainfo::Metainfo;
 use shoal_protocol::{Hash256, InfoHash};
@@ -224,6 +224,16 @@ impl Platform {
         _metainfo: &Metainfo,
         _storage: Rc<dyn Storage>,
         _mode: SaveMode,
+    ) -> Result<(), EngineError> {
+        Ok(())
+    }
+
+    /// What there is of an unfinished download lies there too, under a name that says so.
+    pub(crate) async fn save_part(
+        &self,
+        _metainfo: &Metainfo,
+        _storage: Rc<dyn Storage>,
+        _have: &Bitfield,
     ) -> Result<(), EngineError> {
         Ok(())
     }

@@ -15,6 +15,7 @@ mod listing;
 mod lock;
 mod memory;
 mod opfs;
+mod partial;
 mod quota;
 mod reader;
 mod recent;
@@ -35,16 +36,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use shoal_core::StorageFault;
+use shoal_core::{Bitfield, StorageFault};
 use shoal_protocol::metainfo::Metainfo;
 use shoal_protocol::{Hash256, InfoHash};
 use wasm_bindgen::JsValue;
 use wasm_bindgen_futures::spawn_local;
 use web_sys::Blob;
 
+use self::exception::Exception;
 use self::listing::{Scan, scan};
 use self::memory::Room;
 use self::opfs::{OpfsDownload, OpfsStorage};
+use self::partial::Extent;
 use self::reader::WindowCache;
 use self::records::Records;
 use self::save::{Item, ItemFile, save};
@@ -291,25 +294,72 @@ impl Platform {
         _storage: Rc<dyn Storage>,
         mode: SaveMode,
     ) -> Result<(), EngineError> {
-        let place = self.downloads.borrow().get(&metainfo.info_hash()).cloned();
-        let contents = match place.as_ref().and_then(Place::open) {
-            Some(Open::Files(download)) => {
-                let files = download.files().await?.into_iter();
-                files.map(|(number, file)| (number, file.into())).collect()
-            }
-            Some(Open::Memory(download)) => contents(metainfo, &download)?,
-            None => {
-                return Err(EngineError::Platform(
-                    "these files were shared from here: they are on this device already".to_owned(),
-                ));
-            }
+        let place = self.place(metainfo)?;
+        let wanted: Vec<_> = match &place {
+            Open::Files(download) => download.wanted(),
+            Open::Memory(download) => download.wanted(),
         };
-        let item = item(metainfo, contents);
-        save(item, mode)
+        let contents = place.contents(&wanted).await?;
+        save(item(metainfo, contents), mode)
             .await
             .map(|_| ())
-            .map_err(|exception| EngineError::Platform(format!("cannot save: {exception}")))
+            .map_err(cannot_save)
     }
+
+    /// Hands over what there is of an unfinished download, as an ordinary browser download: gathering it
+    /// may take longer than a browser lets a picker be opened.
+    pub(crate) async fn save_part(
+        &self,
+        metainfo: &Metainfo,
+        storage: Rc<dyn Storage>,
+        have: &Bitfield,
+    ) -> Result<(), EngineError> {
+        let (place, info) = (self.place(metainfo)?, metainfo.info());
+        let (mut whole, mut copied) = (Vec::new(), Vec::new());
+        for number in 0..info.files().len() {
+            match partial::extent(info, number, have) {
+                Extent::Nothing => {}
+                Extent::Whole => whole.push(number),
+                Extent::Parts(parts) => {
+                    copied.push((number, partial::copy(&storage, number, &parts).await?));
+                }
+            }
+        }
+        if copied.is_empty() && whole.iter().all(|file| info.files()[*file].length() == 0) {
+            return Err(EngineError::Incomplete);
+        }
+        let mut item = item(metainfo, place.contents(&whole).await?);
+        let whole_files = std::mem::take(&mut item.files);
+        item.files = self::item(metainfo, copied).files;
+        for file in &mut item.files {
+            if let Some(name) = file.path.last_mut() {
+                *name = partial::incomplete(name);
+            }
+        }
+        item.files.extend(whole_files);
+        item.name = match item.is_single {
+            true => partial::incomplete(&item.name),
+            false => format!("{} (incomplete)", item.name),
+        };
+        save(item, SaveMode::Download)
+            .await
+            .map(|_| ())
+            .map_err(cannot_save)
+    }
+
+    /// Where a download lies.
+    fn place(&self, metainfo: &Metainfo) -> Result<Open, EngineError> {
+        let place = self.downloads.borrow().get(&metainfo.info_hash()).cloned();
+        place.as_ref().and_then(Place::open).ok_or_else(|| {
+            EngineError::Platform(
+                "these files were shared from here: they are on this device already".to_owned(),
+            )
+        })
+    }
+}
+
+fn cannot_save(exception: Exception) -> EngineError {
+    EngineError::Platform(format!("cannot save: {exception}"))
 }
 
 /// A download that is still there.
@@ -334,12 +384,20 @@ impl Place {
 /// Files by their numbers.
 type Contents = Vec<(usize, Blob)>;
 
-fn contents(metainfo: &Metainfo, download: &Download) -> Result<Contents, StorageFault> {
-    let files = 0..metainfo.info().files().len();
-    let wanted = files.filter(|file| download.wants(*file));
-    wanted
-        .map(|file| Ok((file, download.blob(file)?)))
-        .collect()
+impl Open {
+    /// The content of these files, which must be complete.
+    async fn contents(&self, files: &[usize]) -> Result<Contents, StorageFault> {
+        match self {
+            Self::Files(download) => {
+                let files = download.files(files).await?.into_iter();
+                Ok(files.map(|(number, file)| (number, file.into())).collect())
+            }
+            Self::Memory(download) => {
+                let contents = files.iter().map(|file| Ok((*file, download.blob(*file)?)));
+                contents.collect()
+            }
+        }
+    }
 }
 
 fn item(metainfo: &Metainfo, contents: Contents) -> Item {

@@ -235,6 +235,7 @@ fn nothing() -> Torrent {
         magnet: None,
         place: None,
         can_save: false,
+        can_save_part: false,
     }
 }
 

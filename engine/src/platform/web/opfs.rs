@@ -88,20 +88,25 @@ impl OpfsDownload {
         Ok(Some((download, kept)))
     }
 
-    /// Returns the files that are wanted, with their numbers; they must be complete.
-    pub(super) async fn files(&self) -> Result<Vec<(usize, File)>, StorageFault> {
+    /// The files that are wanted.
+    pub(super) fn wanted(&self) -> Vec<usize> {
+        let selection = self.selection.borrow();
+        selection.files(self.metainfo.info()).collect()
+    }
+
+    /// Returns these files with their numbers; they must be complete.
+    pub(super) async fn files(&self, wanted: &[usize]) -> Result<Vec<(usize, File)>, StorageFault> {
         let info = self.metainfo.info();
-        let wanted: Vec<_> = self.selection.borrow().files(info).collect();
         if let Some(complete) = &*self.complete.borrow() {
-            let file = |number: usize| Some((number, complete.get(number)?.file()));
-            return Ok(wanted.into_iter().filter_map(file).collect());
+            let file = |number: &usize| Some((*number, complete.get(*number)?.file()));
+            return Ok(wanted.iter().filter_map(file).collect());
         }
         let files = async {
             let folder = self.folder().await?;
             let create = FileSystemGetFileOptions::new();
             // Those without content were never written to.
             create.set_create(true);
-            let files = wanted.into_iter().map(async |number| {
+            let files = wanted.iter().map(async |&number| {
                 let handle = folder.get_file_handle_with_options(&number.to_string(), &create);
                 let handle: FileSystemFileHandle = JsFuture::from(handle).await?.unchecked_into();
                 let file = JsFuture::from(handle.get_file()).await?;
@@ -126,7 +131,8 @@ impl OpfsDownload {
 
     /// All files, as they are when all is complete.
     async fn look_up_files(&self) -> Result<(), StorageFault> {
-        let files = self.files().await?.into_iter();
+        let all: Vec<_> = (0..self.metainfo.info().files().len()).collect();
+        let files = self.files(&all).await?.into_iter();
         let readers = files.map(|(_, file)| SourceReader::new(PageFile::named(file), &self.cache));
         self.complete.replace(Some(readers.map(Rc::new).collect()));
         Ok(())
@@ -532,7 +538,7 @@ mod tests {
         for storage in [storage, found] {
             let read = storage.read(0, 0, LENGTH as u32).await.expect("read");
             assert_eq!(read, content);
-            let files = storage.0.files().await.expect("there");
+            let files = storage.0.files(&[0]).await.expect("there");
             assert_eq!(files[0].1.size(), LENGTH as f64);
         }
         page.delete(&metainfo).await;

@@ -61,9 +61,11 @@ impl Download {
         Ok(())
     }
 
-    /// Returns whether a file is wanted.
-    pub(super) fn wants(&self, file: usize) -> bool {
-        self.selection.borrow().contains(file)
+    /// The files that are wanted.
+    pub(super) fn wanted(&self) -> Vec<usize> {
+        let (files, selection) = (self.files.borrow(), self.selection.borrow());
+        let files = 0..files.len();
+        files.filter(|file| selection.contains(*file)).collect()
     }
 
     /// A file's content, as it is now.
@@ -286,7 +288,7 @@ mod tests {
             storage.select(&only(1)).await.is_err(),
             "the first is still there"
         );
-        assert!(storage.0.wants(0) && !storage.0.wants(1), "as before");
+        assert_eq!(storage.0.wanted(), [0], "as before");
     }
 
     #[test]
