@@ -175,9 +175,9 @@ impl Driver {
         loop {
             self.drain();
             self.keep_next();
-            // The session knows nothing of them.
-            self.dirty |= !self.hashing.is_empty();
             self.publish_if_due();
+            // Afterwards, that somebody looks again.
+            self.dirty |= self.is_hashing();
             self.set_alarm();
             let alarm = std::future::poll_fn(|context| match &mut self.alarm {
                 Some(alarm) => Pin::new(&mut alarm.sleep).poll(context),
@@ -207,6 +207,11 @@ impl Driver {
                 }
             }
         }
+    }
+
+    /// Returns whether something goes on of which the session knows nothing.
+    fn is_hashing(&self) -> bool {
+        !self.hashing.is_empty() || self.entries.values().any(Entry::is_being_checked)
     }
 
     fn now(&self) -> Timestamp {

@@ -117,6 +117,11 @@ impl Entry {
         }
     }
 
+    /// Returns whether its files are being looked through.
+    pub(super) fn is_being_checked(&self) -> bool {
+        matches!(self.stage, Stage::Checking(_))
+    }
+
     /// Returns whether it is a share whose files are known and may not be read.
     pub(super) fn waits_for_permission(&self) -> bool {
         let knows_files = self.sources.as_ref().is_some_and(|files| !files.is_empty());
@@ -128,7 +133,7 @@ impl Entry {
         let mut checked_bytes = None;
         // The session hears of a choice when the storage has.
         torrent.selection = self.selection.clone();
-        if !matches!(self.stage, Stage::Checking(_)) {
+        if !self.is_being_checked() {
             self.pace = Pace::default();
         }
         match &self.stage {
