@@ -29,6 +29,17 @@ fn a_file_arrives_as_it_was() {
 }
 
 #[test]
+fn a_big_file_arrives_as_it_was() {
+    let (scratch, tracker) = (Scratch::new(), Tracker::start());
+    let source = random_file(&scratch.path("big.bin"), 256 * MIB, 2);
+    let (_seed, link) = Shoal::seed(&source, &tracker.url(), &[]);
+    let out = scratch.path("out");
+    let mut get = Shoal::get(&link, &out, &[]);
+    assert_eq!(get.exit_code(), 0, "{}", get.stderr());
+    assert_eq!(sha256(&out.join("big.bin")), sha256(&source));
+}
+
+#[test]
 fn a_folder_arrives_with_its_tree() {
     let (scratch, tracker) = (Scratch::new(), Tracker::start());
     let source = scratch.path("things");
