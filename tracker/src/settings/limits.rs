@@ -23,7 +23,7 @@ pub struct Limits {
     pub joins_per_address: usize,
     /// Members of one swarm.
     pub members_per_swarm: usize,
-    /// Members of all other nodes of the cluster that are kept. One takes about 250 bytes.
+    /// Members of all other nodes of the cluster that are kept. One takes some 250 bytes, by estimate.
     pub remote_members: usize,
     /// Members in one introduction.
     pub introductions: usize,
