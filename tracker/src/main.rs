@@ -41,6 +41,13 @@ struct Flags {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     ice: Vec<String>,
 
+    /// Redis through which several trackers serve the same swarms: redis://HOST[:PORT],
+    /// rediss://USER:PASSWORD@HOST[:PORT]. Others can see flags: a password is better put into
+    /// SHOAL_TRACKER_CLUSTER or the file
+    #[arg(long, value_name = "URL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cluster: Option<String>,
+
     /// Settings file (TOML) with the same names and more
     #[arg(long, value_name = "FILE", env = "SHOAL_TRACKER_CONFIG")]
     #[serde(skip)]

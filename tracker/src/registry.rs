@@ -16,11 +16,14 @@
 
 mod access;
 mod cbor;
+mod cluster;
 #[cfg(test)]
 mod endurance;
 mod introductions;
 mod output;
 mod refusal;
+mod remote;
+mod signals;
 mod swarm;
 mod tally;
 mod webtorrent;
@@ -31,13 +34,17 @@ use std::time::{Duration, Instant};
 
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
+use serde::{Deserialize, Serialize};
 use shoal_protocol::tracker::{ErrorCode, IceServer, PeerKey, ServerMessage};
 use shoal_protocol::{PeerId, SwarmId};
 
+use self::cluster::Cluster;
 use self::refusal::{RETRY_AFTER_S, Refusal};
-use self::swarm::Swarm;
+use self::swarm::{Announced, Swarm};
+use crate::cluster::{NodeId, Proof};
 
 pub use self::access::Access;
+pub use self::cluster::ClusterCounts;
 pub use self::output::{CloseReason, Message, Output};
 pub use self::refusal::Reason;
 pub use self::tally::Tally;
@@ -65,9 +72,23 @@ pub struct Rules {
     pub access: Access,
 }
 
-/// Names a connection, never used again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// Names a connection of a node, never used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ConnectionId(u64);
+
+/// Whose a membership is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Holder {
+    /// A connection of this node's.
+    Here(ConnectionId),
+    /// One of another node's.
+    There {
+        /// Which node.
+        node: NodeId,
+        /// Which of its connections.
+        connection: ConnectionId,
+    },
+}
 
 /// How much the registry holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -98,6 +119,8 @@ pub struct Registry {
     joins: HashMap<IpAddr, usize>,
     members: usize,
     webtorrent: usize,
+    /// The other nodes, if there may be some.
+    cluster: Option<Cluster>,
     tally: Tally,
     outputs: VecDeque<Output>,
 }
@@ -122,9 +145,11 @@ enum Speaker {
 }
 
 /// The language of a member.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Dialect {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Dialect {
+    /// Ours.
     Cbor,
+    /// WebTorrent's.
     WebTorrent,
 }
 
@@ -151,6 +176,7 @@ impl Registry {
             joins: HashMap::new(),
             members: 0,
             webtorrent: 0,
+            cluster: None,
             tally: Tally::default(),
             outputs: VecDeque::new(),
         }
@@ -195,12 +221,21 @@ impl Registry {
     }
 
     /// Tells the sender of a signal that the receiver cannot take it now.
-    pub fn refuse_signal(&mut self, sender: ConnectionId, swarm: SwarmId, to: PeerId) {
-        let refusal = Refusal::from(Reason::Busy).about(swarm, Some(to));
+    pub fn refuse_signal(&mut self, sender: Holder, swarm: SwarmId, to: PeerId) {
+        match sender {
+            Holder::Here(sender) => self.tell_refused(sender, Reason::Busy, swarm, to),
+            Holder::There { node, connection } => {
+                self.publish_refusal(node, Reason::Busy, connection, swarm, to);
+            }
+        }
+    }
+
+    fn tell_refused(&mut self, sender: ConnectionId, reason: Reason, swarm: SwarmId, to: PeerId) {
+        let refusal = Refusal::from(reason).about(swarm, Some(to));
         match self.connections.get(&sender).map(|sender| &sender.speaker) {
             Some(Speaker::Cbor { .. }) => self.refuse(sender, refusal),
             // It has offers enough for others, and nothing that it could do.
-            Some(_) => self.tally.refuse(Reason::Busy),
+            Some(_) => self.tally.refuse(reason),
             None => {}
         }
     }
@@ -216,7 +251,7 @@ impl Registry {
         let access = &self.rules.access;
         let refused = self.swarms.iter().filter(|(id, _)| !access.serves(id));
         let refused: Vec<_> = refused
-            .flat_map(|(id, swarm)| swarm.members().map(|member| (*id, member.connection)))
+            .flat_map(|(id, swarm)| swarm.members_here().map(|(_, member, ..)| (*id, member)))
             .collect();
         for (swarm, connection) in refused {
             self.leave(connection, &swarm);
@@ -233,12 +268,14 @@ impl Registry {
         let expiry = self.rules.expiry;
         let mut silent = Vec::new();
         for (id, swarm) in &mut self.swarms {
-            swarm.expire(now, expiry, |member| silent.push((*id, member.connection)));
+            swarm.expire(now, expiry, |member| silent.push((*id, member)));
         }
         self.members -= silent.len();
         self.tally.expired += silent.len() as u64;
         for (swarm, connection) in silent {
-            self.forget_membership(connection, &swarm);
+            if let Some(peer) = self.forget_membership(connection, &swarm) {
+                self.publish_left(swarm, peer);
+            }
         }
         self.swarms.retain(|_, swarm| !swarm.is_empty());
         self.swarms.shrink_to(self.swarms.len() * 2);
@@ -314,12 +351,18 @@ impl Registry {
         if known.is_some_and(|peer| peer != join.peer) {
             return Err(Reason::PeerIdTaken);
         }
-        if known.is_none() {
+        let is_new = known.is_none();
+        let proof = match self.cluster {
+            Some(_) if is_new => connection.proof(),
+            _ => None,
+        };
+        if is_new {
             let swarm = self.swarms.get(&join.swarm);
             if !self.rules.access.serves(&join.swarm) {
                 return Err(Reason::NotServed);
             }
-            if swarm.is_some_and(|swarm| swarm.member(&join.peer).is_some()) {
+            let holder = swarm.and_then(|swarm| swarm.member(&join.peer));
+            if holder.is_some_and(|holder| !holder.gives_way_to(proof)) {
                 return Err(Reason::PeerIdTaken);
             }
             if connection.memberships.len() >= self.rules.max_swarms_per_connection {
@@ -336,8 +379,20 @@ impl Registry {
             self.members += 1;
             connection.memberships.push((join.swarm, join.peer));
         }
+        if is_new {
+            self.remove_remote_claim(&join.swarm, &join.peer);
+        }
         let swarm = self.swarms.entry(join.swarm).or_default();
-        swarm.announce(now, join.peer, from, join.dialect, join.seeder);
+        let announced = Announced {
+            peer: join.peer,
+            holder: Holder::Here(from),
+            dialect: join.dialect,
+            seeder: join.seeder,
+            proof,
+        };
+        if swarm.announce(now, &announced) {
+            self.publish_joined(join.swarm, join.peer);
+        }
         Ok(())
     }
 
@@ -373,9 +428,13 @@ impl Registry {
 
     fn remove_member(&mut self, id: &SwarmId, peer: &PeerId) {
         if let Some(swarm) = self.swarms.get_mut(id) {
-            self.members -= usize::from(swarm.leave(peer));
+            let was_there = swarm.leave(peer);
+            self.members -= usize::from(was_there);
             if swarm.is_empty() {
                 self.swarms.remove(id);
+            }
+            if was_there {
+                self.publish_left(*id, *peer);
             }
         }
     }
@@ -418,6 +477,14 @@ impl Registry {
 }
 
 impl Connection {
+    /// What a claim to its id at another node must match.
+    fn proof(&self) -> Option<Proof> {
+        match &self.speaker {
+            Speaker::Cbor { key, .. } => Some(Proof::of(key)),
+            Speaker::Unknown | Speaker::WebTorrent => None,
+        }
+    }
+
     fn membership(&self, swarm: &SwarmId) -> Option<PeerId> {
         let mut memberships = self.memberships.iter();
         let membership = memberships.find(|(known, _)| known == swarm);

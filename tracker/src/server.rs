@@ -7,6 +7,7 @@
 
 mod addresses;
 mod admission;
+mod cluster;
 mod connection;
 mod hub;
 mod metrics;
@@ -33,10 +34,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tower_service::Service;
 
 use self::admission::Admission;
+use self::cluster::Cluster;
 use self::hub::Hub;
 use self::metrics::Metrics;
 use self::routes::Client;
@@ -50,6 +52,7 @@ pub struct Server {
     address: SocketAddr,
     settings: Settings,
     tls: Option<Arc<ServerConfig>>,
+    cluster: Option<Cluster>,
     shared: Shared,
 }
 
@@ -122,6 +125,10 @@ impl Server {
         let address = listener.local_addr().map_err(at_address)?;
         let limits = Arc::new(settings.limits.clone());
         let hub = Arc::new(Hub::new(rules, &limits, rand::random()));
+        let cluster = settings.redis()?.map(Cluster::new);
+        if let Some(cluster) = &cluster {
+            hub.join_cluster(cluster.node(), cluster.outgoing());
+        }
         let shared = Shared {
             metrics: Arc::new(Metrics::new(Arc::clone(&hub))),
             hub,
@@ -138,6 +145,7 @@ impl Server {
             listener,
             address,
             tls: certificate.map(Certificate::config).transpose()?,
+            cluster,
             shared,
             settings,
         })
@@ -173,9 +181,15 @@ impl Server {
             listener,
             settings,
             tls,
+            cluster,
             shared,
             ..
         } = self;
+        let left = CancellationToken::new();
+        let cluster = cluster.map(|cluster| {
+            let link = cluster.spawn(Arc::clone(&shared.hub), left.clone());
+            AbortOnDropHandle::new(link)
+        });
         let acceptor = tls.map(TlsAcceptor::from);
         let sweeper = tokio::spawn(sweep(shared.clone(), settings.clone()));
         {
@@ -196,6 +210,8 @@ impl Server {
         }
         drop(listener);
         sweeper.abort();
+        shared.hub.leave_cluster();
+        left.cancel();
         shared.stop.cancel();
         shared.hub.shut_down();
         if tokio::time::timeout(GRACE, shared.tasks.wait())
@@ -203,6 +219,10 @@ impl Server {
             .is_err()
         {
             tracing::debug!(left = shared.tasks.len(), "not everybody went in time");
+        }
+        if let Some(cluster) = cluster {
+            // The others notice anyway, a little later.
+            let _ = tokio::time::timeout(GRACE, cluster).await;
         }
     }
 }

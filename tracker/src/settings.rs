@@ -6,6 +6,7 @@
 
 mod ice;
 mod limits;
+mod redis;
 mod secret;
 mod swarms;
 
@@ -24,6 +25,7 @@ use crate::registry::{Access, Rules};
 
 pub use self::ice::IceError;
 pub use self::limits::Limits;
+pub use self::redis::Redis;
 pub use self::secret::Secret;
 pub use self::swarms::Swarms;
 
@@ -53,6 +55,14 @@ pub struct Settings {
     pub swarms: Swarms,
     /// The certificate, if the tracker itself is to speak TLS.
     pub tls: Option<Tls>,
+    /// The Redis through which several trackers serve the same swarms: `redis://HOST[:PORT]`,
+    /// `rediss://USER:PASSWORD@HOST[:PORT]` (TLS), `unix:///PATH`. Without it there is one tracker.
+    pub cluster: Option<Secret>,
+    /// How the names of the cluster's channels in Redis begin. Trackers with another one do not see
+    /// each other.
+    pub cluster_prefix: String,
+    /// Who has signed Redis's certificate, in PEM, if it is none that the system trusts.
+    pub cluster_authority: Option<PathBuf>,
     /// Whether logs may name the addresses of peers.
     pub log_addresses: bool,
     /// What one peer, one address and all together may use.
@@ -118,6 +128,17 @@ pub enum SettingsError {
     /// The ICE servers do not fit one message.
     #[error("too many ICE servers")]
     TooManyIceServers,
+    /// The cluster's address is none. It is not shown, as a password may stand in it.
+    #[error(
+        "cluster must be redis://HOST[:PORT], rediss://USER:PASSWORD@HOST[:PORT] or unix:///PATH"
+    )]
+    ClusterUrl,
+    /// Channels cannot be called so.
+    #[error("cluster_prefix must be 1 to 64 characters of ASCII, without spaces")]
+    ClusterPrefix,
+    /// A certificate without TLS.
+    #[error("cluster_authority is of use only when cluster begins with rediss://")]
+    ClusterWithoutTls,
     /// The web app's folder is not there.
     #[error("there is no index.html in {path}")]
     NoWebApp {
@@ -170,6 +191,7 @@ impl Settings {
         let servers = self.ice_servers(SystemTime::now())?;
         self.access()?;
         self.check_origins()?;
+        self.redis()?;
         let welcome = ServerMessage::Welcome {
             version: 0,
             ice_servers: servers,
@@ -241,6 +263,17 @@ impl Settings {
         self.swarms.access()
     }
 
+    /// Reads where the cluster's Redis is; `None`: there is no cluster.
+    ///
+    /// # Errors
+    /// When it cannot be used.
+    pub fn redis(&self) -> Result<Option<Redis>, SettingsError> {
+        let authority = self.cluster_authority.as_deref();
+        let url = self.cluster.as_ref();
+        url.map(|url| Redis::new(url, &self.cluster_prefix, authority))
+            .transpose()
+    }
+
     fn check_origins(&self) -> Result<(), SettingsError> {
         let is_origin = |given: &&String| {
             let host = given
@@ -269,6 +302,9 @@ impl Default for Settings {
             trusted_proxies: Vec::new(),
             swarms: Swarms::default(),
             tls: None,
+            cluster: None,
+            cluster_prefix: "shoal".to_owned(),
+            cluster_authority: None,
             log_addresses: false,
             limits: Limits::default(),
         }

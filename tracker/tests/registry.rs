@@ -12,7 +12,7 @@ use shoal_protocol::tracker::{
 };
 use shoal_protocol::{OfferId, PeerId, SwarmId};
 use shoal_tracker::registry::{
-    Access, CloseReason, ConnectionId, Counts, Message, Output, Registry, Rules,
+    Access, CloseReason, ConnectionId, Counts, Holder, Message, Output, Registry, Rules,
 };
 
 const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -370,7 +370,7 @@ impl Model {
                     untrickled: false,
                 };
                 let relay = Output::Relay {
-                    from: id,
+                    from: Holder::Here(id),
                     to: receiver,
                     swarm,
                     peer: to,

@@ -9,8 +9,9 @@ use shoal_protocol::tracker::{
 use shoal_protocol::{OfferId, PeerId, SwarmId};
 
 use super::refusal::{Reason, Refusal};
+use super::signals::Way;
 use super::swarm::Picked;
-use super::{CloseReason, ConnectionId, Dialect, Join, Message, Output, Registry, Speaker};
+use super::{CloseReason, ConnectionId, Dialect, Holder, Join, Message, Registry, Speaker};
 
 impl Registry {
     /// Takes in a message. From a connection that is no longer known, nothing.
@@ -66,7 +67,7 @@ impl Registry {
                     offer,
                 };
                 match self.pass_on(now, &path, signal) {
-                    Ok(Some((to, message))) => self.outputs.push_back(path.relay(to, message)),
+                    Ok(Some((way, message))) => self.send_signal(from, way, message),
                     Ok(None) => {}
                     Err(reason) => {
                         let refusal = Refusal::from(reason).about(swarm, Some(path.to));
@@ -137,7 +138,7 @@ impl Registry {
         if let Some(member) = swarm.member_mut(&join.peer) {
             let until = now + self.rules.introduction_lifetime;
             for picked in &picked {
-                member.introductions.add(now, until, picked.connection);
+                member.introductions.add(now, until, picked.holder);
             }
         }
         // Who cannot trickle stands at the end.
@@ -163,20 +164,23 @@ impl Registry {
         now: Instant,
         path: &Path,
         signal: Signal,
-    ) -> Result<Option<(ConnectionId, Message)>, Reason> {
-        let (from, peer) = path.sender;
+    ) -> Result<Option<(Way, Message)>, Reason> {
+        let (from, peer) = (Holder::Here(path.sender.0), path.sender.1);
         let swarm = self.swarms.get_mut(&path.swarm);
         let swarm = swarm.ok_or(Reason::NotAMember)?;
-        let sender = swarm
-            .member(&peer)
-            .filter(|sender| sender.connection == from);
+        let sender = swarm.member(&peer).filter(|sender| sender.holder == from);
         let sender = sender.ok_or(Reason::NotAMember)?;
         let receiver = swarm.member(&path.to).filter(|_| path.to != peer);
         let receiver = receiver.ok_or(Reason::NoSuchPeer)?;
-        let to = receiver.connection;
+        let to = receiver.holder;
         let is_told_of_receiver = sender.introductions.has(now, to);
+        let way = Way {
+            to,
+            peer: path.to,
+            is_told: is_told_of_receiver,
+        };
         if receiver.dialect == Dialect::Cbor {
-            if !is_told_of_receiver && !receiver.introductions.has(now, from) {
+            if !is_told_of_receiver && !receiver.lets_in(now, from) {
                 return Err(Reason::NoSuchPeer);
             }
             self.tally.note(&signal);
@@ -187,7 +191,7 @@ impl Registry {
                 signal,
                 untrickled: false,
             };
-            return Ok(Some((to, Message::Cbor(message))));
+            return Ok(Some((way, Message::Cbor(message))));
         }
         let response = match &signal {
             Signal::Offer(sdp) if is_told_of_receiver => Response::Offer {
@@ -196,7 +200,7 @@ impl Registry {
                 offer: path.offer,
                 sdp: Sdp::from_text(sdp),
             },
-            Signal::Answer(sdp) if swarm.take_offer(now, &path.to, from, path.offer) => {
+            Signal::Answer(sdp) if swarm.may_answer(now, &path.to, from, path.offer) => {
                 Response::Answer {
                     swarm: path.swarm,
                     from: peer,
@@ -210,7 +214,7 @@ impl Registry {
         };
         self.tally.note(&signal);
         self.tally.bridged += 1;
-        Ok(Some((to, Message::WebTorrent(response))))
+        Ok(Some((way, Message::WebTorrent(response))))
     }
 }
 
@@ -220,16 +224,4 @@ struct Path {
     sender: (ConnectionId, PeerId),
     to: PeerId,
     offer: OfferId,
-}
-
-impl Path {
-    fn relay(&self, to: ConnectionId, message: Message) -> Output {
-        Output::Relay {
-            from: self.sender.0,
-            to,
-            swarm: self.swarm,
-            peer: self.to,
-            message,
-        }
-    }
 }

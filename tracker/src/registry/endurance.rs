@@ -227,9 +227,12 @@ fn check_outputs(registry: &mut Registry, pending: &mut Pending) -> usize {
         else {
             continue;
         };
+        let Holder::Here(from) = from else {
+            panic!("there is no other node");
+        };
         relayed += 1;
         let members = &registry.swarms[&swarm];
-        assert_eq!(members.member(&peer).unwrap().connection, to);
+        assert_eq!(members.member(&peer).unwrap().holder, Holder::Here(to));
         assert_ne!(from, to);
         let is_offer_of_webtorrent = is_webtorrent(registry, from);
         let sender = match message {
@@ -266,7 +269,7 @@ fn check_outputs(registry: &mut Registry, pending: &mut Pending) -> usize {
             }
             message => panic!("no signal: {message:?}"),
         };
-        assert_eq!(members.member(&sender).unwrap().connection, from);
+        assert_eq!(members.member(&sender).unwrap().holder, Holder::Here(from));
     }
     relayed
 }
@@ -280,7 +283,7 @@ fn check(registry: &Registry) {
         assert!(connection.memberships.len() <= rules.max_swarms_per_connection);
         for (swarm, peer) in &connection.memberships {
             let member = registry.swarms[swarm].member(peer).unwrap();
-            assert_eq!(member.connection, *id);
+            assert_eq!(member.holder, Holder::Here(*id));
             *joins.entry(connection.address).or_default() += 1;
             members += 1;
         }

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use shoal_protocol::OfferId;
 
-use super::ConnectionId;
+use super::Holder;
 
 /// The latest introductions of one member.
 #[derive(Clone, Debug, Default)]
@@ -15,7 +15,7 @@ pub(super) struct Introductions(Vec<Introduction>);
 
 #[derive(Clone, Copy, Debug)]
 struct Introduction {
-    to: ConnectionId,
+    to: Holder,
     /// The offer that was handed on with it, which can be answered once; `None`: the member makes
     /// offers itself, as many as it likes.
     offer: Option<OfferId>,
@@ -24,26 +24,20 @@ struct Introduction {
 
 impl Introductions {
     /// Remembers that the member was told of another.
-    pub(super) fn add(&mut self, now: Instant, until: Instant, to: ConnectionId) {
+    pub(super) fn add(&mut self, now: Instant, until: Instant, to: Holder) {
         self.0
             .retain(|known| known.until > now && !(known.to == to && known.offer.is_none()));
         self.push(until, to, None);
     }
 
     /// Remembers that an offer of the member was handed to another.
-    pub(super) fn add_offer(
-        &mut self,
-        now: Instant,
-        until: Instant,
-        to: ConnectionId,
-        offer: OfferId,
-    ) {
+    pub(super) fn add_offer(&mut self, now: Instant, until: Instant, to: Holder, offer: OfferId) {
         self.0.retain(|known| known.until > now);
         self.push(until, to, Some(offer));
     }
 
     /// Returns whether the member was told of another.
-    pub(super) fn has(&self, now: Instant, to: ConnectionId) -> bool {
+    pub(super) fn has(&self, now: Instant, to: Holder) -> bool {
         self.0
             .iter()
             .any(|known| known.to == to && known.offer.is_none() && known.until > now)
@@ -51,7 +45,7 @@ impl Introductions {
 
     /// Returns whether an offer of the member was handed to another who has not answered yet. It has
     /// now.
-    pub(super) fn take_offer(&mut self, now: Instant, to: ConnectionId, offer: OfferId) -> bool {
+    pub(super) fn take_offer(&mut self, now: Instant, to: Holder, offer: OfferId) -> bool {
         let place = self
             .0
             .iter()
@@ -65,7 +59,7 @@ impl Introductions {
         self.0.shrink_to(self.0.len());
     }
 
-    fn push(&mut self, until: Instant, to: ConnectionId, offer: Option<OfferId>) {
+    fn push(&mut self, until: Instant, to: Holder, offer: Option<OfferId>) {
         if self.0.len() >= MAX_INTRODUCTIONS {
             self.0.remove(0);
         }

@@ -4,7 +4,8 @@ use bytes::Bytes;
 use shoal_protocol::tracker::{ServerMessage, webtorrent};
 use shoal_protocol::{PeerId, SwarmId};
 
-use super::ConnectionId;
+use super::{ConnectionId, Holder};
+use crate::cluster::{Audience, NodeId, NodeMessage};
 
 /// What the caller must do, in the order given.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,7 +22,7 @@ pub enum Output {
     /// what others send it.
     Relay {
         /// Who sent it.
-        from: ConnectionId,
+        from: Holder,
         /// To whom.
         to: ConnectionId,
         /// The swarm both are in.
@@ -30,6 +31,21 @@ pub enum Output {
         peer: PeerId,
         /// What: always a signal.
         message: Message,
+    },
+    /// Tell other nodes of the cluster something. If a signal cannot be sent now, tell its sender by
+    /// [`Registry::refuse_signal`](super::Registry::refuse_signal); everything else may be lost.
+    Publish {
+        /// Who gets it.
+        to: Audience,
+        /// What.
+        message: NodeMessage,
+    },
+    /// Tell a node of all members here, by
+    /// [`Registry::publish_snapshot`](super::Registry::publish_snapshot): at leisure, as they can be
+    /// many.
+    Snapshot {
+        /// Who has asked.
+        to: NodeId,
     },
     /// Close a connection after what was sent to it. The registry has already forgotten it.
     Close {
@@ -50,6 +66,19 @@ pub enum Message {
 }
 
 impl Message {
+    /// Returns the swarm and the sender of a signal; `None` if it is something else.
+    #[must_use]
+    pub fn signal_path(&self) -> Option<(SwarmId, PeerId)> {
+        match self {
+            Self::Cbor(ServerMessage::Signal { swarm, from, .. })
+            | Self::WebTorrent(
+                webtorrent::Response::Offer { swarm, from, .. }
+                | webtorrent::Response::Answer { swarm, from, .. },
+            ) => Some((*swarm, *from)),
+            _ => None,
+        }
+    }
+
     /// Writes the message as one frame.
     #[must_use]
     pub fn encode(&self) -> Bytes {

@@ -13,24 +13,51 @@ use shoal_protocol::tracker::webtorrent::SwarmCounts;
 use shoal_protocol::{OfferId, PeerId};
 
 use super::introductions::Introductions;
-use super::{ConnectionId, Dialect};
+use super::{ConnectionId, Dialect, Holder};
+use crate::cluster::Proof;
 
 /// Somebody in a swarm.
 #[derive(Debug)]
 pub(super) struct Member {
-    pub(super) connection: ConnectionId,
+    pub(super) holder: Holder,
     pub(super) dialect: Dialect,
-    /// When it last announced.
+    /// When it last announced, or its node last named it.
     pub(super) announced: Instant,
+    /// What another node's claim to its id must match.
+    pub(super) proof: Option<Proof>,
     pub(super) introductions: Introductions,
+}
+
+/// What an announce says of a member.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Announced {
+    pub(super) peer: PeerId,
+    pub(super) holder: Holder,
+    pub(super) dialect: Dialect,
+    pub(super) seeder: bool,
+    pub(super) proof: Option<Proof>,
 }
 
 /// A member that was picked to be introduced.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Picked {
     pub(super) peer: PeerId,
-    pub(super) connection: ConnectionId,
+    pub(super) holder: Holder,
     pub(super) dialect: Dialect,
+}
+
+impl Member {
+    /// Returns whether a connection here may take over the id: if this is the member of another node
+    /// and the two are the same peer.
+    pub(super) fn gives_way_to(&self, proof: Option<Proof>) -> bool {
+        matches!(self.holder, Holder::There { .. }) && proof.is_some() && self.proof == proof
+    }
+
+    /// Returns whether signals of another may pass because this member was told of it. Of a member
+    /// of another node, that node decides.
+    pub(super) fn lets_in(&self, now: Instant, from: Holder) -> bool {
+        matches!(self.holder, Holder::There { .. }) || self.introductions.has(now, from)
+    }
 }
 
 #[derive(Debug, Default)]
@@ -41,22 +68,17 @@ pub(super) struct Swarm {
 }
 
 impl Swarm {
-    /// Adds a member or brings one up to date.
-    pub(super) fn announce(
-        &mut self,
-        now: Instant,
-        peer: PeerId,
-        connection: ConnectionId,
-        dialect: Dialect,
-        seeder: bool,
-    ) {
-        let entry = self.members.entry(peer);
+    /// Adds a member or brings one up to date. Returns whether others would see a difference.
+    pub(super) fn announce(&mut self, now: Instant, announced: &Announced) -> bool {
+        let seeder = announced.seeder;
+        let entry = self.members.entry(announced.peer);
         let place = entry.index();
         let is_new = matches!(entry, indexmap::map::Entry::Vacant(_));
         let member = entry.or_insert_with(|| Member {
-            connection,
-            dialect,
+            holder: announced.holder,
+            dialect: announced.dialect,
             announced: now,
+            proof: announced.proof,
             introductions: Introductions::default(),
         });
         member.announced = now;
@@ -68,6 +90,7 @@ impl Swarm {
         } else if !was_seeder && seeder {
             self.move_to_seeders(place);
         }
+        is_new || was_seeder != seeder
     }
 
     pub(super) fn leave(&mut self, peer: &PeerId) -> bool {
@@ -75,35 +98,46 @@ impl Swarm {
         if let Some(place) = place {
             self.remove(place);
         }
-        if self.members.len() * 4 < self.members.capacity() {
-            self.members.shrink_to(self.members.len() * 2);
-        }
+        self.give_memory_back();
         place.is_some()
     }
 
-    /// Removes the members that have not announced for longer than `expiry`.
+    /// Removes the members of this node that have not announced for longer than `expiry`.
     pub(super) fn expire(
         &mut self,
         now: Instant,
         expiry: Duration,
-        mut removed: impl FnMut(&Member),
+        mut removed: impl FnMut(ConnectionId),
     ) {
-        // From the end: what takes a removed one's place has been looked at.
-        for place in (0..self.members.len()).rev() {
-            let (_, member) = self
-                .members
-                .get_index_mut(place)
-                .expect("within the length");
-            if now.saturating_duration_since(member.announced) > expiry {
-                removed(member);
-                self.remove(place);
+        self.retain(|_, member| {
+            let Holder::Here(connection) = member.holder else {
+                return true;
+            };
+            let is_silent = now.saturating_duration_since(member.announced) > expiry;
+            if is_silent {
+                removed(connection);
             } else {
                 member.introductions.expire(now);
             }
+            !is_silent
+        });
+    }
+
+    /// Removes the members that `keep` does not want. Returns how many.
+    pub(super) fn retain(&mut self, mut keep: impl FnMut(&PeerId, &mut Member) -> bool) -> usize {
+        let before = self.members.len();
+        // From the end: what takes a removed one's place has been looked at.
+        for place in (0..before).rev() {
+            let (peer, member) = self
+                .members
+                .get_index_mut(place)
+                .expect("within the length");
+            if !keep(peer, member) {
+                self.remove(place);
+            }
         }
-        if self.members.len() * 4 < self.members.capacity() {
-            self.members.shrink_to(self.members.len() * 2);
-        }
+        self.give_memory_back();
+        before - self.members.len()
     }
 
     /// Picks up to `count` members that `peer` has use for, at random, never itself.
@@ -130,7 +164,7 @@ impl Swarm {
             .take(count)
             .map(|(picked, member)| Picked {
                 peer: *picked,
-                connection: member.connection,
+                holder: member.holder,
                 dialect: member.dialect,
             })
             .collect()
@@ -140,12 +174,27 @@ impl Swarm {
         self.members.get(peer)
     }
 
+    /// Returns whether an offer of member `of` that was handed to `to` may be answered; it has been
+    /// then. Of a member of another node, that node decides.
+    pub(super) fn may_answer(
+        &mut self,
+        now: Instant,
+        of: &PeerId,
+        to: Holder,
+        offer: OfferId,
+    ) -> bool {
+        match self.member(of).map(|member| member.holder) {
+            Some(Holder::There { .. }) => true,
+            _ => self.take_offer(now, of, to, offer),
+        }
+    }
+
     /// Takes the offer of member `of` that was handed to `to`, if it has not been answered yet.
     pub(super) fn take_offer(
         &mut self,
         now: Instant,
         of: &PeerId,
-        to: ConnectionId,
+        to: Holder,
         offer: OfferId,
     ) -> bool {
         let member = self.members.get_mut(of);
@@ -156,9 +205,21 @@ impl Swarm {
         self.members.get_mut(peer)
     }
 
-    /// Everybody in it.
-    pub(super) fn members(&self) -> impl Iterator<Item = &Member> {
-        self.members.values()
+    /// The members whose connections are here: id, connection, whether a seeder, and the rest.
+    pub(super) fn members_here(
+        &self,
+    ) -> impl Iterator<Item = (&PeerId, ConnectionId, bool, &Member)> {
+        let members = self.members.iter().enumerate();
+        members.filter_map(|(place, (peer, member))| match member.holder {
+            Holder::Here(connection) => Some((peer, connection, place >= self.leechers, member)),
+            Holder::There { .. } => None,
+        })
+    }
+
+    /// Returns whether a member is a seeder; `None` if there is no such member.
+    pub(super) fn is_seeder(&self, peer: &PeerId) -> Option<bool> {
+        let place = self.members.get_index_of(peer)?;
+        Some(place >= self.leechers)
     }
 
     pub(super) fn len(&self) -> usize {
@@ -174,6 +235,12 @@ impl Swarm {
         SwarmCounts {
             seeders: count(self.members.len() - self.leechers),
             leechers: count(self.leechers),
+        }
+    }
+
+    fn give_memory_back(&mut self) {
+        if self.members.len() * 4 < self.members.capacity() {
+            self.members.shrink_to(self.members.len() * 2);
         }
     }
 

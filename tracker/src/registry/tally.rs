@@ -25,6 +25,10 @@ pub struct Tally {
     pub bridged: u64,
     /// Members forgotten because they were silent.
     pub expired: u64,
+    /// Snapshots that other nodes were asked for.
+    pub snapshots_asked: u64,
+    /// Members of other nodes for which there was no room.
+    pub remote_members_dropped: u64,
     refusals: [u64; Reason::ALL.len()],
 }
 

@@ -9,8 +9,9 @@ use shoal_protocol::tracker::{AnnounceEvent, ServerMessage, Signal};
 use shoal_protocol::{PeerId, SwarmId};
 
 use super::refusal::{Reason, Refusal};
+use super::signals::Way;
 use super::swarm::{Picked, Swarm};
-use super::{ConnectionId, Dialect, Join, Message, Output, Registry, Speaker};
+use super::{ConnectionId, Dialect, Holder, Join, Message, Registry, Speaker};
 
 impl Registry {
     /// Takes in a message of WebTorrent's dialect. From a connection that is no longer known,
@@ -88,24 +89,29 @@ impl Registry {
         let want = offers.len().min(self.rules.max_introductions);
         let picked = swarm.pick(&mut self.rng, want, &join.peer, join.seeder);
         let until = now + self.rules.introduction_lifetime;
+        let mut sent = Vec::with_capacity(picked.len());
         for (picked, offer) in picked.into_iter().zip(offers) {
             let Some(message) = offer_for(&picked, join, &offer) else {
                 continue;
             };
             if let Some(member) = swarm.member_mut(&join.peer) {
                 let introductions = &mut member.introductions;
-                introductions.add_offer(now, until, picked.connection, offer.id);
+                introductions.add_offer(now, until, picked.holder, offer.id);
             }
             self.tally.introductions += 1;
             self.tally.offers += 1;
             self.tally.bridged += u64::from(picked.dialect == Dialect::Cbor);
-            self.outputs.push_back(Output::Relay {
-                from,
-                to: picked.connection,
-                swarm: join.swarm,
-                peer: picked.peer,
+            sent.push((
+                Way {
+                    to: picked.holder,
+                    peer: picked.peer,
+                    is_told: true,
+                },
                 message,
-            });
+            ));
+        }
+        for (way, message) in sent {
+            self.send_signal(from, way, message);
         }
     }
 
@@ -125,13 +131,7 @@ impl Registry {
     /// a member that has left in between.
     fn handle_answer(&mut self, now: Instant, from: ConnectionId, answer: Answer) {
         match self.answered(now, from, &answer) {
-            Ok((to, message)) => self.outputs.push_back(Output::Relay {
-                from,
-                to,
-                swarm: answer.swarm,
-                peer: answer.to,
-                message,
-            }),
+            Ok((way, message)) => self.send_signal(from, way, message),
             Err(reason) => self.tally.refuse(reason),
         }
     }
@@ -142,15 +142,16 @@ impl Registry {
         now: Instant,
         from: ConnectionId,
         answer: &Answer,
-    ) -> Result<(ConnectionId, Message), Reason> {
+    ) -> Result<(Way, Message), Reason> {
+        let from = Holder::Here(from);
         let swarm = self.swarms.get_mut(&answer.swarm);
         let swarm = swarm.ok_or(Reason::NotAMember)?;
         let sender = swarm.member(&answer.peer);
-        let sender = sender.filter(|sender| sender.connection == from);
+        let sender = sender.filter(|sender| sender.holder == from);
         sender.ok_or(Reason::NotAMember)?;
         let receiver = swarm.member(&answer.to).ok_or(Reason::NoSuchPeer)?;
-        let (to, dialect) = (receiver.connection, receiver.dialect);
-        let is_told = receiver.introductions.has(now, from);
+        let (to, dialect) = (receiver.holder, receiver.dialect);
+        let is_told = receiver.lets_in(now, from);
         let message = match dialect {
             Dialect::Cbor if is_told => {
                 let text = answer.sdp.to_text().ok_or(Reason::BadMessage)?;
@@ -163,7 +164,7 @@ impl Registry {
                     untrickled: true,
                 })
             }
-            Dialect::WebTorrent if swarm.take_offer(now, &answer.to, from, answer.offer) => {
+            Dialect::WebTorrent if swarm.may_answer(now, &answer.to, from, answer.offer) => {
                 Message::WebTorrent(Response::Answer {
                     swarm: answer.swarm,
                     from: answer.peer,
@@ -174,7 +175,12 @@ impl Registry {
             _ => return Err(Reason::NoSuchPeer),
         };
         self.tally.answers += 1;
-        Ok((to, message))
+        let way = Way {
+            to,
+            peer: answer.to,
+            is_told: false,
+        };
+        Ok((way, message))
     }
 
     fn handle_scrape(&mut self, from: ConnectionId, swarms: Vec<SwarmId>) {

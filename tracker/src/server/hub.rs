@@ -10,8 +10,12 @@ use bytes::Bytes;
 use shoal_protocol::tracker::{ClientMessage, IceServer, webtorrent};
 use shoal_protocol::{PeerId, SwarmId};
 
+use super::cluster::{LinkCounts, Outgoing};
 use super::outbox::{Frame, Inbox, Outbox, outbox};
-use crate::registry::{Access, ConnectionId, Counts, Message, Output, Registry, Rules, Tally};
+use crate::cluster::{Audience, NodeId, NodeMessage};
+use crate::registry::{
+    Access, ClusterCounts, ConnectionId, Counts, Holder, Message, Output, Registry, Rules, Tally,
+};
 use crate::settings::Limits;
 
 /// All connections and the registry.
@@ -25,6 +29,8 @@ pub(super) struct Hub {
 struct State {
     registry: Registry,
     outboxes: HashMap<ConnectionId, Outbox>,
+    /// The way to the other nodes, if there may be some.
+    cluster: Option<Outgoing>,
     drops: Drops,
     is_stopping: bool,
 }
@@ -44,11 +50,21 @@ impl Hub {
             state: Mutex::new(State {
                 registry: Registry::new(rules, seed),
                 outboxes: HashMap::new(),
+                cluster: None,
                 drops: Drops::default(),
                 is_stopping: false,
             }),
             limits: limits.clone(),
         }
+    }
+
+    /// Makes this one of several nodes.
+    pub(super) fn join_cluster(&self, node: NodeId, outgoing: Outgoing) {
+        let mut state = self.lock();
+        state
+            .registry
+            .join_cluster(Instant::now(), node, self.limits.remote_members);
+        state.cluster = Some(outgoing);
     }
 
     /// Takes in a new connection. `None` when the tracker is stopping.
@@ -98,12 +114,55 @@ impl Hub {
         let mut state = self.lock();
         state.outboxes.remove(&connection);
         state.registry.disconnect(connection);
+        state.deliver(Instant::now());
+    }
+
+    /// Takes in what another node says.
+    pub(super) fn receive_from_node(&self, now: Instant, from: NodeId, message: NodeMessage) {
+        let mut state = self.lock();
+        state.registry.handle_node(now, from, message);
+        state.deliver(now);
+    }
+
+    /// Lets the registry tell the other nodes that this one is there.
+    pub(super) fn beat(&self, now: Instant) {
+        let mut state = self.lock();
+        state.registry.beat(now);
+        state.deliver(now);
+    }
+
+    /// Lets the registry tell the other nodes that this one stops.
+    pub(super) fn leave_cluster(&self) {
+        let mut state = self.lock();
+        state.registry.leave_cluster();
+        state.deliver(Instant::now());
+    }
+
+    /// Lists the swarms.
+    pub(super) fn swarm_ids(&self) -> Vec<SwarmId> {
+        self.lock().registry.swarm_ids()
+    }
+
+    /// Tells a node of the members that some swarms have here.
+    pub(super) fn publish_snapshot(
+        &self,
+        to: NodeId,
+        swarms: &[SwarmId],
+        part: &mut u32,
+        is_last: bool,
+    ) {
+        let mut state = self.lock();
+        let registry = &mut state.registry;
+        registry.publish_snapshot(to, swarms, part, is_last);
+        state.deliver(Instant::now());
     }
 
     /// Lets the registry forget the silent.
     pub(super) fn expire(&self) {
         let mut state = self.lock();
-        state.registry.expire(Instant::now());
+        let now = Instant::now();
+        state.registry.expire(now);
+        state.deliver(now);
         let room = state.outboxes.len() * 2;
         state.outboxes.shrink_to(room);
     }
@@ -148,6 +207,13 @@ impl Hub {
         (registry.counts(), registry.tally().clone(), state.drops)
     }
 
+    /// Counts what is known of the other nodes; `None` without a cluster.
+    pub(super) fn cluster_numbers(&self) -> Option<(ClusterCounts, LinkCounts)> {
+        let state = self.lock();
+        let link = state.cluster.as_ref()?.counts();
+        Some((state.registry.cluster_counts().unwrap_or_default(), link))
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -168,6 +234,12 @@ impl State {
                 } => {
                     if !self.relay(now, to, &message) {
                         self.refuse(from, swarm, peer);
+                    }
+                }
+                Output::Publish { to, message } => self.publish(to, message),
+                Output::Snapshot { to } => {
+                    if let Some(cluster) = &self.cluster {
+                        cluster.request_snapshot(to);
                     }
                 }
                 Output::Close { connection, reason } => {
@@ -197,7 +269,17 @@ impl State {
         outbox.is_some_and(|outbox| outbox.relay(Frame::new(message, Some(now))).is_ok())
     }
 
-    fn refuse(&mut self, from: ConnectionId, swarm: SwarmId, peer: PeerId) {
+    fn publish(&mut self, to: Audience, message: NodeMessage) {
+        let result = match &self.cluster {
+            Some(cluster) => cluster.publish(to, message),
+            None => Err(message),
+        };
+        if let Err(NodeMessage::Signal(signal)) = result {
+            self.refuse(Holder::Here(signal.connection), signal.swarm, signal.to);
+        }
+    }
+
+    fn refuse(&mut self, from: Holder, swarm: SwarmId, peer: PeerId) {
         self.drops.signals += 1;
         self.registry.refuse_signal(from, swarm, peer);
     }

@@ -31,7 +31,8 @@ impl Metrics {
             "From the arrival of a signal to its being written to the receiver's socket",
             relay_latency.clone(),
         );
-        registry.register_collector(Box::new(Numbers(hub)));
+        registry.register_collector(Box::new(Numbers(Arc::clone(&hub))));
+        registry.register_collector(Box::new(ClusterNumbers(hub)));
         registry.register_collector(Box::new(Process::new()));
         Self {
             registry,
@@ -146,6 +147,54 @@ impl Collector for Numbers {
             "what",
             &dropped,
         )
+    }
+}
+
+/// What the hub knows of the other nodes, if there may be some.
+#[derive(Debug)]
+struct ClusterNumbers(Arc<Hub>);
+
+impl Collector for ClusterNumbers {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let Some((counts, link)) = self.0.cluster_numbers() else {
+            return Ok(());
+        };
+        let (_, tally, _) = self.0.numbers();
+        let out = &mut encoder;
+        let gauges = [
+            (
+                "cluster_up",
+                "Whether other nodes can be told",
+                u64::from(link.is_up),
+            ),
+            (
+                "cluster_nodes",
+                "Other nodes that are heard",
+                counts.nodes as u64,
+            ),
+            (
+                "cluster_members",
+                "Members at other nodes",
+                counts.members as u64,
+            ),
+        ];
+        for (name, help, value) in gauges {
+            gauge(out, name, help, "", &[("", value)])?;
+        }
+        let messages = [("out", link.sent), ("in", link.received)];
+        let help = "Messages to and from other nodes";
+        counter(out, "cluster_messages", help, "direction", &messages)?;
+        let dropped = [
+            ("out", link.dropped_out),
+            ("in", link.dropped_in),
+            ("malformed", link.malformed),
+            ("member", tally.remote_members_dropped),
+        ];
+        let help = "What could not be sent, read or kept";
+        counter(out, "cluster_drops", help, "what", &dropped)?;
+        let asked = [("", tally.snapshots_asked)];
+        let help = "How often a node was asked for all its members";
+        counter(out, "cluster_snapshots_asked", help, "", &asked)
     }
 }
 

@@ -21,6 +21,17 @@ struct Stats {
     offers: u64,
     answers: u64,
     stopping: bool,
+    /// Only of one of several nodes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cluster: Option<Cluster>,
+}
+
+/// What one of several nodes knows of the others.
+#[derive(Debug, Serialize)]
+struct Cluster {
+    up: bool,
+    nodes: usize,
+    members: usize,
 }
 
 /// Connections by what they speak.
@@ -62,7 +73,13 @@ fn ready(shared: &Shared) -> reply::Response {
     if shared.hub.is_stopping() {
         return reply::with_status("stopping\n", StatusCode::SERVICE_UNAVAILABLE).into_response();
     }
-    "ready\n".into_response()
+    // A load balancer that heeds the status must not take out all nodes when Redis is away: each
+    // still serves the peers that it has.
+    match shared.hub.cluster_numbers() {
+        Some((_, link)) if !link.is_up => "ready, without its cluster: swarms are local\n",
+        _ => "ready\n",
+    }
+    .into_response()
 }
 
 fn metrics(shared: &Shared) -> reply::Response {
@@ -77,6 +94,7 @@ fn metrics(shared: &Shared) -> reply::Response {
 
 fn stats(shared: &Shared) -> Stats {
     let (counts, tally, _) = shared.hub.numbers();
+    let cluster = shared.hub.cluster_numbers();
     Stats {
         version: env!("CARGO_PKG_VERSION"),
         uptime_s: shared.started.elapsed().as_secs(),
@@ -91,6 +109,11 @@ fn stats(shared: &Shared) -> Stats {
         offers: tally.offers,
         answers: tally.answers,
         stopping: shared.hub.is_stopping(),
+        cluster: cluster.map(|(counts, link)| Cluster {
+            up: link.is_up,
+            nodes: counts.nodes,
+            members: counts.members,
+        }),
     }
 }
 
@@ -108,11 +131,20 @@ fn page(shared: &Shared) -> reply::Response {
         ("Answers passed on", stats.answers),
         ("Seconds since the start", stats.uptime_s),
     ];
+    let cluster = stats.cluster.iter().flat_map(|cluster| {
+        [
+            ("Other nodes", cluster.nodes as u64),
+            ("Members at other nodes", cluster.members as u64),
+        ]
+    });
+    let rows = rows.into_iter().chain(cluster);
     let rows = rows.map(|(name, value)| format!("<tr><th scope=row>{name}<td>{value}"));
-    let state = if stats.stopping {
-        "stopping"
-    } else {
-        "running"
+    let rows: String = rows.collect();
+    let is_alone = stats.cluster.as_ref().is_some_and(|cluster| !cluster.up);
+    let state = match (stats.stopping, is_alone) {
+        (true, _) => "stopping",
+        (false, true) => "running, without its cluster",
+        (false, false) => "running",
     };
     let html = format!(
         "<!doctype html><html lang=en><meta charset=utf-8><meta http-equiv=refresh content=5>\
@@ -120,8 +152,7 @@ fn page(shared: &Shared) -> reply::Response {
          <style>body{{font:1rem system-ui;margin:2rem;color-scheme:light dark}}\
          th{{text-align:left;font-weight:400;padding-right:2rem}}td{{text-align:right}}</style>\
          <h1>Shoal tracker {}</h1><p role=status>{state}<table>{}</table>",
-        stats.version,
-        rows.concat(),
+        stats.version, rows,
     );
     let answer = reply::html(html);
     reply::with_header(answer, "content-security-policy", POLICY).into_response()

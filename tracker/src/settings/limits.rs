@@ -23,6 +23,8 @@ pub struct Limits {
     pub joins_per_address: usize,
     /// Members of one swarm.
     pub members_per_swarm: usize,
+    /// Members of all other nodes of the cluster that are kept. One takes some 250 bytes, by estimate.
+    pub remote_members: usize,
     /// Members in one introduction.
     pub introductions: usize,
     /// Messages a second that a connection is read at. What comes faster waits.
@@ -102,6 +104,7 @@ impl Default for Limits {
             swarms_per_connection: 256,
             joins_per_address: 10_000,
             members_per_swarm: 100_000,
+            remote_members: 1_000_000,
             introductions: 10,
             messages_per_second: 50,
             // Ten offers with their candidates, for a few swarms at once.

@@ -1,4 +1,5 @@
-//! The secret that a TURN server shares with the tracker.
+//! What is not to be printed: the secret that a TURN server shares with the tracker, and the address
+//! of Redis with its password.
 
 use std::fmt;
 use std::time::Duration;
@@ -37,6 +38,11 @@ impl Secret {
     #[must_use]
     pub fn new(secret: impl Into<String>) -> Self {
         Self(secret.into())
+    }
+
+    /// Returns the text, for who needs it.
+    pub(super) fn expose(&self) -> &str {
+        &self.0
     }
 
     /// Makes a user and a password that a TURN server takes until `end` (since the Unix epoch), as

@@ -1,0 +1,216 @@
+//! What nodes allow each other's members.
+
+use std::collections::BTreeSet;
+
+use shoal_protocol::tracker::webtorrent::{Announce, Answer, Offer, Request, Response, Sdp};
+use shoal_protocol::tracker::{
+    AnnounceEvent, ClientMessage, ErrorCode, PeerKey, ServerMessage, Signal,
+};
+use shoal_protocol::{OfferId, PeerId, SwarmId};
+use shoal_tracker::registry::{ConnectionId, Message, Output};
+
+use crate::bus::Bus;
+
+const SWARM: SwarmId = SwarmId::new([1; 20]);
+const OFFER: OfferId = OfferId::new([7; 20]);
+
+#[test]
+fn members_of_all_nodes_are_introduced_alike() {
+    let mut bus = Bus::new(2);
+    for number in 0..60 {
+        join(&mut bus, usize::from(number % 2), number, 0);
+    }
+    let newcomer = join(&mut bus, 0, 99, 0);
+    let mut met = Vec::new();
+    for _ in 0..200 {
+        announce(&mut bus, 0, newcomer, 10);
+        let told = bus.take_told(0);
+        let [
+            Output::Reply {
+                message: Message::Cbor(ServerMessage::Peers { peers, .. }),
+                ..
+            },
+        ] = &told[..]
+        else {
+            panic!("no introduction: {told:?}");
+        };
+        assert_eq!(peers.len(), 10);
+        met.extend(peers.iter().copied());
+    }
+    // 2,000 of 60: that one is never met has a chance below 10^-13.
+    assert_eq!(met.iter().collect::<BTreeSet<_>>().len(), 60);
+    let elsewhere = met.iter().filter(|peer| peer.as_bytes()[0] % 2 == 1);
+    // Half of them; the deviation is 22.
+    assert!((850..1150).contains(&elsewhere.count()));
+}
+
+#[test]
+fn signals_cross_only_after_an_introduction() {
+    let mut bus = Bus::new(2);
+    let ann = join(&mut bus, 0, 1, 0);
+    let bob = join(&mut bus, 1, 2, 0);
+    for (node, from, to) in [(0, ann, 2), (1, bob, 1)] {
+        signal(&mut bus, node, from, to);
+        assert_eq!(refused(&mut bus, node), ErrorCode::NoSuchPeer);
+        assert!(bus.take_told(1 - node).is_empty());
+    }
+    // Ann is told of Bob: both may signal, as on one node.
+    announce(&mut bus, 0, ann, 5);
+    bus.take_told(0);
+    for (node, from, to) in [(0, ann, 2), (1, bob, 1)] {
+        signal(&mut bus, node, from, to);
+        let told = bus.take_told(1 - node);
+        assert!(matches!(&told[..], [Output::Relay { .. }]), "{told:?}");
+        assert!(bus.take_told(node).is_empty());
+    }
+    // Whoever has the id now was told of nobody.
+    bus.at(1, |_, registry| registry.disconnect(bob));
+    let other = join(&mut bus, 1, 2, 0);
+    for (node, from, to) in [(0, ann, 2), (1, other, 1)] {
+        signal(&mut bus, node, from, to);
+        assert_eq!(refused(&mut bus, node), ErrorCode::NoSuchPeer);
+    }
+    // A node that comes up in the place of another knows nothing of what that one has promised.
+    announce(&mut bus, 0, ann, 5);
+    bus.replace(0);
+    bus.take_told(1);
+    signal(&mut bus, 1, other, 1);
+    assert_eq!(bus.take_told(1), []);
+    bus.settle();
+    signal(&mut bus, 1, other, 1);
+    assert_eq!(refused(&mut bus, 1), ErrorCode::NoSuchPeer);
+}
+
+#[test]
+fn an_offer_is_answered_only_by_whom_it_was_handed_to() {
+    let mut bus = Bus::new(3);
+    let ann = bus.connect(0);
+    request(&mut bus, 0, ann, announcement(1, 0));
+    let bob = bus.connect(1);
+    request(&mut bus, 1, bob, announcement(2, 1));
+    let eve = bus.connect(2);
+    request(&mut bus, 2, eve, announcement(3, 0));
+    for node in 0..3 {
+        bus.take_told(node);
+    }
+    let answer = |peer| {
+        Request::Answer(Answer {
+            swarm: SWARM,
+            peer: PeerId::new([peer; 20]),
+            to: PeerId::new([2; 20]),
+            offer: OFFER,
+            sdp: Sdp::from_text("v=0"),
+        })
+    };
+    request(&mut bus, 2, eve, answer(3));
+    // Nor in another's name.
+    request(&mut bus, 2, eve, answer(1));
+    assert!(bus.take_told(1).is_empty());
+    request(&mut bus, 0, ann, answer(1));
+    let told = bus.take_told(1);
+    let [
+        Output::Relay {
+            message: Message::WebTorrent(Response::Answer { from, .. }),
+            ..
+        },
+    ] = &told[..]
+    else {
+        panic!("no answer: {told:?}");
+    };
+    assert_eq!(*from, PeerId::new([1; 20]));
+    request(&mut bus, 0, ann, answer(1));
+    assert!(bus.take_told(1).is_empty());
+}
+
+#[test]
+fn ids_that_two_nodes_have_let_in_are_settled_when_one_is_gone() {
+    let mut bus = Bus::new(3);
+    bus.loses = Box::new(|| true);
+    let first = join(&mut bus, 0, 1, 10);
+    let second = join(&mut bus, 1, 1, 11);
+    bus.loses = Box::new(|| false);
+    bus.settle();
+    // Both have stayed: neither has the other's key.
+    assert_eq!(bus.nodes[0].own_members().len(), 1);
+    assert_eq!(bus.nodes[1].own_members().len(), 1);
+    bus.at(0, |_, registry| registry.disconnect(first));
+    bus.settle();
+    for node in [0, 2] {
+        let counts = bus.nodes[node].registry.cluster_counts().unwrap();
+        assert_eq!(counts.members, 1, "node {node}");
+    }
+    bus.at(1, |_, registry| registry.disconnect(second));
+    for node in 0..3 {
+        assert_eq!(bus.nodes[node].registry.counts().swarms, 0);
+    }
+}
+
+fn join(bus: &mut Bus, node: usize, peer: u8, key: u8) -> ConnectionId {
+    let connection = bus.connect(node);
+    let hello = ClientMessage::Hello {
+        version: 1,
+        peer: PeerId::new([peer; 20]),
+        key: PeerKey::new([key; 16]),
+    };
+    bus.at(node, |now, registry| {
+        registry.handle(now, connection, hello);
+    });
+    announce(bus, node, connection, 0);
+    bus.take_told(node);
+    connection
+}
+
+fn announce(bus: &mut Bus, node: usize, connection: ConnectionId, want: u8) {
+    let announce = ClientMessage::Announce {
+        swarm: SWARM,
+        event: AnnounceEvent::Started,
+        left: None,
+        want,
+    };
+    bus.at(node, |now, registry| {
+        registry.handle(now, connection, announce);
+    });
+}
+
+fn signal(bus: &mut Bus, node: usize, from: ConnectionId, to: u8) {
+    let signal = ClientMessage::Signal {
+        swarm: SWARM,
+        to: PeerId::new([to; 20]),
+        offer: OFFER,
+        signal: Signal::EndOfCandidates,
+    };
+    bus.at(node, |now, registry| registry.handle(now, from, signal));
+}
+
+fn refused(bus: &mut Bus, node: usize) -> ErrorCode {
+    let told = bus.take_told(node);
+    match &told[..] {
+        [
+            Output::Reply {
+                message: Message::Cbor(ServerMessage::Error { code, .. }),
+                ..
+            },
+        ] => *code,
+        _ => panic!("not refused: {told:?}"),
+    }
+}
+
+fn request(bus: &mut Bus, node: usize, from: ConnectionId, request: Request) {
+    bus.at(node, |now, registry| {
+        registry.handle_request(now, from, request);
+    });
+}
+
+fn announcement(peer: u8, offers: usize) -> Request {
+    let offer = Offer {
+        id: OFFER,
+        sdp: Sdp::from_text("v=0"),
+    };
+    Request::Announce(Announce {
+        swarm: SWARM,
+        peer: PeerId::new([peer; 20]),
+        event: AnnounceEvent::Started,
+        left: None,
+        offers: vec![offer; offers],
+    })
+}
