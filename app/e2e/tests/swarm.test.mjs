@@ -36,12 +36,12 @@ async function swarm(t, count, size) {
   return { first, copies };
 }
 
-// A seeder goes on serving when a copy is out, as fast as anybody: in all it sends about 1.3 copies on
-// two busy cores, and about 2 to 4 with other programs.
+// Leechers spare the seeder once a copy is out. On two processors with much else to do it sent 1.00 to 1.12
+// copies in all, where it sent 1.09 to 1.28 before that. The goal is 1.10; the guard leaves room for more load.
 test("four pages take little more than one copy from the page that shares", async (t) => {
   const { first, copies } = await swarm(t, 4, 32 * MIB);
   assert.ok(first < 1.1, `the seeder sent ${first} copies until all of one was out`);
-  assert.ok(copies < 1.8, `the seeder sent ${copies} copies`);
+  assert.ok(copies < 1.2, `the seeder sent ${copies} copies`);
 });
 
 for (const pages of [3, 5, 9]) {

@@ -2,8 +2,9 @@
 //!
 //! The parts, each in its own file: [`contacts`] knows who could be called, [`connect`] settles who calls
 //! whom, [`neighbours`] who keeps a place, by [`rank`] among others, [`messages`] takes the peer wire
-//! apart, [`metadata`] gets a magnet's metainfo, [`select`] knows what is wanted, [`interest`] keeps the books on who has what, [`request`]
-//! decides what to ask of whom, [`stream`] what somebody needs who plays a file, [`verify`] takes blocks
+//! apart, [`metadata`] gets a magnet's metainfo, [`select`] knows what is wanted, [`interest`] keeps the
+//! books on who has what, [`request`] decides what to ask of whom, [`spare`] whether a seeder is asked for
+//! what others have, [`stream`] what somebody needs who plays a file, [`verify`] takes blocks
 //! from arrival to storage, [`recall`] mends what is damaged there, [`slots`] decides who is served and
 //! [`probe`] whether more could be, [`steer`] what they should take, [`serve`]
 //! gives it to them, [`hashes`] answers for Merkle trees, [`upkeep`] is what time does, [`report`] is what
@@ -33,6 +34,7 @@ pub(crate) mod sabotage;
 mod select;
 mod serve;
 mod slots;
+mod spare;
 mod steer;
 mod stream;
 mod upkeep;
@@ -50,6 +52,7 @@ use self::metadata::Fetch;
 use self::neighbours::Turnover;
 use self::offers::Offers;
 use self::probe::Probe;
+use self::spare::Sparing;
 use crate::assembly::OpenPiece;
 use crate::bitfield::Bitfield;
 use crate::io::{LinkId, Order, Output, Span, TrackerId};
@@ -110,6 +113,7 @@ pub(crate) struct Torrent {
     upload_line: VecDeque<LinkId>,
     download_line: VecDeque<LinkId>,
     probe: Probe,
+    sparing: Sparing,
     /// When to see whether a slot has become free.
     slots_due: Option<Timestamp>,
     /// When gathered *have*s are due to all, and to those who know of nothing that we have for them.
@@ -214,6 +218,7 @@ impl Torrent {
             upload_line: VecDeque::new(),
             download_line: VecDeque::new(),
             probe: Probe::new(shared.now),
+            sparing: Sparing::new(),
             slots_due: None,
             haves_due: None,
             first_haves_due: None,

@@ -82,7 +82,7 @@ fn main() -> ExitCode {
         return ExitCode::from(2);
     };
     println!(
-        "    N  seed  seconds  ratio  copies  distinct  wasted  control  start-up  Msteps  log               took"
+        "    N  seed  seconds  ratio  copies  in all  distinct  wasted  control  start-up  Msteps  log               took"
     );
     for leechers in flags.leechers {
         for seed in &flags.seed {
@@ -172,12 +172,13 @@ impl Drop for Replay<'_> {
 
 fn tell(scenario: &Scenario, report: &Report, took: Duration) {
     println!(
-        "{:5} {:5} {:8.1} {:6.3}  {:6.3}    {:6.3}  {:6.4}   {:6.4}  {:8.1}  {:6.2}  {:016x}  {:.1} s",
+        "{:5} {:5} {:8.1} {:6.3}  {:6.3}  {:6.3}    {:6.3}  {:6.4}   {:6.4}  {:8.1}  {:6.2}  {:016x}  {:.1} s",
         scenario.leechers,
         scenario.seed,
         report.seconds,
         report.ratio,
         report.copies,
+        report.copies_in_all,
         report.distinct,
         report.wasted,
         report.control,

@@ -45,6 +45,8 @@ pub struct Report {
     pub ratio: f64,
     /// Copies that the seeder had sent when the leechers together had everything.
     pub copies: f64,
+    /// Copies that it had sent when the last leecher was done.
+    pub copies_in_all: f64,
     /// The least share of distinct bytes among what had arrived from the seeder, up to one copy.
     pub distinct: f64,
     /// Payload that came twice, was not asked for or was wrong, against all payload.
@@ -170,6 +172,7 @@ impl Scenario {
             seconds: world.seconds(),
             ratio: world.seconds() / self.bound(),
             copies: world.sent_at_union().unwrap_or_default() as f64 / self.size as f64,
+            copies_in_all: world.nodes[0].payload_sent as f64 / self.size as f64,
             distinct: world.least_distinct(),
             wasted: wasted as f64 / payload,
             control: (sum(|node| node.bytes_sent) - payload) / payload,

@@ -1,13 +1,15 @@
 //! What to ask of whom.
 //!
 //! A peer that suggests pieces (BEP 6) knows what nobody else has: it is asked for what it suggests, and
-//! else only for what others have too, so that it sends each piece once before any twice. Of everybody
-//! else: pieces that are begun, then the rarest, ties at random, or where somebody plays a file, the next
-//! of that. At the very end, when all is asked for, what is late is asked of a second peer, and taken
-//! back from whoever is slower.
+//! else only for what others have too, so that it sends each piece once before any twice; and for that only
+//! if the others do not give enough ([`spare`]). Of everybody else: pieces that are begun, then the rarest,
+//! ties at random, or where somebody plays a file, the next of that. At the very end, when all is asked for,
+//! what is late is asked of a second peer, and taken back from whoever is slower.
 //!
 //! No block is asked of two peers before that; what a stuck peer owes is taken back before another is
 //! asked.
+//!
+//! [`spare`]: super::spare
 
 use std::time::Duration;
 
@@ -271,6 +273,7 @@ impl Torrent {
         let sole = self.plays_alone();
         // What one of several seeders suggests is not its alone, and nobody waits for the others.
         let free = sole && self.peers.len() > 1;
+        let spared = self.is_spared(link, shared);
         let in_order = sole || self.order.draws_window(&mut shared.rng);
         let content = self.content.as_mut()?;
         let peer = self.peers.get_mut(&link)?;
@@ -295,6 +298,11 @@ impl Torrent {
             if choice.is_none() && waits {
                 return None;
             }
+        }
+        // What it alone has, and nobody was told to take, can come from nobody else.
+        let is_needed = !led && content.picker.has_one_alone();
+        if choice.is_none() && spared && can_be_led && !in_order && !is_needed {
+            return None;
         }
         choice = choice.or_else(|| content.next_partial(link, peer, led));
         if choice.is_none() && content.may_begin() {

@@ -49,6 +49,11 @@ impl Torrent {
         }
         if asked && peer.followed.contains(&piece) {
             peer.led = Some(shared.now);
+            if peer.seed {
+                let waiting = content.unstored as u64;
+                let kept = self.downloaded.total().saturating_sub(waiting);
+                self.sparing.note_led(kept, shared.now);
+            }
         }
         // What crosses our cancel on its way may still be of use.
         let expected = asked || peer.download.cancelled.remove(&block);

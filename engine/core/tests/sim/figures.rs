@@ -2,7 +2,9 @@
 //!
 //! The guards are wide; `swarm-lab` of `shoal-sim` prints the figures.
 
-use shoal_sim::Scenario;
+use std::time::Duration;
+
+use shoal_sim::{Content, Scenario, Spec, World};
 
 #[test]
 fn a_seeder_sends_about_one_copy() {
@@ -35,4 +37,46 @@ fn mixed_uplinks_are_put_to_use() {
     let ratios: Vec<_> = (1..=3).map(ratio).collect();
     println!("{ratios:.3?}");
     assert!(ratios.iter().all(|ratio| *ratio < 1.25), "{ratios:.3?}");
+}
+
+#[test]
+fn a_fast_seeder_is_not_spared_at_the_cost_of_time() {
+    for leechers in [4, 10] {
+        let scenario = Scenario {
+            seeder_up: 4 << 20,
+            ..Scenario::new(1, leechers)
+        };
+        let report = scenario.run();
+        println!("N={leechers}: {report:?}");
+        assert!(report.ratio < 1.15, "{report:?}");
+        // The bound is reached only if the seeder sends so many: what the others cannot.
+        let needed = leechers as f64 * 4.0 / (4.0 + leechers as f64);
+        assert!(report.copies_in_all > 0.8 * needed, "{report:?}");
+    }
+}
+
+#[test]
+fn a_seeder_is_spared_where_it_takes_time_to_store_and_not_to_send() {
+    let content = Content::with_piece_length(1, &[32 << 20], None);
+    let mut world = World::new(1);
+    let spec = Spec {
+        up: Some(8 << 20),
+        ..Spec::default()
+    };
+    let seeder = world.seeder(&content, spec.clone());
+    for _ in 0..4 {
+        world.leecher(
+            &content,
+            Spec {
+                hash_rate: 1 << 20,
+                ..spec.clone()
+            },
+        );
+    }
+    world.run(Duration::from_secs(120));
+    let copies = world.nodes[seeder].payload_sent as f64 / f64::from(32 << 20);
+    println!("{copies:.3} copies in {:.1} s", world.seconds());
+    assert!(copies < 1.1, "{copies}");
+    // It is the hashing that sets the pace, with the seeder or without it.
+    assert!(world.seconds() < 36.0, "{}", world.seconds());
 }
