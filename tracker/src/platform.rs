@@ -4,7 +4,8 @@ use std::io;
 
 use tokio::sync::mpsc;
 
-/// Where memory comes from. This one gives back what is not in use for ten seconds.
+/// Where memory comes from. This one gives back what is not in use for a second (as `.cargo/config.toml`
+/// says; else ten).
 #[cfg(unix)]
 pub use tikv_jemallocator::Jemalloc as Allocator;
 
