@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use serde::Serialize;
-use shoal_tracker::platform::{Signal, signals};
+use shoal_tracker::platform::{Allocator, Signal, signals};
 use shoal_tracker::server::{Reload, Server, ServerError};
 use shoal_tracker::settings::{Settings, SettingsError};
 use tokio::sync::mpsc;
@@ -69,6 +69,9 @@ enum LogFormat {
     Text,
     Json,
 }
+
+#[global_allocator]
+static ALLOCATOR: Allocator = Allocator;
 
 fn main() -> ExitCode {
     let flags = Flags::parse();

@@ -1,8 +1,17 @@
-//! What the operating system tells the program.
+//! What depends on the operating system: its signals, and where memory comes from.
 
 use std::io;
 
 use tokio::sync::mpsc;
+
+/// Where memory comes from. This one gives back what is not in use for a second (as `.cargo/config.toml`
+/// says; else ten).
+#[cfg(unix)]
+pub use tikv_jemallocator::Jemalloc as Allocator;
+
+/// Where memory comes from.
+#[cfg(not(unix))]
+pub use std::alloc::System as Allocator;
 
 /// A wish of the operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -18,6 +18,7 @@ mod routes;
 mod status;
 mod tls;
 mod upgrade;
+mod websocket;
 
 use std::convert::Infallible;
 use std::io;

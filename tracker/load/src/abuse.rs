@@ -8,7 +8,7 @@
 //! - *giants* send an announce of megabytes each second,
 //! - *slow readers* announce with five offers each second, with a small receive buffer, and never read.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use crate::crowd::{Load, local_address};
@@ -72,32 +72,32 @@ impl Abuse {
         honest: &mut Fleet,
         load: Load,
     ) -> anyhow::Result<(Tally, Done)> {
-        let stop = AtomicBool::new(false);
+        let (go_on, stopped) = channel();
         std::thread::scope(|scope| {
-            let abuse = scope.spawn(|| self.run(endpoint, &stop));
+            let abuse = scope.spawn(move || self.run(endpoint, &stopped));
             std::thread::sleep(HEAD_START);
             let tally = honest.run(load);
-            stop.store(true, Ordering::Relaxed);
+            drop(go_on);
             let done = abuse.join();
             let done = done.map_err(|_| anyhow::anyhow!("the thread of the abusive panicked"))?;
             Ok((tally?, done))
         })
     }
 
-    /// Abuses until told to stop.
-    fn run(&self, endpoint: &Endpoint, stop: &AtomicBool) -> Done {
+    /// Abuses until the other end of `stopped` is dropped.
+    fn run(&self, endpoint: &Endpoint, stopped: &Receiver<()>) -> Done {
         let mut abusers = self.abusers(endpoint);
         let mut done = Done::default();
         let start = Instant::now();
         let mut turns = Schedule::new(TURNS_PER_SECOND, ENDLESS, 0.0);
         let mut turn = 0;
-        while !stop.load(Ordering::Relaxed) {
-            let now = start.elapsed();
-            if turns.take_due(now).is_none() {
-                let next = turns.peek().unwrap_or(ENDLESS);
-                std::thread::sleep(next.saturating_sub(now));
-                continue;
+        loop {
+            let next = turns.peek().unwrap_or(ENDLESS);
+            let wait = next.saturating_sub(start.elapsed());
+            if stopped.recv_timeout(wait) != Err(RecvTimeoutError::Timeout) {
+                return done;
             }
+            turns.take_due(next);
             for (at, abuser) in abusers.iter_mut().enumerate() {
                 let times = self.times(abuser.kind, turn, at as u64);
                 if times > 0 {
@@ -106,7 +106,6 @@ impl Abuse {
             }
             turn += 1;
         }
-        done
     }
 
     fn abusers(&self, endpoint: &Endpoint) -> Vec<Abuser> {

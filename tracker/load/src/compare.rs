@@ -8,16 +8,15 @@ mod table;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::Args;
 
-use self::contender::{Contender, Trackers};
+use self::contender::{Contender, Running};
 use self::table::{Figure, Results};
 use crate::abuse::Abuse;
 use crate::crowd::Load;
 use crate::fleet::{Fleet, Shape, raise_file_limit};
-use crate::memory::{Memory, settled};
+use crate::memory::{Memory, mebibytes, settled};
 use crate::saturate::{Search, Step, fastest};
 use crate::tally::{Tally, milliseconds};
 
@@ -59,11 +58,11 @@ impl Compare {
     /// Measures and prints the table.
     ///
     /// # Errors
-    /// When nothing can be measured at all. A tracker that fails has no figures, and the table says
-    /// why.
+    /// When nothing can be measured at all, or ours could not. Another tracker that fails has no figures,
+    /// and the table says why.
     pub fn run(self) -> anyhow::Result<()> {
         raise_file_limit(self.crowded.max(self.shape.peers.get()))?;
-        let mut results = Results::new(&Figure::ALL);
+        let mut results = Results::default();
         for round in 1..=self.rounds {
             for contender in Contender::ALL {
                 eprintln!("round {round} of {}: {contender}", self.rounds);
@@ -79,24 +78,23 @@ impl Compare {
             eprintln!("abuse: {contender}");
             results.add(contender, self.abused(contender), &Figure::ABUSE);
         }
-        eprintln!("two nodes");
-        let cluster = self.cluster(&results);
-        results.add(Contender::Ours, cluster, &Figure::CLUSTER);
         println!("{results}");
-        Ok(())
+        let failure = results.failure(Contender::Ours);
+        failure.map_or(Ok(()), |reason| {
+            Err(anyhow::anyhow!("{}: {reason}", Contender::Ours))
+        })
     }
 
     /// Loads that every tracker can carry: what they cost, how late they are, what memory they take.
     fn moderate(&self, contender: Contender) -> Measured {
-        let trackers = Trackers::start(self, contender, Limits::Raised)?;
-        let process = trackers.process();
+        let tracker = Running::start(self, contender, Limits::Raised)?;
+        let process = &tracker.process;
         let mut memory = Memory {
             empty: settled(process)?,
             peers: self.shape.peers.get(),
             ..Memory::default()
         };
-        let mut fleet = Fleet::connect(&trackers.endpoints, &self.shape)?;
-        fleet.join()?;
+        let mut fleet = tracker.join(&self.shape)?;
         memory.idle = settled(process)?;
         let mut figures = BTreeMap::new();
         for (figure, rate, offers) in [
@@ -104,10 +102,10 @@ impl Compare {
             (Figure::RelayCpu, self.relays, 5),
         ] {
             self.warm_up(&mut fleet, rate, offers)?;
-            let load = self.load(rate, offers)?;
+            let load = Load::new(rate, self.seconds, offers)?;
             let (tally, usage) = process.during(|| fleet.run(load))?;
             eprintln!(
-                "  {figure}: {:.1} µs, generator {:.1} µs; {:.2} and {:.2} cores",
+                "  {figure}: {:.1}, generator {:.1}; {:.2} and {:.2} cores",
                 usage.tracker_each(tally.due),
                 usage.generator_each(tally.due),
                 usage.tracker_cores(),
@@ -116,7 +114,7 @@ impl Compare {
             check(&tally)?;
             figures.insert(figure, usage.tracker_each(tally.due));
         }
-        let tally = fleet.run(self.load(QUIET_RATE, 5)?)?;
+        let tally = fleet.run(Load::new(QUIET_RATE, self.seconds, 5)?)?;
         eprintln!("  announce to answer at {QUIET_RATE}/s: {}", tally.answer);
         check(&tally)?;
         figures.insert(Figure::Latency, milliseconds(tally.answer.quantile(0.99)));
@@ -137,40 +135,31 @@ impl Compare {
 
     /// The highest rates.
     fn limits(&self, contender: Contender) -> Measured {
-        let trackers = Trackers::start(self, contender, Limits::Raised)?;
-        let mut fleet = Fleet::connect(&trackers.endpoints, &self.shape)?;
-        fleet.join()?;
+        let tracker = Running::start(self, contender, Limits::Raised)?;
+        let mut fleet = tracker.join(&self.shape)?;
         let mut figures = BTreeMap::new();
-        for (rate, cpu, from, offers) in [
-            (
-                Figure::Announces,
-                Figure::AnnounceCpuAtLimit,
-                self.announces,
-                0,
-            ),
-            (Figure::Offers, Figure::RelayCpuAtLimit, self.relays, 5),
+        for (figure, from, offers) in [
+            (Figure::Announces, self.announces, 0),
+            (Figure::Offers, self.relays, 5),
         ] {
             self.warm_up(&mut fleet, from, offers)?;
-            let step = self.search(&trackers, &mut fleet, from, offers)?;
+            let step = self.search(&tracker, &mut fleet, from, offers)?;
             let each = offers.max(1) as f64;
-            figures.insert(rate, step.tally.achieved() * each);
-            if let Some(usage) = step.usage {
-                figures.insert(cpu, usage.tracker_each(step.tally.due));
-            }
+            figures.insert(figure, step.tally.achieved() * each);
         }
         Ok(figures)
     }
 
     fn search(
         &self,
-        trackers: &Trackers,
+        tracker: &Running,
         fleet: &mut Fleet,
         from: f64,
         offers: usize,
     ) -> anyhow::Result<Step> {
-        let step = Duration::try_from_secs_f64(self.seconds / 2.0)?;
+        let step = self.seconds / 2.0;
         let search = Search { from, offers, step };
-        let steps = search.run(fleet, Some(trackers.process()), |step| {
+        let steps = search.run(fleet, Some(&tracker.process), |step| {
             eprintln!("  {step}");
         })?;
         if let Some(step) = fastest(&steps) {
@@ -189,78 +178,39 @@ impl Compare {
             contender != Contender::Echo,
             "the echo has no limits to test"
         );
-        let trackers = Trackers::start(self, contender, Limits::Default)?;
+        let tracker = Running::start(self, contender, Limits::Default)?;
         let honest = self.crowded.saturating_sub(self.abusive) / SWARM * SWARM;
         let shape = Shape {
             peers: honest.try_into()?,
             swarms: (honest / SWARM).try_into()?,
             ..self.shape.clone()
         };
-        let mut fleet = Fleet::connect(&trackers.endpoints, &shape)?;
-        fleet.join()?;
-        let before = trackers.process().memory()?;
+        let mut fleet = tracker.join(&shape)?;
+        let before = tracker.process.memory()?;
         let abuse = Abuse {
             peers: self.abusive,
             flood: FLOOD,
             giant: GIANT,
             addresses: self.shape.addresses,
         };
-        let load = self.load(QUIET_RATE, 5)?;
-        let (tally, done) = abuse.beside(&trackers.endpoints[0], &mut fleet, load)?;
+        let load = Load::new(QUIET_RATE, self.seconds, 5)?;
+        let (tally, done) = abuse.beside(&tracker.endpoint, &mut fleet, load)?;
         eprintln!("  {done}");
-        let peak = trackers.process().peak_memory()?;
-        let more = peak.saturating_sub(before) as f64 / f64::from(1 << 20);
+        let peak = tracker.process.peak_memory()?;
         Ok(BTreeMap::from([
             (
                 Figure::AbusedLatency,
                 milliseconds(tally.answer.quantile(0.99)),
             ),
             (Figure::AbusedLost, (tally.lost() + tally.errors()) as f64),
-            (Figure::AbusedMemory, more),
-        ]))
-    }
-
-    /// Two of our trackers over Redis, beside one.
-    fn cluster(&self, results: &Results) -> Measured {
-        let trackers = Trackers::start_cluster(self)?;
-        let mut fleet = Fleet::connect(&trackers.endpoints, &self.shape)?;
-        fleet.join()?;
-        self.warm_up(&mut fleet, QUIET_RATE, 5)?;
-        let tally = fleet.run(self.load(QUIET_RATE, 5)?)?;
-        eprintln!("  announce to answer at {QUIET_RATE}/s: {}", tally.answer);
-        check(&tally)?;
-        let p99 = milliseconds(tally.answer.quantile(0.99));
-        let step = self.search(&trackers, &mut fleet, self.announces, 0)?;
-        let alone = |figure| {
-            let value = results.median(Contender::Ours, figure);
-            value.map_err(|reason| anyhow::anyhow!("one node has no figure: {reason}"))
-        };
-        Ok(BTreeMap::from([
-            (Figure::ClusterLatency, p99 - alone(Figure::Latency)?),
-            (
-                Figure::ClusterAnnounces,
-                step.tally.achieved() / alone(Figure::Announces)?,
-            ),
+            (Figure::AbusedMemory, mebibytes(peak.saturating_sub(before))),
         ]))
     }
 
     fn warm_up(&self, fleet: &mut Fleet, rate: f64, offers: usize) -> anyhow::Result<()> {
-        let duration = Duration::try_from_secs_f64(self.seconds / 3.0)?;
-        fleet.run(Load {
-            duration,
-            ..self.load(rate, offers)?
-        })?;
-        fleet.reconnect()
-    }
-
-    fn load(&self, rate: f64, offers: usize) -> anyhow::Result<Load> {
-        Ok(Load {
-            rate,
-            duration: Duration::try_from_secs_f64(self.seconds)?,
-            offers,
-            patience: PATIENCE,
-            phase: 0.0,
-        })
+        fleet.run(Load::new(rate, self.seconds / 3.0, offers)?)?;
+        fleet.reconnect()?;
+        Ok(())
     }
 }
 
@@ -298,6 +248,3 @@ const FLOOD: f64 = 200.0;
 
 /// Bytes of a giant message.
 const GIANT: usize = 1 << 20;
-
-/// How long what is missing at the end of a load is waited for.
-const PATIENCE: Duration = Duration::from_secs(10);

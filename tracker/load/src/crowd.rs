@@ -7,10 +7,12 @@ use std::io;
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
+use anyhow::Context;
 use rand::Rng;
 use rand::seq::SliceRandom;
 use rustix::event::epoll;
 use serde_json::value::RawValue;
+use tungstenite::Utf8Bytes;
 
 use crate::incoming::Incoming;
 use crate::message::{OfferNumber, Voice, is_whole, random_peer, random_swarm};
@@ -48,11 +50,31 @@ pub struct Load {
     pub phase: f64,
 }
 
+impl Load {
+    /// Makes a load of so many announces a second for so many seconds.
+    ///
+    /// # Errors
+    /// When that is no rate, or no time.
+    pub fn new(rate: f64, seconds: f64, offers: usize) -> anyhow::Result<Self> {
+        anyhow::ensure!(rate > 0.0 && rate.is_finite(), "{rate} is no rate");
+        let duration = Duration::try_from_secs_f64(seconds);
+        Ok(Self {
+            rate,
+            duration: duration.with_context(|| format!("{seconds} seconds"))?,
+            offers,
+            patience: PATIENCE,
+            phase: 0.0,
+        })
+    }
+}
+
 /// Peers of one thread.
 #[derive(Debug)]
 pub struct Crowd {
     members: Members,
     peers: Vec<Peer>,
+    /// Who is connected and has not joined yet.
+    newcomers: Vec<u32>,
     /// The turns in which peers announce.
     order: Vec<u32>,
     turn: usize,
@@ -91,11 +113,12 @@ impl Crowd {
         let mut order: Vec<u32> = (0..count).collect();
         order.shuffle(random);
         Ok(Self {
+            offers: Offers::new(u32::try_from(members.swarm_size).map_err(io::Error::other)?),
             members,
             peers,
+            newcomers: Vec::new(),
             order,
             turn: 0,
-            offers: Offers::default(),
             poller: Poller::new()?,
             tally: Tally::default(),
             start: Instant::now(),
@@ -115,24 +138,33 @@ impl Crowd {
                 peer.socket = Some(socket);
                 peer.unanswered.clear();
                 peer.is_waiting_to_write = false;
+                self.newcomers.push(u32::try_from(at)?);
             }
         }
         Ok(())
     }
 
-    /// Lets every peer join its swarm, evenly over `duration`, and waits for the answers.
+    /// Lets those join their swarms that were connected since the last time, so many a second, and waits
+    /// for the answers.
     ///
     /// # Errors
     /// When the system fails.
-    pub fn join(&mut self, duration: Duration) -> io::Result<Tally> {
+    pub fn join(&mut self, rate: f64) -> io::Result<Tally> {
+        let newcomers = std::mem::take(&mut self.newcomers);
         let load = Load {
-            rate: self.peers.len() as f64 / duration.as_secs_f64(),
-            duration,
+            rate,
+            duration: Duration::from_secs_f64(newcomers.len() as f64 / rate),
             offers: 0,
             patience: JOIN_PATIENCE,
             phase: 0.0,
         };
-        self.drive(load, true)
+        let mut newcomers = newcomers.into_iter();
+        self.drive(load, |crowd, due| {
+            if let Some(index) = newcomers.next() {
+                let text = crowd.peers[index as usize].voice.started();
+                crowd.send(index, text, due);
+            }
+        })
     }
 
     /// Runs a load.
@@ -140,7 +172,7 @@ impl Crowd {
     /// # Errors
     /// When the system fails. What the tracker does wrong is counted.
     pub fn run(&mut self, load: Load) -> io::Result<Tally> {
-        self.drive(load, false)
+        self.drive(load, |crowd, due| crowd.announce(due, load.offers))
     }
 
     /// Leaves all swarms and disconnects.
@@ -164,7 +196,8 @@ impl Crowd {
         }
     }
 
-    fn drive(&mut self, load: Load, is_join: bool) -> io::Result<Tally> {
+    /// Calls `act` whenever something is due, and reads what comes of it.
+    fn drive(&mut self, load: Load, mut act: impl FnMut(&mut Self, Duration)) -> io::Result<Tally> {
         self.offers.clear();
         self.start = Instant::now();
         let mut schedule = Schedule::new(load.rate, load.duration, load.phase);
@@ -176,7 +209,7 @@ impl Crowd {
                 let Some(due) = schedule.take_due(now) else {
                     break;
                 };
-                self.announce(due, load.offers, is_join);
+                act(self, due);
             }
             let next = match schedule.peek() {
                 Some(next) => next,
@@ -196,22 +229,26 @@ impl Crowd {
     }
 
     /// Sends the announce of the peer whose turn it is.
-    fn announce(&mut self, due: Duration, offers: usize, is_join: bool) {
+    fn announce(&mut self, due: Duration, offers: usize) {
         let index = self.order[self.turn];
         self.turn = (self.turn + 1) % self.order.len();
-        let peer = &mut self.peers[index as usize];
-        self.tally.due += 1;
-        let text = if is_join {
-            peer.voice.started()
-        } else if offers == 0 {
-            peer.voice.announce()
+        let voice = &self.peers[index as usize].voice;
+        let text = if offers == 0 {
+            voice.announce()
         } else {
             let relayed = offers.min(self.members.swarm_size - 1);
             self.tally.offers += relayed as u64;
             let numbers: Vec<OfferNumber> =
                 (0..offers).map(|_| self.offers.make(index, due)).collect();
-            peer.voice.offers(&numbers)
+            voice.offers(&numbers)
         };
+        self.send(index, text, due);
+    }
+
+    /// Sends an announce that was due.
+    fn send(&mut self, index: u32, text: Utf8Bytes, due: Duration) {
+        self.tally.due += 1;
+        let peer = &mut self.peers[index as usize];
         let Some(socket) = &mut peer.socket else {
             self.tally.unsent += 1;
             return;
@@ -410,6 +447,9 @@ const EVENTS: usize = 256;
 
 /// One in so many descriptions is compared with what was sent.
 const SAMPLE: u64 = 64;
+
+/// How long what is missing at the end of a load is waited for.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long the last answers to first announces may take.
 const JOIN_PATIENCE: Duration = Duration::from_secs(30);

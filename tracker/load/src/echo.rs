@@ -17,7 +17,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use futures_util::{FutureExt, SinkExt, StreamExt};
+use futures_util::{SinkExt, StreamExt};
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
@@ -96,7 +96,7 @@ async fn feed_all(
     queued: &mut mpsc::Receiver<Message>,
 ) -> Result<(), warp::Error> {
     socket.feed(first).await?;
-    while let Some(Some(message)) = queued.recv().now_or_never() {
+    while let Ok(message) = queued.try_recv() {
         socket.feed(message).await?;
     }
     socket.flush().await

@@ -1,7 +1,6 @@
 //! All threads' crowds, driven together.
 
 use std::num::NonZeroUsize;
-use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
@@ -32,7 +31,6 @@ pub struct Shape {
 #[derive(Debug)]
 pub struct Fleet {
     crowds: Vec<Crowd>,
-    peers: usize,
 }
 
 impl Shape {
@@ -51,11 +49,11 @@ impl Shape {
 }
 
 impl Fleet {
-    /// Makes and connects the peers; they are in no swarm yet.
+    /// Makes and connects the peers, and lets them join their swarms.
     ///
     /// # Errors
     /// When the shape is impossible, the system gives too few file descriptors, or the tracker
-    /// takes not all.
+    /// does not take all in.
     pub fn connect(endpoints: &[Endpoint], shape: &Shape) -> anyhow::Result<Self> {
         let swarm_size = shape.swarm_size()?;
         raise_file_limit(shape.peers.get())?;
@@ -71,29 +69,21 @@ impl Fleet {
             };
             crowds.push(Crowd::new(members, &mut rand::rng())?);
         }
-        let mut fleet = Self {
-            crowds,
-            peers: shape.peers.get(),
-        };
+        let mut fleet = Self { crowds };
         fleet.reconnect()?;
         Ok(fleet)
     }
 
-    /// Connects who is not connected.
-    ///
-    /// # Errors
-    /// When the tracker takes not all.
-    pub fn reconnect(&mut self) -> anyhow::Result<()> {
-        self.each(|crowd, _| crowd.connect()).map(drop)
-    }
-
-    /// Lets every peer join its swarm.
+    /// Connects who is not connected, and lets them join their swarms.
     ///
     /// # Errors
     /// When the tracker does not take all in, or the system fails.
-    pub fn join(&mut self) -> anyhow::Result<Tally> {
-        let duration = Duration::from_secs_f64(self.peers as f64 / JOINS_PER_SECOND);
-        let tally = sum(self.each(|crowd, _| Ok(crowd.join(duration)?))?);
+    pub fn reconnect(&mut self) -> anyhow::Result<Tally> {
+        let rate = JOINS_PER_SECOND / self.crowds.len() as f64;
+        let tally = sum(self.each(|crowd, _| {
+            crowd.connect()?;
+            Ok(crowd.join(rate)?)
+        })?);
         let joined = tally.replies;
         let reason = tally.first_failure.as_deref().unwrap_or("no reason given");
         anyhow::ensure!(
@@ -127,12 +117,6 @@ impl Fleet {
     /// Leaves all swarms and disconnects everybody.
     pub fn leave(&mut self) {
         self.crowds.iter_mut().for_each(Crowd::leave);
-    }
-
-    /// Returns how many peers there are.
-    #[must_use]
-    pub fn peers(&self) -> usize {
-        self.peers
     }
 
     /// Does something with every crowd on a thread of its own.

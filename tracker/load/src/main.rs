@@ -8,7 +8,6 @@
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
@@ -17,7 +16,7 @@ use shoal_tracker_load::compare::Compare;
 use shoal_tracker_load::crowd::Load;
 use shoal_tracker_load::echo;
 use shoal_tracker_load::fleet::{Fleet, Shape, raise_file_limit};
-use shoal_tracker_load::memory::{Memory, settled};
+use shoal_tracker_load::memory::{Memory, mebibytes, settled};
 use shoal_tracker_load::process::{Process, Usage};
 use shoal_tracker_load::saturate::{Search, best, fastest};
 use shoal_tracker_load::socket::Endpoint;
@@ -55,16 +54,6 @@ enum Scenario {
         /// Offers of each
         #[arg(long, default_value_t = 5)]
         offers: usize,
-    },
-    /// From offer to answer, at a rate that leaves every tracker time
-    Latency {
-        #[command(flatten)]
-        target: Target,
-        #[command(flatten)]
-        timing: Timing,
-        /// Announces a second, with five offers each
-        #[arg(long, default_value_t = 200.0)]
-        rate: f64,
     },
     /// The highest rates that the tracker keeps up with, without offers and with five
     Saturate {
@@ -177,21 +166,12 @@ impl Scenario {
                 rate,
                 offers,
             } => one_load(&target, &timing, rate, offers),
-            Self::Latency {
-                target,
-                timing,
-                rate,
-            } => one_load(&target, &timing, rate, 5),
             Self::Saturate {
                 target,
                 step,
                 announces_from,
                 relays_from,
-            } => saturate(
-                &target,
-                seconds(step)?,
-                [(0, announces_from), (5, relays_from)],
-            ),
+            } => saturate(&target, step, [(0, announces_from), (5, relays_from)]),
             Self::IdleMemory {
                 target,
                 seconds,
@@ -255,20 +235,26 @@ impl Tracker {
 fn one_load(target: &Target, timing: &Timing, rate: f64, offers: usize) -> anyhow::Result<()> {
     let tracker = target.start()?;
     let mut fleet = Fleet::connect(&tracker.endpoints, &target.shape)?;
-    fleet.join()?;
-    fleet.run(load(rate, timing.warm_up, offers)?)?;
+    fleet.run(Load::new(rate, timing.warm_up, offers)?)?;
     fleet.reconnect()?;
-    let load = load(rate, timing.seconds, offers)?;
+    let load = Load::new(rate, timing.seconds, offers)?;
     let (tally, usage) = tracker.during(|| fleet.run(load))?;
     println!("{tally}");
-    print_usage(&tally, usage.as_ref());
+    if let Some(usage) = usage {
+        println!(
+            "processor  tracker {:.1} µs an announce ({:.2} cores), generator {:.1} µs ({:.2} cores)",
+            usage.tracker_each(tally.due),
+            usage.tracker_cores(),
+            usage.generator_each(tally.due),
+            usage.generator_cores()
+        );
+    }
     Ok(())
 }
 
-fn saturate(target: &Target, step: Duration, kinds: [(usize, f64); 2]) -> anyhow::Result<()> {
+fn saturate(target: &Target, step: f64, kinds: [(usize, f64); 2]) -> anyhow::Result<()> {
     let tracker = target.start()?;
     let mut fleet = Fleet::connect(&tracker.endpoints, &target.shape)?;
-    fleet.join()?;
     for (offers, from) in kinds {
         println!("announces with {offers} offers");
         let search = Search { from, offers, step };
@@ -298,9 +284,8 @@ fn idle_memory(target: &Target, seconds: f64, rate: f64) -> anyhow::Result<()> {
         ..Memory::default()
     };
     let mut fleet = Fleet::connect(&tracker.endpoints, &target.shape)?;
-    fleet.join()?;
     memory.idle = settled(process)?;
-    let tally = fleet.run(load(rate, seconds, 5)?)?;
+    let tally = fleet.run(Load::new(rate, seconds, 5)?)?;
     memory.loaded = process.memory()?;
     fleet.leave();
     memory.left = settled(process)?;
@@ -313,8 +298,7 @@ fn abused(target: &Target, timing: &Timing, rate: f64, abuse: Abuse) -> anyhow::
     raise_file_limit(target.shape.peers.get() + abuse.peers)?;
     let tracker = target.start()?;
     let mut fleet = Fleet::connect(&tracker.endpoints, &target.shape)?;
-    fleet.join()?;
-    let load = load(rate, timing.seconds, 5)?;
+    let load = Load::new(rate, timing.seconds, 5)?;
     let before = tracker.process.as_ref().map(Process::memory).transpose()?;
     let mut done = None;
     let (tally, usage) = tracker.during(|| {
@@ -323,12 +307,18 @@ fn abused(target: &Target, timing: &Timing, rate: f64, abuse: Abuse) -> anyhow::
         Ok(tally)
     })?;
     println!("{tally}");
-    print_usage(&tally, usage.as_ref());
+    if let Some(usage) = usage {
+        // Not by the announce: most of it is for what the abusive do.
+        println!(
+            "processor  tracker {:.2} cores, generator {:.2}",
+            usage.tracker_cores(),
+            usage.generator_cores()
+        );
+    }
     if let Some(done) = done {
         println!("{done}");
     }
     if let (Some(process), Some(before)) = (&tracker.process, before) {
-        let mebibytes = |bytes: u64| bytes as f64 / f64::from(1 << 20);
         println!(
             "memory     {:.1} MiB before, {:.1} after, peak {:.1}",
             mebibytes(before),
@@ -337,34 +327,6 @@ fn abused(target: &Target, timing: &Timing, rate: f64, abuse: Abuse) -> anyhow::
         );
     }
     Ok(())
-}
-
-fn print_usage(tally: &Tally, usage: Option<&Usage>) {
-    let Some(usage) = usage else {
-        return;
-    };
-    println!(
-        "processor  tracker {:.1} µs an announce ({:.2} cores), generator {:.1} µs ({:.2} cores)",
-        usage.tracker_each(tally.due),
-        usage.tracker_cores(),
-        usage.generator_each(tally.due),
-        usage.generator_cores()
-    );
-}
-
-fn load(rate: f64, duration: f64, offers: usize) -> anyhow::Result<Load> {
-    anyhow::ensure!(rate > 0.0 && rate.is_finite(), "{rate} is no rate");
-    Ok(Load {
-        rate,
-        duration: seconds(duration)?,
-        offers,
-        patience: PATIENCE,
-        phase: 0.0,
-    })
-}
-
-fn seconds(seconds: f64) -> anyhow::Result<Duration> {
-    Duration::try_from_secs_f64(seconds).with_context(|| format!("{seconds} seconds"))
 }
 
 fn serve_echo(listen: SocketAddr) -> anyhow::Result<()> {
@@ -380,6 +342,3 @@ fn serve_echo(listen: SocketAddr) -> anyhow::Result<()> {
             Ok(echo::serve(listener).await?)
         })
 }
-
-/// How long what is missing at the end of a load is waited for.
-const PATIENCE: Duration = Duration::from_secs(10);

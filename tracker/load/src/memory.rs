@@ -33,7 +33,6 @@ impl Memory {
 
 impl fmt::Display for Memory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mebibytes = |bytes: u64| bytes as f64 / MEBIBYTE;
         write!(f, "memory     empty {:.1} MiB", mebibytes(self.empty))?;
         let moments = [
             ("announced and idle", self.idle),
@@ -70,6 +69,12 @@ pub fn settled(process: &Process) -> anyhow::Result<u64> {
         }
     }
     Ok(least)
+}
+
+/// Returns how many MiB that is.
+#[must_use]
+pub fn mebibytes(bytes: u64) -> f64 {
+    bytes as f64 / MEBIBYTE
 }
 
 const MEBIBYTE: f64 = 1024.0 * 1024.0;

@@ -5,8 +5,10 @@ use std::time::Duration;
 use crate::message::OfferNumber;
 
 /// The offers of one load, numbered in the order in which they are made.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Offers {
+    /// Members of each swarm, which have numbers one after the other.
+    swarm_size: u32,
     /// Number of the first in `entries`. Grows from load to load, so that what comes late is known.
     first: u64,
     entries: Vec<Entry>,
@@ -31,11 +33,21 @@ enum State {
 pub enum Stray {
     /// Of a load that is over.
     Late,
-    /// Never sent, sent twice, or brought to the wrong peer.
+    /// Never sent, sent twice, or brought to the wrong peer or swarm.
     Wrong,
 }
 
 impl Offers {
+    /// Makes an empty list for peers in swarms of one size: peer 0 and those after it in the first.
+    #[must_use]
+    pub fn new(swarm_size: u32) -> Self {
+        Self {
+            swarm_size,
+            first: 0,
+            entries: Vec::new(),
+        }
+    }
+
     /// Forgets all offers; what comes of them from now on is late.
     pub fn clear(&mut self) {
         self.first += self.entries.len() as u64;
@@ -58,8 +70,10 @@ impl Offers {
     /// # Errors
     /// When it should not have got it.
     pub fn relayed(&mut self, number: OfferNumber, to: u32) -> Result<Duration, Stray> {
+        let swarm_size = self.swarm_size;
         let entry = self.entry(number)?;
-        if entry.state != State::Sent || entry.from == to {
+        let is_in_swarm = entry.from / swarm_size == to / swarm_size;
+        if entry.state != State::Sent || entry.from == to || !is_in_swarm {
             return Err(Stray::Wrong);
         }
         entry.state = State::Relayed;
@@ -94,7 +108,7 @@ mod tests {
 
     #[test]
     fn offer_goes_to_another_and_its_answer_comes_back() {
-        let mut offers = Offers::default();
+        let mut offers = Offers::new(4);
         let number = offers.make(1, DUE);
         assert_eq!(offers.relayed(number, 2), Ok(DUE));
         assert_eq!(offers.answered(number, 1), Ok(DUE));
@@ -102,9 +116,14 @@ mod tests {
 
     #[test]
     fn wrong_ways_are_noticed() {
-        let mut offers = Offers::default();
+        let mut offers = Offers::new(4);
         let number = offers.make(1, DUE);
         assert_eq!(offers.relayed(number, 1), Err(Stray::Wrong));
+        assert_eq!(
+            offers.relayed(number, 4),
+            Err(Stray::Wrong),
+            "another swarm"
+        );
         assert_eq!(offers.answered(number, 1), Err(Stray::Wrong));
         offers.relayed(number, 2).unwrap();
         assert_eq!(offers.relayed(number, 3), Err(Stray::Wrong));
@@ -116,7 +135,7 @@ mod tests {
 
     #[test]
     fn offers_of_the_load_before_are_late() {
-        let mut offers = Offers::default();
+        let mut offers = Offers::new(4);
         let old = offers.make(1, DUE);
         offers.clear();
         assert_eq!(offers.relayed(old, 2), Err(Stray::Late));

@@ -18,8 +18,8 @@ pub struct Search {
     pub from: f64,
     /// Offers of each announce.
     pub offers: usize,
-    /// How long each rate is kept.
-    pub step: Duration,
+    /// How long each rate is kept, in seconds.
+    pub step: f64,
 }
 
 /// One rate that was tried.
@@ -51,11 +51,8 @@ impl Search {
         while let Some(next) = rate {
             fleet.reconnect()?;
             let load = Load {
-                rate: next,
-                duration: self.step,
-                offers: self.offers,
                 patience: PATIENCE,
-                phase: 0.0,
+                ..Load::new(next, self.step, self.offers)?
             };
             let (tally, usage) = match process {
                 Some(process) => {

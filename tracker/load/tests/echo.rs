@@ -5,6 +5,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use shoal_tracker_load::abuse::Abuse;
 use shoal_tracker_load::crowd::Load;
 use shoal_tracker_load::echo;
 use shoal_tracker_load::fleet::{Fleet, Shape};
@@ -28,6 +29,10 @@ fn serve() -> SocketAddr {
     address
 }
 
+fn endpoint(address: SocketAddr) -> Endpoint {
+    Endpoint::find(&format!("ws://{address}/announce")).unwrap()
+}
+
 fn fleet(address: SocketAddr, peers: usize, swarms: usize, threads: usize) -> Fleet {
     let shape = Shape {
         peers: peers.try_into().unwrap(),
@@ -35,20 +40,13 @@ fn fleet(address: SocketAddr, peers: usize, swarms: usize, threads: usize) -> Fl
         threads: threads.try_into().unwrap(),
         addresses: 4,
     };
-    let endpoint = Endpoint::find(&format!("ws://{address}/announce")).unwrap();
-    let mut fleet = Fleet::connect(&[endpoint], &shape).unwrap();
-    let tally = fleet.join().unwrap();
-    assert_eq!((tally.due, tally.replies), (peers as u64, peers as u64));
-    fleet
+    Fleet::connect(&[endpoint(address)], &shape).unwrap()
 }
 
 fn load(rate: f64, offers: usize) -> Load {
     Load {
-        rate,
-        duration: Duration::from_secs(1),
-        offers,
         patience: Duration::from_secs(60),
-        phase: 0.0,
+        ..Load::new(rate, 1.0, offers).unwrap()
     }
 }
 
@@ -96,8 +94,30 @@ fn who_has_left_can_come_back() {
     fleet.leave();
     let tally = fleet.run(load(50.0, 0)).unwrap();
     assert_eq!((tally.due, tally.unsent, tally.lost()), (50, 50, 50));
-    fleet.reconnect().unwrap();
-    fleet.join().unwrap();
+    let joined = fleet.reconnect().unwrap();
+    assert_eq!((joined.due, joined.replies), (20, 20));
+    let joined = fleet.reconnect().unwrap();
+    assert_eq!((joined.due, joined.replies), (0, 0), "nobody was missing");
     let tally = fleet.run(load(50.0, 5)).unwrap();
     assert_eq!((tally.answered, tally.lost(), tally.errors()), (250, 0, 0));
+}
+
+#[test]
+fn the_abusive_are_at_work_as_long_as_the_honest() {
+    let address = serve();
+    let mut fleet = fleet(address, 20, 2, 1);
+    let abuse = Abuse {
+        peers: 6,
+        flood: 100.0,
+        giant: 100_000,
+        addresses: 4,
+    };
+    let (tally, done) = abuse
+        .beside(&endpoint(address), &mut fleet, load(50.0, 5))
+        .unwrap();
+    assert_eq!((tally.answered, tally.lost(), tally.errors()), (250, 0, 0));
+    // Nobody sends them away here.
+    assert_eq!((done.connected, done.refused), (6, 0));
+    // Two floods, for the second of the load and before; the others sent something too.
+    assert!(done.sent > 2 * 100 + 4, "{done}");
 }

@@ -1,26 +1,25 @@
 //! One WebSocket: reads messages at a bounded rate, sends what its queue holds, pings, and keeps the
 //! deadlines (hello, silence, a receiver that takes nothing).
 
-use std::future::pending;
 use std::net::IpAddr;
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
-use futures_util::{SinkExt, StreamExt};
+use futures_util::FutureExt;
 use shoal_protocol::tracker::MAX_MESSAGE;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::time::error::Elapsed;
 use tokio::time::{sleep_until, timeout};
-use tokio_tungstenite::tungstenite::error::CapacityError;
-use tokio_tungstenite::tungstenite::protocol::CloseFrame;
-use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
-use tokio_tungstenite::tungstenite::{Bytes, Error, Message, Utf8Bytes};
+use tungstenite::error::CapacityError;
+use tungstenite::protocol::CloseFrame;
+use tungstenite::protocol::frame::Frame as WebSocketFrame;
+use tungstenite::protocol::frame::coding::{CloseCode, Data, OpCode};
+use tungstenite::{Bytes, Error, Message, Utf8Bytes};
 
 use super::Shared;
 use super::hub::Hub;
 use super::metrics::Metrics;
 use super::outbox::{Frame, Inbox};
 use super::rate::Rate;
-use super::upgrade::Socket;
+use super::websocket::Socket;
 use crate::registry::{CloseReason, ConnectionId};
 use crate::settings::Limits;
 
@@ -93,17 +92,27 @@ pub(super) async fn run(socket: Socket, address: IpAddr, shared: &Shared) {
 
 impl Connection<'_> {
     async fn talk(&mut self) -> End {
+        // One timer for everything, and set only to ring earlier: deadlines are put off with every
+        // message.
+        let mut alarm = pin!(sleep_until(self.deadlines.next().into()));
         loop {
-            let now = Instant::now();
-            let read_after = self.rate.wait_until(now);
+            let read_after = self.rate.wait_until(Instant::now);
+            if let Some(read_after) = read_after
+                && read_after < alarm.deadline().into_std()
+            {
+                alarm.as_mut().reset(read_after.into());
+            }
             let result = tokio::select! {
-                message = self.inbox.recv() => match message {
+                frame = self.inbox.recv() => match frame {
                     Some(frame) => self.send_queued(frame).await,
                     None => Err(End::Close(close_frame_for(self.inbox.close_reason()))),
                 },
-                frame = self.socket.next(), if read_after.is_none() => self.handle(frame).await,
-                () = until(read_after) => Ok(()),
-                () = until(Some(self.deadlines.next())) => self.handle_deadline().await,
+                message = self.socket.next(), if read_after.is_none() => self.handle(message),
+                () = alarm.as_mut() => {
+                    let result = self.handle_deadline().await;
+                    alarm.as_mut().reset(self.deadlines.next().into());
+                    result
+                }
             };
             if let Err(end) = result {
                 return end;
@@ -111,26 +120,28 @@ impl Connection<'_> {
         }
     }
 
-    async fn handle(&mut self, frame: Option<Result<Message, Error>>) -> Result<(), End> {
+    fn handle(&mut self, message: Result<Message, Error>) -> Result<(), End> {
         let now = Instant::now();
+        // What it is answered is sent when this is over.
+        self.inbox.stop_waiting();
         self.rate.spend(now);
         self.deadlines.idle = now + self.limits.idle_timeout;
-        match frame {
-            Some(Ok(Message::Binary(frame))) if frame.len() > MAX_MESSAGE => Err(too_long()),
-            Some(Ok(Message::Binary(frame))) => {
+        match message {
+            Ok(Message::Binary(frame)) if frame.len() > MAX_MESSAGE => Err(too_long()),
+            Ok(Message::Binary(frame)) => {
                 tracing::trace!(connection = ?self.id, length = frame.len(), "message");
                 self.hub.receive_binary(now, self.id, &frame);
                 Ok(())
             }
-            Some(Ok(Message::Text(text))) => {
+            Ok(Message::Text(text)) => {
                 tracing::trace!(connection = ?self.id, length = text.len(), "request");
                 self.hub.receive_text(now, self.id, &text.into());
                 Ok(())
             }
             // tungstenite answers pings.
-            Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => Ok(()),
-            Some(Err(Error::Capacity(CapacityError::MessageTooLong { .. }))) => Err(too_long()),
-            Some(Ok(Message::Close(_)) | Err(_)) | None => Err(End::Gone),
+            Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => Ok(()),
+            Err(Error::Capacity(CapacityError::MessageTooLong { .. })) => Err(too_long()),
+            Ok(Message::Close(_)) | Err(_) => Err(End::Gone),
         }
     }
 
@@ -145,7 +156,9 @@ impl Connection<'_> {
         }
         if self.deadlines.ping <= now {
             self.deadlines.ping = now + self.limits.ping_interval;
-            self.send(Message::Ping(Bytes::new())).await?;
+            let ping = WebSocketFrame::ping(Bytes::new());
+            in_time(self.limits, self.socket.feed(ping)).await?;
+            in_time(self.limits, self.socket.flush()).await?;
         }
         Ok(())
     }
@@ -155,22 +168,17 @@ impl Connection<'_> {
         let mut next = Some(first);
         let mut received = [None; MAX_TIMED];
         let mut timed = received.iter_mut();
-        // A slow receiver has its time for each: it is one that takes nothing which is dropped.
-        let patience = self.limits.stall_timeout;
         while let Some(frame) = next {
             if let Some(relayed) = frame.received
                 && let Some(place) = timed.next()
             {
                 *place = Some(relayed);
             }
-            let message = match message(frame) {
-                Ok(message) => message,
-                Err(error) => return sent(Ok(Err(error))),
-            };
-            sent(timeout(patience, self.socket.feed(message)).await)?;
+            // A slow receiver has its time for each: it is one that takes nothing which is dropped.
+            in_time(self.limits, self.socket.feed(frame.into())).await?;
             next = self.inbox.try_recv();
         }
-        sent(timeout(patience, self.socket.flush()).await)?;
+        in_time(self.limits, self.socket.flush()).await?;
         let now = Instant::now();
         for received in received.into_iter().flatten() {
             let latency = now.saturating_duration_since(received);
@@ -178,23 +186,31 @@ impl Connection<'_> {
         }
         Ok(())
     }
+}
 
-    async fn send(&mut self, message: Message) -> Result<(), End> {
-        let result = timeout(self.limits.stall_timeout, self.socket.send(message)).await;
-        sent(result)
+impl From<Frame> for WebSocketFrame {
+    fn from(frame: Frame) -> Self {
+        let kind = if frame.is_text {
+            Data::Text
+        } else {
+            Data::Binary
+        };
+        Self::message(frame.bytes, OpCode::Data(kind), true)
     }
 }
 
-fn message(frame: Frame) -> Result<Message, Error> {
-    Ok(if frame.is_text {
-        Message::Text(frame.bytes.try_into()?)
-    } else {
-        Message::Binary(frame.bytes)
-    })
-}
-
-fn sent(result: Result<Result<(), Error>, Elapsed>) -> Result<(), End> {
-    match result {
+/// Waits for something to be sent, for as long as a connection may take nothing.
+async fn in_time(
+    limits: &Limits,
+    sending: impl Future<Output = Result<(), Error>>,
+) -> Result<(), End> {
+    let mut sending = pin!(sending);
+    // Most do not have to wait, and need no timer.
+    let sent = match sending.as_mut().now_or_never() {
+        Some(sent) => Ok(sent),
+        None => timeout(limits.stall_timeout, sending).await,
+    };
+    match sent {
         Ok(Ok(())) => Ok(()),
         Ok(Err(error)) => {
             tracing::debug!(%error, "cannot send");
@@ -214,32 +230,11 @@ impl Deadlines {
     }
 }
 
-/// Says why and waits a little for the other side to go. Without that, what it is still sending
-/// would make the kernel throw away what it has not read yet.
-async fn close(mut socket: Socket, frame: CloseFrame, limits: &Limits) {
-    let lingering = async {
-        socket.close(Some(frame)).await?;
-        let stream = socket.get_mut();
-        stream.shutdown().await?;
-        let mut scratch = [0; 1024];
-        let mut rest = MAX_LINGER_BYTES;
-        while rest > 0 {
-            match stream.read(&mut scratch).await? {
-                0 => break,
-                length => rest = rest.saturating_sub(length),
-            }
-        }
-        Ok::<_, Error>(())
-    };
+/// Says why, and waits a little for the other side to go.
+async fn close(socket: Socket, frame: CloseFrame, limits: &Limits) {
+    let closing = socket.close(frame, MAX_LINGER_BYTES);
     // However it ends, it ends.
-    let _ = timeout(MAX_LINGER.min(limits.stall_timeout), lingering).await;
-}
-
-async fn until(instant: Option<Instant>) {
-    match instant {
-        Some(instant) => sleep_until(instant.into()).await,
-        None => pending().await,
-    }
+    let _ = timeout(MAX_LINGER.min(limits.stall_timeout), closing).await;
 }
 
 /// The close frame for what the registry decided; `None`: the connection did not take its answers.

@@ -1,11 +1,15 @@
 //! What waits to be sent to one connection: bounded in messages and in bytes.
+//!
+//! Not a channel of tokio: those keep room for messages while none is there, and wake a connection for
+//! what it is about to look for by itself.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use bytes::Bytes;
-use tokio::sync::mpsc;
 
 use crate::registry::{CloseReason, Message};
 use crate::settings::Limits;
@@ -22,23 +26,26 @@ pub(super) struct Frame {
 /// The hub's end. Dropping it lets the connection end after what is queued.
 #[derive(Debug)]
 pub(super) struct Outbox {
-    // Boxed: an idle connection's queue then takes little.
-    queue: mpsc::Sender<Box<Frame>>,
+    queue: Arc<Mutex<Queue>>,
+    max_messages: usize,
     max_bytes: usize,
-    state: Arc<State>,
 }
 
 /// The connection's end.
 #[derive(Debug)]
-pub(super) struct Inbox {
-    queue: mpsc::Receiver<Box<Frame>>,
-    state: Arc<State>,
-}
+pub(super) struct Inbox(Arc<Mutex<Queue>>);
 
 #[derive(Debug, Default)]
-struct State {
-    bytes: AtomicUsize,
-    closed: OnceLock<CloseReason>,
+struct Queue {
+    frames: VecDeque<Frame>,
+    /// About what the frames hold.
+    bytes: usize,
+    /// Who waits for the next frame.
+    waiting: Option<Waker>,
+    /// One of the two ends is gone.
+    is_over: bool,
+    /// Why the hub has let go of the connection.
+    closed: Option<CloseReason>,
 }
 
 /// The queue has no room, or the connection is gone.
@@ -47,74 +54,122 @@ pub(super) struct Full;
 
 /// Makes the queue of one connection.
 pub(super) fn outbox(limits: &Limits) -> (Outbox, Inbox) {
-    let (sender, receiver) = mpsc::channel(limits.queued_messages);
-    let state = Arc::<State>::default();
+    let queue = Arc::<Mutex<Queue>>::default();
     let outbox = Outbox {
-        queue: sender,
+        queue: Arc::clone(&queue),
+        max_messages: limits.queued_messages,
         max_bytes: limits.queued_bytes,
-        state: Arc::clone(&state),
     };
-    let inbox = Inbox {
-        queue: receiver,
-        state,
-    };
-    (outbox, inbox)
+    (outbox, Inbox(queue))
 }
 
 impl Outbox {
     /// Queues an answer, if there is room.
     pub(super) fn reply(&self, frame: Frame) -> Result<(), Full> {
-        self.send(frame, self.max_bytes, 0)
+        self.send(frame, self.max_messages, self.max_bytes)
     }
 
     /// Queues what another connection sent, if that leaves half of the room for answers: whoever is
     /// flooded by others must still get those.
     pub(super) fn relay(&self, frame: Frame) -> Result<(), Full> {
-        self.send(frame, self.max_bytes / 2, self.queue.max_capacity() / 2)
+        let half = self.max_messages - self.max_messages / 2;
+        self.send(frame, half, self.max_bytes / 2)
     }
 
-    fn send(&self, frame: Frame, max_bytes: usize, reserved: usize) -> Result<(), Full> {
-        let size = frame.size();
-        // Only the hub adds, one message at a time; the connection can only make more room.
-        let bytes = self.state.bytes.load(Ordering::Relaxed) + size;
-        if bytes > max_bytes || self.queue.capacity() <= reserved {
+    fn send(&self, frame: Frame, max_messages: usize, max_bytes: usize) -> Result<(), Full> {
+        let mut queue = lock(&self.queue);
+        let bytes = queue.bytes + frame.size();
+        if queue.is_over || bytes > max_bytes || queue.frames.len() >= max_messages {
             return Err(Full);
         }
-        self.state.bytes.fetch_add(size, Ordering::Relaxed);
-        self.queue.try_send(Box::new(frame)).map_err(|_| {
-            self.state.bytes.fetch_sub(size, Ordering::Relaxed);
-            Full
-        })
+        queue.bytes = bytes;
+        queue.frames.push_back(frame);
+        wake(queue);
+        Ok(())
     }
 
     /// Closes the connection after what is queued.
     pub(super) fn close(self, reason: CloseReason) {
-        // Dropped with the outbox, so this is the only time.
-        let _ = self.state.closed.set(reason);
+        lock(&self.queue).closed = Some(reason);
+    }
+}
+
+impl Drop for Outbox {
+    fn drop(&mut self) {
+        let mut queue = lock(&self.queue);
+        queue.is_over = true;
+        wake(queue);
     }
 }
 
 impl Inbox {
     /// Waits for the next message. `None`: the hub has let go of the connection.
     pub(super) async fn recv(&mut self) -> Option<Frame> {
-        let frame = self.queue.recv().await?;
-        Some(self.take(*frame))
+        poll_fn(|context| self.poll_recv(context)).await
     }
 
     /// Returns the next message if it is there already.
     pub(super) fn try_recv(&mut self) -> Option<Frame> {
-        let frame = self.queue.try_recv().ok()?;
-        Some(self.take(*frame))
+        lock(&self.0).pop()
+    }
+
+    /// Lets nobody wake the connection before it waits again: it is awake.
+    pub(super) fn stop_waiting(&mut self) {
+        lock(&self.0).waiting = None;
     }
 
     /// Returns why the hub has let go of the connection; `None`: it did not take its answers.
     pub(super) fn close_reason(&self) -> Option<CloseReason> {
-        self.state.closed.get().copied()
+        lock(&self.0).closed
     }
 
-    fn take(&self, frame: Frame) -> Frame {
-        self.state.bytes.fetch_sub(frame.size(), Ordering::Relaxed);
-        frame
+    fn poll_recv(&mut self, context: &mut Context<'_>) -> Poll<Option<Frame>> {
+        let mut queue = lock(&self.0);
+        if let Some(frame) = queue.pop() {
+            return Poll::Ready(Some(frame));
+        }
+        if queue.is_over {
+            return Poll::Ready(None);
+        }
+        match &mut queue.waiting {
+            Some(waiting) => waiting.clone_from(context.waker()),
+            none => *none = Some(context.waker().clone()),
+        }
+        Poll::Pending
+    }
+}
+
+impl Drop for Inbox {
+    fn drop(&mut self) {
+        *lock(&self.0) = Queue {
+            is_over: true,
+            ..Queue::default()
+        };
+    }
+}
+
+impl Queue {
+    fn pop(&mut self) -> Option<Frame> {
+        let frame = self.frames.pop_front()?;
+        self.bytes -= frame.size();
+        if self.frames.is_empty() {
+            // An idle connection holds no memory.
+            self.frames = VecDeque::new();
+        }
+        Some(frame)
+    }
+}
+
+fn lock(queue: &Mutex<Queue>) -> MutexGuard<'_, Queue> {
+    queue.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Wakes who waits, once the queue can be looked at.
+fn wake(mut queue: MutexGuard<'_, Queue>) {
+    let waiting = queue.waiting.take();
+    drop(queue);
+    if let Some(waiting) = waiting {
+        waiting.wake();
     }
 }
 

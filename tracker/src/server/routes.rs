@@ -63,9 +63,8 @@ pub(super) struct Client {
 
 /// Runs a WebSocket; `slot` is its place among the connections until it ends.
 async fn serve(upgrade: Upgrade, slot: Slot, shared: Shared) {
-    match upgrade.socket().await {
-        Ok(socket) => connection::run(socket, slot.address(), &shared).await,
-        Err(error) => tracing::debug!(%error, "no WebSocket came of an upgrade"),
+    if let Some(socket) = upgrade.socket().await {
+        connection::run(socket, slot.address(), &shared).await;
     }
     drop(slot);
 }

@@ -1,20 +1,16 @@
 //! The WebSocket handshake (RFC 6455 §4.2) as a warp filter.
 //!
-//! Not warp's own: that one leaves each connection a read buffer of 128 KiB, twenty times what a
-//! peer of ours needs. No extension is agreed on, so frames are never compressed.
+//! Not warp's own: that one leaves each connection a read buffer of 128 KiB for as long as it lasts.
+//! Ours has none while nothing is under way, see [`websocket`](super::websocket). No extension is agreed
+//! on, so frames are never compressed.
 
 use hyper::header::{CONNECTION, HeaderMap, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE};
-use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper::upgrade::OnUpgrade;
 use hyper::{Response, StatusCode};
-use hyper_util::rt::TokioIo;
-use shoal_protocol::tracker::webtorrent::MAX_MESSAGE;
-use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
-use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
+use tungstenite::handshake::derive_accept_key;
 use warp::{Filter, Rejection, reject};
 
-/// A WebSocket to a peer.
-pub(super) type Socket = WebSocketStream<TokioIo<Upgraded>>;
+use super::websocket::Socket;
 
 /// A request to become a WebSocket.
 #[derive(Debug)]
@@ -57,16 +53,15 @@ impl Upgrade {
             .expect("what accepts the key is Base64, the rest is constant")
     }
 
-    /// Waits for the WebSocket.
-    pub(super) async fn socket(self) -> Result<Socket, hyper::Error> {
-        let stream = TokioIo::new(self.on_upgrade.await?);
-        let config = WebSocketConfig::default()
-            .read_buffer_size(READ_BUFFER)
-            .write_buffer_size(WRITE_BUFFER)
-            .max_write_buffer_size(MAX_WRITE_BUFFER)
-            .max_message_size(Some(MAX_MESSAGE))
-            .max_frame_size(Some(MAX_MESSAGE));
-        Ok(WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await)
+    /// Waits for the WebSocket; `None` if none comes of it.
+    pub(super) async fn socket(self) -> Option<Socket> {
+        match self.on_upgrade.await {
+            Ok(upgraded) => Socket::new(upgraded),
+            Err(error) => {
+                tracing::debug!(%error, "no WebSocket came of an upgrade");
+                None
+            }
+        }
     }
 }
 
@@ -79,12 +74,3 @@ fn has_token(headers: &HeaderMap, name: &hyper::header::HeaderName, token: &str)
         .flat_map(|value| value.split(','))
         .any(|word| word.trim().eq_ignore_ascii_case(token))
 }
-
-/// Held by every connection, so small: an announce is under 100 bytes, an offer about 600.
-const READ_BUFFER: usize = 2 * 1024;
-
-/// Bytes gathered before they are written.
-const WRITE_BUFFER: usize = 4 * 1024;
-
-/// Bytes that may wait in the write buffer; more than one message.
-const MAX_WRITE_BUFFER: usize = WRITE_BUFFER + MAX_MESSAGE;

@@ -1,6 +1,6 @@
 //! The figures, their goals, and the table.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use super::Measured;
@@ -11,8 +11,6 @@ use super::contender::Contender;
 pub(super) enum Figure {
     AnnounceCpu,
     RelayCpu,
-    AnnounceCpuAtLimit,
-    RelayCpuAtLimit,
     Announces,
     Offers,
     Latency,
@@ -22,8 +20,6 @@ pub(super) enum Figure {
     AbusedLatency,
     AbusedLost,
     AbusedMemory,
-    ClusterLatency,
-    ClusterAnnounces,
 }
 
 /// What our tracker has to reach. Where more is better, at least; else at most.
@@ -39,9 +35,8 @@ struct Goal {
 }
 
 /// Everything measured so far.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Results {
-    figures: Vec<Figure>,
     cells: BTreeMap<(Figure, Contender), Cell>,
 }
 
@@ -62,31 +57,8 @@ impl Figure {
         Self::LoadedMemory,
         Self::LeftMemory,
     ];
-    pub(super) const LIMITS: [Self; 4] = [
-        Self::AnnounceCpuAtLimit,
-        Self::RelayCpuAtLimit,
-        Self::Announces,
-        Self::Offers,
-    ];
+    pub(super) const LIMITS: [Self; 2] = [Self::Announces, Self::Offers];
     pub(super) const ABUSE: [Self; 3] = [Self::AbusedLatency, Self::AbusedLost, Self::AbusedMemory];
-    pub(super) const CLUSTER: [Self; 2] = [Self::ClusterLatency, Self::ClusterAnnounces];
-    pub(super) const ALL: [Self; 15] = [
-        Self::AnnounceCpu,
-        Self::RelayCpu,
-        Self::AnnounceCpuAtLimit,
-        Self::RelayCpuAtLimit,
-        Self::Announces,
-        Self::Offers,
-        Self::Latency,
-        Self::IdleMemory,
-        Self::LoadedMemory,
-        Self::LeftMemory,
-        Self::AbusedLatency,
-        Self::AbusedLost,
-        Self::AbusedMemory,
-        Self::ClusterLatency,
-        Self::ClusterAnnounces,
-    ];
 
     fn goal(self) -> Goal {
         let at_most = |limit| Goal {
@@ -123,15 +95,7 @@ impl Figure {
             Self::LeftMemory => at_most(1.0),
             Self::AbusedLatency => at_most(50.0),
             Self::AbusedLost => at_most(0.0),
-            Self::ClusterLatency => at_most(5.0),
-            Self::ClusterAnnounces => Goal {
-                more_is_better: true,
-                alone: Some(1.5),
-                ..Goal::default()
-            },
-            Self::AnnounceCpuAtLimit | Self::RelayCpuAtLimit | Self::AbusedMemory => {
-                Goal::default()
-            }
+            Self::AbusedMemory => Goal::default(),
         }
     }
 }
@@ -141,8 +105,6 @@ impl fmt::Display for Figure {
         f.pad(match self {
             Self::AnnounceCpu => "processor time an announce, µs",
             Self::RelayCpu => "processor time an announce with 5 offers, µs",
-            Self::AnnounceCpuAtLimit => "  an announce at the tracker's own limit, µs",
-            Self::RelayCpuAtLimit => "  an announce with 5 offers at its limit, µs",
             Self::Announces => "announces a second",
             Self::Offers => "offers relayed and answered a second",
             Self::Latency => "offer to answer, p99 at 200/s, ms",
@@ -152,8 +114,6 @@ impl fmt::Display for Figure {
             Self::AbusedLatency => "with abusers: honest p99, ms",
             Self::AbusedLost => "  lost or wrong",
             Self::AbusedMemory => "  memory at most beyond before, MiB",
-            Self::ClusterLatency => "two nodes: p99 more than one, ms",
-            Self::ClusterAnnounces => "  announces a second / one node",
         })
     }
 }
@@ -183,13 +143,6 @@ impl Goal {
 }
 
 impl Results {
-    pub(super) fn new(figures: &[Figure]) -> Self {
-        Self {
-            figures: figures.to_vec(),
-            cells: BTreeMap::new(),
-        }
-    }
-
     /// Adds what one measurement came to: these figures, or why there are none.
     pub(super) fn add(&mut self, contender: Contender, measured: Measured, figures: &[Figure]) {
         let (values, failure) = match measured {
@@ -206,10 +159,15 @@ impl Results {
         }
     }
 
-    /// Returns the median of a figure, or why there is none.
-    pub(super) fn median(&self, contender: Contender, figure: Figure) -> Result<f64, &str> {
-        let cell = self.cells.get(&(figure, contender)).ok_or("not measured")?;
-        median(&cell.values).ok_or_else(|| cell.failure.as_deref().unwrap_or("not measured"))
+    /// Returns why a measurement of a tracker failed, if one did.
+    pub(super) fn failure(&self, contender: Contender) -> Option<&str> {
+        let mut cells = self.cells.iter().filter(|((_, of), _)| *of == contender);
+        cells.find_map(|(_, cell)| cell.failure.as_deref())
+    }
+
+    /// Returns the median of a figure, if there is one.
+    fn median(&self, contender: Contender, figure: Figure) -> Option<f64> {
+        median(&self.cells.get(&(figure, contender))?.values)
     }
 }
 
@@ -224,8 +182,9 @@ impl fmt::Display for Results {
             "   {:24}{:24}ours (goal)",
             "ours / bt-tracker", "ours / echo"
         )?;
-        for figure in &self.figures {
-            let value = |contender| self.median(contender, *figure).ok();
+        let figures: BTreeSet<_> = self.cells.keys().map(|(figure, _)| *figure).collect();
+        for figure in figures {
+            let value = |contender| self.median(contender, figure);
             let [npm, ours, echo] = Contender::ALL.map(value);
             write!(f, "{figure:48}")?;
             for value in [npm, ours, echo] {
@@ -300,7 +259,7 @@ mod tests {
 
     #[test]
     fn table_says_what_was_not_measured_and_why() {
-        let mut results = Results::new(&[Figure::Announces, Figure::Offers]);
+        let mut results = Results::default();
         let figures = [Figure::Announces, Figure::Offers];
         let values = [(Figure::Announces, 100.0), (Figure::Offers, 10.0)];
         results.add(Contender::Npm, measured(&values), &figures);
@@ -320,5 +279,7 @@ mod tests {
         let reason =
             "not measured: shoal-tracker: fell over (offers relayed and answered a second)";
         assert!(table.contains(reason), "{table}");
+        assert_eq!(results.failure(Contender::Ours), Some("fell over"));
+        assert_eq!(results.failure(Contender::Npm), None);
     }
 }
