@@ -17,6 +17,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
 use futures_util::stream::{FuturesUnordered, LocalBoxStream, SelectAll};
 use futures_util::{StreamExt, stream};
@@ -301,9 +302,9 @@ impl Driver {
                     link.signal(signal);
                 }
             }
-            Output::Send { link, data } => {
+            Output::Send { link, data, block } => {
                 if let Some(link) = self.links.get(&link) {
-                    link.send(data);
+                    link.send(one_message(data, block));
                 }
             }
             Output::Disconnect { link } => {
@@ -493,6 +494,14 @@ impl Driver {
             }
         }
     }
+}
+
+/// A link's message: a block is put behind what stands before it.
+fn one_message(data: Bytes, block: Bytes) -> Bytes {
+    if block.is_empty() {
+        return data;
+    }
+    [data, block].concat().into()
 }
 
 fn broken_down() -> String {

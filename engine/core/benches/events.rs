@@ -207,7 +207,9 @@ impl Swarm {
         while let Some(output) = self.session.poll_output() {
             match output {
                 Output::Connect { link, .. } => self.connected(link),
-                Output::Send { link, data } => self.sent(link, data),
+                Output::Send { link, data, block } => {
+                    self.sent(link, [data, block].concat().into());
+                }
                 Output::Tracker { tracker, request } => self.at_tracker(tracker, request),
                 Output::Hash { token, .. } => {
                     let hash = self.hash;

@@ -255,12 +255,14 @@ pub enum Output {
         /// What the remote says.
         signal: Signal,
     },
-    /// Send bytes; never more than the budget given.
+    /// Send bytes, in one message where the link has messages; never more than the budget given.
     Send {
         /// The connection.
         link: LinkId,
         /// The next bytes of the stream.
         data: Bytes,
+        /// A block, or a part of one, that follows them: as it was read, for it is large. May be empty.
+        block: Bytes,
     },
     /// Close a connection. No event need follow, and none that follows is heard.
     Disconnect {

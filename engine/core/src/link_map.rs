@@ -1,5 +1,7 @@
 //! What belongs to a few links, lowest first.
 
+use std::cell::Cell;
+
 use crate::io::LinkId;
 
 /// A map by link: a torrent has a few dozen at most, looks one up with every step, and walks over all of
@@ -9,6 +11,8 @@ pub(crate) struct LinkMap<T> {
     links: Vec<LinkId>,
     /// In the order of `links`; boxed, for they are large and may have to move aside.
     values: Vec<Box<T>>,
+    /// Where the last one was found: most often the next to be looked up is the same.
+    last: Cell<usize>,
 }
 
 impl<T> LinkMap<T> {
@@ -16,6 +20,7 @@ impl<T> LinkMap<T> {
         Self {
             links: Vec::new(),
             values: Vec::new(),
+            last: Cell::new(0),
         }
     }
 
@@ -28,7 +33,7 @@ impl<T> LinkMap<T> {
     }
 
     pub(crate) fn contains_key(&self, link: &LinkId) -> bool {
-        self.links.binary_search(link).is_ok()
+        self.find(link).is_some()
     }
 
     /// Returns how many links are lower than this one.
@@ -37,13 +42,23 @@ impl<T> LinkMap<T> {
     }
 
     pub(crate) fn get(&self, link: &LinkId) -> Option<&T> {
-        let place = self.links.binary_search(link).ok()?;
+        let place = self.find(link)?;
         self.values.get(place).map(|value| &**value)
     }
 
     pub(crate) fn get_mut(&mut self, link: &LinkId) -> Option<&mut T> {
-        let place = self.links.binary_search(link).ok()?;
+        let place = self.find(link)?;
         self.values.get_mut(place).map(|value| &mut **value)
+    }
+
+    fn find(&self, link: &LinkId) -> Option<usize> {
+        let last = self.last.get();
+        if self.links.get(last) == Some(link) {
+            return Some(last);
+        }
+        let place = self.links.binary_search(link).ok()?;
+        self.last.set(place);
+        Some(place)
     }
 
     /// Puts a value in, in place of what was there for this link.

@@ -2,7 +2,8 @@
 //!
 //! Messages go out in the order in which they are pushed. Blocks are pushed only while there is
 //! [`Outbox::room`] for them, so at most about a block stands before a control message. A send ends where a
-//! block ends: so it lies in one part of the stream over there, and needs no copy.
+//! block ends: so it lies in one part of the stream over there, and needs no copy. Nor does it here: it goes
+//! out as it was read, beside what stands before it.
 //!
 //! A transport's buffer is of some bytes, however slow the line is: full, it would hold seconds of
 //! blocks on a slow uplink, before which no message could come through. So blocks fill it only as far as
@@ -13,7 +14,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use shoal_protocol::BLOCK_LENGTH;
-use shoal_protocol::wire::{HANDSHAKE_LENGTH, Handshake, Message};
+use shoal_protocol::wire::{BlockRequest, HANDSHAKE_LENGTH, Handshake, Message};
 
 use crate::time::Timestamp;
 
@@ -26,9 +27,8 @@ const BUSY: usize = 64 * 1024;
 /// Most bytes in one send: what a data channel takes as one message everywhere.
 const MAX_SEND: usize = 64 * 1024;
 
-/// Room that is made at once for a small message, and for a block.
+/// Room that is made at once for a small message.
 const ROOM: usize = 32;
-const BLOCK_ROOM: usize = BLOCK_LENGTH as usize + 64;
 
 /// How much of what a link passes on may lie in its buffer. Above most round trips, for some transports
 /// give credit back only when the other side has acknowledged.
@@ -46,8 +46,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// A peer's send queue.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
-    /// Sends that end with a block.
-    blocks: VecDeque<Bytes>,
+    /// Sends that end with a block: what stands before it, and the block.
+    blocks: VecDeque<(Bytes, Bytes)>,
     /// What comes after them.
     pending: BytesMut,
     /// Bytes of both.
@@ -69,17 +69,24 @@ impl Outbox {
     }
 
     pub(crate) fn push(&mut self, message: &Message) {
-        let is_block = matches!(message, Message::Piece { .. });
-        self.pending
-            .reserve(if is_block { BLOCK_ROOM } else { ROOM });
+        self.pending.reserve(ROOM);
         let before = self.pending.len();
         message.encode(&mut self.pending);
         self.waiting += self.pending.len() - before;
-        if is_block {
-            // Not a split, which would hold on to the room of the block for what is small.
-            self.blocks
-                .push_back(std::mem::take(&mut self.pending).freeze());
-        }
+    }
+
+    /// Queues a *piece* message with the block that was asked for.
+    pub(crate) fn push_block(&mut self, request: &BlockRequest, block: Bytes) {
+        let head = Message::piece_head(request);
+        self.waiting += head.len() + block.len();
+        let head = match self.pending.is_empty() {
+            true => Bytes::copy_from_slice(&head),
+            false => {
+                self.pending.extend_from_slice(&head);
+                std::mem::take(&mut self.pending).freeze()
+            }
+        };
+        self.blocks.push_back((head, block));
     }
 
     /// Takes in the credit of a link that has just opened.
@@ -150,20 +157,27 @@ impl Outbox {
         most.saturating_sub(in_transit + self.waiting)
     }
 
-    /// Returns the next bytes to send.
-    pub(crate) fn next_send(&mut self) -> Option<Bytes> {
+    /// Returns the next bytes to send: small messages, and the block that follows them, or a part of it.
+    pub(crate) fn next_send(&mut self) -> Option<(Bytes, Bytes)> {
         let most = self.credit.min(MAX_SEND);
         if most == 0 || self.waiting == 0 {
             return None;
         }
         let sent = match self.blocks.front_mut() {
-            Some(block) if block.len() > most => block.split_to(most),
+            Some((head, block)) if head.len() + block.len() > most => {
+                let head = head.split_to(head.len().min(most));
+                let part = block.split_to(most - head.len());
+                (head, part)
+            }
             Some(_) => self.blocks.pop_front()?,
-            None if self.pending.len() > most => self.pending.split_to(most).freeze(),
-            None => std::mem::take(&mut self.pending).freeze(),
+            None if self.pending.len() > most => {
+                (self.pending.split_to(most).freeze(), Bytes::new())
+            }
+            None => (std::mem::take(&mut self.pending).freeze(), Bytes::new()),
         };
-        self.credit -= sent.len();
-        self.waiting -= sent.len();
+        let length = sent.0.len() + sent.1.len();
+        self.credit -= length;
+        self.waiting -= length;
         Some(sent)
     }
 }
@@ -176,23 +190,28 @@ mod tests {
         Timestamp::new(Duration::from_millis(millis))
     }
 
-    fn block() -> Message {
-        Message::Piece {
+    fn push_block(outbox: &mut Outbox) {
+        let request = BlockRequest {
             piece: 1,
             begin: 0,
-            data: Bytes::from(vec![7; BLOCK_LENGTH as usize]),
-        }
+            length: BLOCK_LENGTH,
+        };
+        outbox.push_block(&request, Bytes::from(vec![7; BLOCK_LENGTH as usize]));
+    }
+
+    fn length((data, block): (Bytes, Bytes)) -> usize {
+        data.len() + block.len()
     }
 
     #[test]
     fn no_more_is_sent_than_the_credit() {
         let mut outbox = Outbox::default();
         outbox.open(10_000, at(0));
-        outbox.push(&block());
-        assert_eq!(outbox.next_send().unwrap().len(), 10_000);
+        push_block(&mut outbox);
+        assert_eq!(length(outbox.next_send().unwrap()), 10_000);
         assert_eq!(outbox.next_send(), None);
         outbox.add_credit(10_000, at(1));
-        assert_eq!(outbox.next_send().unwrap().len(), 6397);
+        assert_eq!(length(outbox.next_send().unwrap()), 6397);
         assert_eq!(outbox.next_send(), None);
     }
 
@@ -202,7 +221,7 @@ mod tests {
         outbox.open(10_000, at(0));
         outbox.push(&Message::Choke);
         outbox.push(&Message::Have(7));
-        assert_eq!(outbox.next_send().unwrap().len(), 14);
+        assert_eq!(length(outbox.next_send().unwrap()), 14);
     }
 
     #[test]
@@ -210,11 +229,11 @@ mod tests {
         let mut outbox = Outbox::default();
         outbox.open(60_000, at(0));
         outbox.push(&Message::Choke);
-        outbox.push(&block());
-        outbox.push(&block());
+        push_block(&mut outbox);
+        push_block(&mut outbox);
         outbox.push(&Message::Have(7));
         let lengths: Vec<_> = std::iter::from_fn(|| outbox.next_send())
-            .map(|sent| sent.len())
+            .map(length)
             .collect();
         assert_eq!(lengths, [16_402, 16_397, 9]);
         assert!(outbox.is_empty());
@@ -228,9 +247,9 @@ mod tests {
         let mut buffered = 0;
         for _ in 0..100 {
             while outbox.room(at(now)) >= 16_397 {
-                outbox.push(&block());
+                push_block(&mut outbox);
                 while let Some(sent) = outbox.next_send() {
-                    buffered += sent.len();
+                    buffered += length(sent);
                 }
             }
             // 20 kB/s.
@@ -247,7 +266,7 @@ mod tests {
         let mut outbox = Outbox::default();
         outbox.open(256 << 10, at(0));
         while outbox.room(at(0)) >= 16_397 {
-            outbox.push(&block());
+            push_block(&mut outbox);
             while outbox.next_send().is_some() {}
         }
         assert!(outbox.room(at(500)) < 16_397);

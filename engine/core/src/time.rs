@@ -2,30 +2,37 @@
 
 use std::time::Duration;
 
-/// A moment: the time since the session's start on a monotonic clock.
+/// A moment: the time since the session's start on a monotonic clock, up to five centuries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Timestamp(Duration);
+pub struct Timestamp {
+    /// Half of a [`Duration`]: much of a peer's state is moments.
+    nanos: u64,
+}
 
 impl Timestamp {
     /// The session's start.
-    pub const ZERO: Self = Self(Duration::ZERO);
+    pub const ZERO: Self = Self { nanos: 0 };
 
     /// Makes the moment that lies `since_start` after the start.
     #[must_use]
     pub const fn new(since_start: Duration) -> Self {
-        Self(since_start)
+        let nanos = since_start.as_nanos();
+        let fits = nanos <= u64::MAX as u128;
+        Self {
+            nanos: if fits { nanos as u64 } else { u64::MAX },
+        }
     }
 
     /// Returns the time since the start.
     #[must_use]
     pub const fn since_start(self) -> Duration {
-        self.0
+        Duration::from_nanos(self.nanos)
     }
 
     /// Returns how long before this moment `earlier` was; zero if it was not.
     #[must_use]
     pub const fn since(self, earlier: Self) -> Duration {
-        self.0.saturating_sub(earlier.0)
+        Duration::from_nanos(self.nanos.saturating_sub(earlier.nanos))
     }
 }
 
@@ -33,6 +40,8 @@ impl std::ops::Add<Duration> for Timestamp {
     type Output = Self;
 
     fn add(self, rhs: Duration) -> Self {
-        Self(self.0.saturating_add(rhs))
+        Self {
+            nanos: self.nanos.saturating_add(Self::new(rhs).nanos),
+        }
     }
 }

@@ -12,6 +12,6 @@ mod message;
 
 pub use decoder::{Decoder, WireError, WireLimits};
 pub use handshake::{HANDSHAKE_LENGTH, Handshake};
-pub use message::{BlockRequest, Message};
+pub use message::{BlockRequest, Message, PIECE_HEAD_LENGTH};
 
 pub use crate::merkle::proof::HashRequest;

@@ -1,54 +1,124 @@
 //! What is going to happen, in the order in which it will.
+//!
+//! A large swarm is larger than a processor's caches. So what happens lies in lanes, one for each node, and is
+//! taken a window of time at a time: what one node does in it, then what the next one does. No window is longer
+//! than it takes any node to hear of another's doings, so none misses anything: a conservative simulation with
+//! lookahead (Chandy and Misra 1979), though on one thread.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::time::Duration;
 
 use shoal_core::Timestamp;
 
-/// Nanoseconds of a slot, as a power of two: about a millisecond.
-const SLOT: u32 = 20;
-
-/// Slots that are kept apart: about four seconds, beyond which little is planned.
-const SLOTS: u64 = 4096;
-
-/// A queue by time; what is due at the same time comes in the order in which it was put in.
-///
-/// What is due soon lies in slots by time, unsorted but for the present slot: a heap of all that a large
-/// swarm has before it would be larger than a processor's caches.
+/// A queue by time in lanes; what is due at the same time comes in the order in which it was put in.
 pub(crate) struct Agenda<T> {
-    /// What is due in the present slot or before.
-    present: BinaryHeap<Reverse<Key>>,
-    /// The present slot's number.
-    slot: u64,
-    /// The slots that follow, each at its number modulo [`SLOTS`].
-    slots: Vec<Vec<Reverse<Key>>>,
-    /// Entries in `slots`.
-    soon: usize,
-    /// What is due beyond them.
-    later: BinaryHeap<Reverse<Key>>,
-    entries: Vec<Option<T>>,
-    free: Vec<u32>,
+    lanes: Vec<Lane<T>>,
+    /// What each lane has next, or [`NEVER`].
+    next: Vec<Due>,
+    /// The lane that is taken from, and the end of the window: what is due then is not in it.
+    lane: usize,
+    end: Due,
     count: u64,
 }
 
-/// When, the how-manieth, and where in `entries`: small, for a heap moves what it holds.
-type Key = (u64, u64, u32);
+/// The lane whose entries are each a window of their own: they may do anything to anybody.
+pub(crate) const ALONE: usize = 0;
+
+/// When, in nanoseconds, and the how-manieth.
+type Due = (u64, u64);
+
+const NEVER: Due = (u64::MAX, u64::MAX);
+
+struct Lane<T> {
+    /// By time, with the place in `entries`: small, for a heap moves what it holds.
+    queue: BinaryHeap<Reverse<(Due, u32)>>,
+    entries: Vec<Option<T>>,
+    free: Vec<u32>,
+    /// What other lanes have put in since it was taken from last.
+    inbox: Vec<(Due, T)>,
+}
 
 impl<T> Agenda<T> {
+    /// Makes one with the lane [`ALONE`].
     pub(crate) fn new() -> Self {
-        Self {
-            present: BinaryHeap::new(),
-            slot: 0,
-            slots: (0..SLOTS).map(|_| Vec::new()).collect(),
-            soon: 0,
-            later: BinaryHeap::new(),
+        let mut agenda = Self {
+            lanes: Vec::new(),
+            next: Vec::new(),
+            lane: ALONE,
+            end: (0, 0),
+            count: 0,
+        };
+        agenda.add_lane();
+        agenda
+    }
+
+    /// Adds a lane; returns its number.
+    pub(crate) fn add_lane(&mut self) -> usize {
+        self.lanes.push(Lane {
+            queue: BinaryHeap::new(),
             entries: Vec::new(),
             free: Vec::new(),
-            count: 0,
+            inbox: Vec::new(),
+        });
+        self.next.push(NEVER);
+        self.lanes.len() - 1
+    }
+
+    /// Puts something into a lane.
+    ///
+    /// # Panics
+    /// When it is another lane than the one taken from, and due within the window: then that was too long.
+    pub(crate) fn put(&mut self, lane: usize, at: Timestamp, what: T) {
+        self.count += 1;
+        let due = (nanos(at), self.count);
+        self.next[lane] = self.next[lane].min(due);
+        if lane == self.lane {
+            self.lanes[lane].push(due, what);
+        } else {
+            assert!(due >= self.end, "a node hears of another's doings too soon");
+            self.lanes[lane].inbox.push((due, what));
         }
     }
 
-    pub(crate) fn put(&mut self, at: Timestamp, what: T) {
+    /// Opens a window with whatever is due next: it lasts `time`, or is of that alone where `time` is none.
+    /// Returns `false` if nothing is due until `most`.
+    pub(crate) fn open(&mut self, time: Duration, most: Timestamp) -> bool {
+        let first = self.next.iter().copied().min().unwrap_or(NEVER);
+        let most = nanos(most).saturating_add(1);
+        if first >= (most, 0) {
+            return false;
+        }
+        let alone = (first.0, first.1 + 1);
+        let time = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        let end = first.0.saturating_add(time).min(most);
+        self.end = match self.next[ALONE] == first {
+            true => alone,
+            false => alone.max((end, 0)).min(self.next[ALONE]),
+        };
+        self.lane = ALONE;
+        true
+    }
+
+    /// Takes the next entry of the window, with its lane; `None`: there is none, and the window is closed.
+    pub(crate) fn take(&mut self) -> Option<(usize, Timestamp, T)> {
+        while let Some(next) = self.next.get(self.lane) {
+            if *next < self.end {
+                let lane = &mut self.lanes[self.lane];
+                let ((at, _), what) = lane.pop()?;
+                self.next[self.lane] = lane.next();
+                let at = Timestamp::new(Duration::from_nanos(at));
+                return Some((self.lane, at, what));
+            }
+            self.lane += 1;
+        }
+        self.end = (0, 0);
+        None
+    }
+}
+
+impl<T> Lane<T> {
+    fn push(&mut self, due: Due, what: T) {
         let place = match self.free.pop() {
             Some(place) => {
                 self.entries[place as usize] = Some(what);
@@ -59,60 +129,23 @@ impl<T> Agenda<T> {
                 u32::try_from(self.entries.len() - 1).unwrap()
             }
         };
-        self.count += 1;
-        let key = (nanos(at), self.count, place);
-        if key.0 >> SLOT < self.slot + SLOTS {
-            self.put_soon(key);
-        } else {
-            self.later.push(Reverse(key));
-        }
+        self.queue.push(Reverse((due, place)));
     }
 
-    /// Takes the next entry, unless it is due only after `end`.
-    pub(crate) fn take_until(&mut self, end: Timestamp) -> Option<(Timestamp, T)> {
-        while self.present.is_empty() {
-            self.advance()?;
+    fn pop(&mut self) -> Option<(Due, T)> {
+        let mut inbox = std::mem::take(&mut self.inbox);
+        for (due, what) in inbox.drain(..) {
+            self.push(due, what);
         }
-        let Reverse((at, ..)) = self.present.peek()?;
-        if *at > nanos(end) {
-            return None;
-        }
-        let Reverse((at, _, place)) = self.present.pop()?;
+        self.inbox = inbox;
+        let Reverse((due, place)) = self.queue.pop()?;
         self.free.push(place);
-        let what = self.entries[place as usize].take()?;
-        Some((Timestamp::new(std::time::Duration::from_nanos(at)), what))
+        Some((due, self.entries[place as usize].take()?))
     }
 
-    fn put_soon(&mut self, key: Key) {
-        let slot = key.0 >> SLOT;
-        if slot <= self.slot {
-            self.present.push(Reverse(key));
-        } else {
-            self.slots[(slot % SLOTS) as usize].push(Reverse(key));
-            self.soon += 1;
-        }
-    }
-
-    /// Goes on to the next slot, or to the first that is not empty if that is far; `None` if nothing is
-    /// left. The present slot must be empty.
-    fn advance(&mut self) -> Option<()> {
-        let next = match self.soon {
-            0 => self.later.peek()?.0.0 >> SLOT,
-            _ => self.slot + 1,
-        };
-        self.slot = self.slot.max(next);
-        while let Some(Reverse(key)) = self.later.peek()
-            && key.0 >> SLOT < self.slot + SLOTS
-        {
-            let key = *key;
-            self.later.pop();
-            self.put_soon(key);
-        }
-        let mut slot = std::mem::take(&mut self.slots[(self.slot % SLOTS) as usize]);
-        self.soon -= slot.len();
-        self.present.extend(slot.drain(..));
-        self.slots[(self.slot % SLOTS) as usize] = slot;
-        Some(())
+    /// What is next, of what was not put in by others since.
+    fn next(&self) -> Due {
+        self.queue.peek().map_or(NEVER, |Reverse((due, _))| *due)
     }
 }
 
@@ -122,43 +155,93 @@ fn nanos(at: Timestamp) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use rand::{Rng, SeedableRng};
     use rand_chacha::ChaCha8Rng;
 
     use super::*;
 
+    const EVER: Timestamp = Timestamp::new(Duration::from_secs(1 << 30));
+
     fn at(millis: u64) -> Timestamp {
         Timestamp::new(Duration::from_millis(millis))
     }
 
-    #[test]
-    fn what_is_due_first_comes_first_and_equals_in_turn() {
+    fn drain(agenda: &mut Agenda<u64>) -> Vec<u64> {
+        let taken = std::iter::from_fn(|| agenda.take());
+        taken.map(|(.., number)| number).collect()
+    }
+
+    fn three_lanes() -> Agenda<u64> {
         let mut agenda = Agenda::new();
-        for (number, millis) in [5, 3, 5, 1, 3].into_iter().enumerate() {
-            agenda.put(at(millis), number);
-        }
-        let mut order = Vec::new();
-        while let Some((_, number)) = agenda.take_until(at(4)) {
-            order.push(number);
-        }
-        assert_eq!(order, [3, 1, 4]);
-        agenda.put(at(2), 9);
-        assert_eq!(agenda.take_until(at(9)), Some((at(2), 9)));
-        assert_eq!(agenda.take_until(at(9)), Some((at(5), 0)));
+        agenda.add_lane();
+        agenda.add_lane();
+        agenda
     }
 
     #[test]
-    fn the_order_is_that_of_a_sorted_list_near_and_far() {
+    fn a_lane_is_taken_in_order_and_equals_in_turn() {
+        let mut agenda = three_lanes();
+        for (number, millis) in [5, 3, 5, 1, 3].into_iter().enumerate() {
+            agenda.put(1, at(millis), number as u64);
+        }
+        assert!(agenda.open(Duration::from_secs(1), at(4)));
+        assert_eq!(drain(&mut agenda), [3, 1, 4]);
+        assert!(!agenda.open(Duration::from_secs(1), at(4)));
+        agenda.put(1, at(2), 9);
+        assert!(agenda.open(Duration::from_secs(1), EVER));
+        assert_eq!(drain(&mut agenda), [9, 0, 2]);
+    }
+
+    #[test]
+    fn in_a_window_it_goes_lane_by_lane_and_without_one_by_time() {
+        // 1 and 4 are 3 ms apart: what is due when a window ends is not in it.
+        for (window, order) in [(4, [2, 4, 1, 3]), (3, [2, 1, 3, 4]), (0, [1, 2, 3, 4])] {
+            let mut agenda = three_lanes();
+            for (number, lane) in [(1, 2), (2, 1), (3, 2), (4, 1)] {
+                agenda.put(lane, at(number), number);
+            }
+            let mut taken = Vec::new();
+            while agenda.open(Duration::from_millis(window), EVER) {
+                taken.extend(drain(&mut agenda));
+            }
+            assert_eq!(taken, order);
+        }
+    }
+
+    #[test]
+    fn what_may_do_anything_waits_for_all_before_it_and_all_after_it_wait() {
+        let mut agenda = three_lanes();
+        agenda.put(2, at(1), 1);
+        agenda.put(ALONE, at(3), 3);
+        agenda.put(1, at(2), 2);
+        agenda.put(2, at(4), 4);
+        let mut windows = Vec::new();
+        while agenda.open(Duration::from_secs(1), EVER) {
+            windows.push(drain(&mut agenda));
+        }
+        assert_eq!(windows, [vec![2, 1], vec![3], vec![4]]);
+    }
+
+    #[test]
+    #[should_panic(expected = "too soon")]
+    fn a_window_that_is_too_long_is_noticed() {
+        let mut agenda = three_lanes();
+        agenda.put(1, at(1), 1);
+        assert!(agenda.open(Duration::from_millis(50), EVER));
+        assert_eq!(agenda.take(), Some((1, at(1), 1)));
+        agenda.put(2, at(50), 2);
+    }
+
+    #[test]
+    fn the_order_is_that_of_a_sorted_list() {
         let mut rng = ChaCha8Rng::seed_from_u64(1);
-        let mut agenda = Agenda::new();
+        let mut agenda = three_lanes();
         let mut model = std::collections::BTreeSet::new();
         let mut now = 0;
         for number in 0..20_000 {
             let most = [1, 50, 3_000, 60_000][rng.random_range(0..4)];
             let due = now + rng.random_range(0..most);
-            agenda.put(at(due), number);
+            agenda.put(rng.random_range(1..3), at(due), number);
             model.insert((due, number));
             // Now and then it runs empty.
             let taken = if number % 1_000 == 0 {
@@ -168,9 +251,12 @@ mod tests {
             };
             for _ in 0..taken {
                 let expected = model.pop_first();
-                let next = agenda.take_until(at(u64::MAX >> 20));
-                assert_eq!(next, expected.map(|(due, number)| (at(due), number)));
-                let Some((due, _)) = expected else { break };
+                let opened = agenda.open(Duration::ZERO, EVER);
+                assert_eq!(opened, expected.is_some());
+                let Some((due, number)) = expected else { break };
+                let (_, when, what) = agenda.take().unwrap();
+                assert_eq!((when, what), (at(due), number));
+                assert_eq!(agenda.take(), None);
                 now = due;
             }
         }

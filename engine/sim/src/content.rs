@@ -1,6 +1,6 @@
 //! A torrent to share in a simulation: random files and their metainfo.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -8,15 +8,27 @@ use rand::{RngCore, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use shoal_protocol::merkle::hash_block;
 use shoal_protocol::metainfo::{Metainfo, MetainfoBuilder};
-use shoal_protocol::{FileIndex, Hash256, InfoHash};
+use shoal_protocol::wire::{BlockRequest, Message, PIECE_HEAD_LENGTH};
+use shoal_protocol::{BLOCK_LENGTH, FileIndex, Hash256, InfoHash};
 
 /// Files and their metainfo. Nodes share the bytes; each only knows which blocks it has.
 pub struct Content {
     /// The torrent.
     pub metainfo: Arc<Metainfo>,
-    files: Vec<Bytes>,
-    /// Where a block with such a beginning stands, and its hash: it need not be computed for each node.
-    hashes: HashMap<[u8; 16], (Bytes, Hash256)>,
+    /// Every block, with the head of its *piece* message before it: as it goes over a link. Thousands of
+    /// nodes pass it on, and none of them needs a copy.
+    framed: Bytes,
+    blocks: Vec<Block>,
+    /// The number of each file's first block.
+    first: Vec<usize>,
+}
+
+/// A block of the content.
+struct Block {
+    /// Where it begins in `framed`.
+    start: usize,
+    length: usize,
+    hash: Hash256,
 }
 
 impl Content {
@@ -30,7 +42,7 @@ impl Content {
     #[must_use]
     pub fn twins(seed: u64, size: usize) -> Arc<Self> {
         let bytes = random_bytes(&mut ChaCha8Rng::seed_from_u64(seed), size);
-        Self::of(vec![bytes.clone(), bytes], None)
+        Self::of(&[bytes.clone(), bytes], None)
     }
 
     /// Makes files of these sizes with pieces of this length.
@@ -38,7 +50,7 @@ impl Content {
     pub fn with_piece_length(seed: u64, sizes: &[usize], piece_length: Option<u32>) -> Arc<Self> {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let contents = sizes.iter().map(|size| random_bytes(&mut rng, *size));
-        Self::of(contents.collect(), piece_length)
+        Self::of(&contents.collect::<Vec<_>>(), piece_length)
     }
 
     /// Returns the torrent's name in the swarm.
@@ -53,53 +65,100 @@ impl Content {
         self.metainfo.info().total_length()
     }
 
-    /// Returns bytes of a file.
+    /// Returns a block, or its beginning.
     #[must_use]
     pub fn bytes(&self, file: FileIndex, offset: u64, length: u32) -> Bytes {
-        let start = offset as usize;
-        self.files[file.index()].slice(start..start + length as usize)
+        let block = self.block(file, offset);
+        assert!(length as usize <= block.length, "more than a block");
+        self.framed
+            .slice(block.start..block.start + length as usize)
     }
 
     /// Returns whether these bytes are what belongs here.
     #[must_use]
     pub fn is_right(&self, file: FileIndex, offset: u64, data: &[u8]) -> bool {
-        let start = offset as usize;
-        let right = self.files[file.index()].get(start..start + data.len());
+        let block = self.block(file, offset);
+        let right = &self.framed[block.start..block.start + block.length];
         // What is the content's own needs no look.
-        right.is_some_and(|right| std::ptr::eq(right, data) || right == data)
+        std::ptr::eq(right, data) || right == data
     }
 
-    /// Returns the block of this content that these bytes are equal to, and its hash.
-    pub(crate) fn find(&self, data: &[u8]) -> Option<&(Bytes, Hash256)> {
-        let found = self.hashes.get(data.first_chunk()?)?;
-        (found.0 == data).then_some(found)
+    /// Returns the hash of bytes that are a block of this content: those themselves, not a copy. It need not
+    /// be computed for each node.
+    pub(crate) fn hash_of(&self, data: &Bytes) -> Option<Hash256> {
+        let block = self.find(data)?;
+        (block.length == data.len()).then_some(block.hash)
     }
 
-    fn of(contents: Vec<Vec<u8>>, piece_length: Option<u32>) -> Arc<Self> {
-        let contents: Vec<Bytes> = contents.into_iter().map(Bytes::from).collect();
+    /// Returns a block as it goes over a link, if this is one of this content, and what the bytes before it
+    /// end with is its head.
+    pub(crate) fn framed(&self, before: &[u8], block: &Bytes) -> Option<Bytes> {
+        let known = self.find(block)?;
+        let end = known.start + known.length;
+        let framed = self.framed.slice(known.start - PIECE_HEAD_LENGTH..end);
+        let is_whole = known.length == block.len();
+        (is_whole && before.ends_with(&framed[..PIECE_HEAD_LENGTH])).then_some(framed)
+    }
+
+    /// The block that begins with the first of these bytes: those themselves, not a copy.
+    fn find(&self, data: &Bytes) -> Option<&Block> {
+        let start = (data.as_ptr() as usize).checked_sub(self.framed.as_ptr() as usize)?;
+        let place = self
+            .blocks
+            .binary_search_by_key(&start, |block| block.start);
+        self.blocks.get(place.ok()?)
+    }
+
+    fn block(&self, file: FileIndex, offset: u64) -> &Block {
+        let length = u64::from(BLOCK_LENGTH);
+        assert!(offset.is_multiple_of(length), "no block begins here");
+        &self.blocks[self.first[file.index()] + (offset / length) as usize]
+    }
+
+    fn of(contents: &[Vec<u8>], piece_length: Option<u32>) -> Arc<Self> {
         let numbered = contents.iter().enumerate();
         let paths =
             numbered.map(|(number, file)| (vec![format!("{number:03}.bin")], file.len() as u64));
         let mut builder =
             MetainfoBuilder::folder("content", paths.collect(), piece_length).unwrap();
-        let mut hashes = HashMap::new();
+        let mut hashes = BTreeMap::new();
         while let Some(span) = builder.next_block() {
-            let bytes = &contents[builder.source(span.file).unwrap()];
             let start = span.offset as usize;
-            let block = bytes.slice(start..start + span.length as usize);
-            let hash = hash_block(&block);
+            let file = &contents[builder.source(span.file).unwrap()];
+            let hash = hash_block(&file[start..start + span.length as usize]);
+            hashes.insert((span.file, span.offset), hash);
             builder.add_block(hash).unwrap();
-            if let Some(beginning) = block.first_chunk() {
-                hashes.insert(*beginning, (block, hash));
-            }
         }
         let order: Vec<_> = builder.sources().map(|(number, _)| number).collect();
         let metainfo = Arc::new(builder.build(&[]).unwrap());
-        let files = order.into_iter().map(|number| contents[number].clone());
+        let info = metainfo.info();
+        let mut framed = Vec::with_capacity(info.total_length() as usize * 1001 / 1000 + (1 << 10));
+        let mut blocks = Vec::new();
+        let mut first = vec![0; order.len()];
+        for block in info.pieces().flat_map(|piece| info.blocks(piece)) {
+            let span = info.block_span(block);
+            if span.offset == 0 {
+                first[span.file.index()] = blocks.len();
+            }
+            framed.extend(Message::piece_head(&BlockRequest {
+                piece: block.piece.get(),
+                begin: block.block * BLOCK_LENGTH,
+                length: span.length,
+            }));
+            let (start, length) = (span.offset as usize, span.length as usize);
+            let data = &contents[order[span.file.index()]][start..start + length];
+            blocks.push(Block {
+                start: framed.len(),
+                length,
+                hash: hashes[&(span.file, span.offset)],
+            });
+            framed.extend_from_slice(data);
+        }
         Arc::new(Self {
             metainfo,
-            files: files.collect(),
-            hashes,
+            framed: framed.into(),
+            blocks,
+            first,
         })
     }
 }

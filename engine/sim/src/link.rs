@@ -4,9 +4,19 @@ use std::collections::{BTreeSet, VecDeque};
 
 use bytes::Bytes;
 use shoal_core::{LinkId, Timestamp};
-use shoal_protocol::wire::{BlockRequest, Decoder};
+use shoal_protocol::wire::{BlockRequest, Decoder, PIECE_HEAD_LENGTH};
 
+use crate::content::Content;
 use crate::tap::Tap;
+
+/// Bytes that go over a link together.
+#[derive(Debug)]
+pub(crate) struct Packet {
+    /// Small messages, or whatever is none of the content.
+    pub(crate) small: Bytes,
+    /// A block with its head that follows, as it lies in the content; may be empty.
+    pub(crate) block: Bytes,
+}
 
 /// This side of a connection.
 pub(crate) struct Endpoint {
@@ -14,7 +24,7 @@ pub(crate) struct Endpoint {
     pub(crate) remote: Option<(usize, LinkId)>,
     pub(crate) opened: bool,
     /// What waits for the uplink.
-    pub(crate) backlog: VecDeque<Bytes>,
+    pub(crate) backlog: VecDeque<Packet>,
     /// Bytes of the backlog.
     pub(crate) waiting: usize,
     /// Bytes that were passed on and that the session has not been told of.
@@ -39,6 +49,59 @@ pub(crate) struct Endpoint {
 pub(crate) struct Heard {
     pub(crate) decoder: Decoder,
     pub(crate) greeted: bool,
+}
+
+impl Packet {
+    /// Makes a packet of what a session sends.
+    pub(crate) fn new(mut data: Bytes, block: Bytes, content: Option<&Content>) -> Self {
+        if block.is_empty() {
+            return Self { small: data, block };
+        }
+        match content.and_then(|content| content.framed(&data, &block)) {
+            Some(framed) => {
+                data.truncate(data.len() - PIECE_HEAD_LENGTH);
+                Self {
+                    small: data,
+                    block: framed,
+                }
+            }
+            None => Self {
+                small: [data, block].concat().into(),
+                block: Bytes::new(),
+            },
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.small.len() + self.block.len()
+    }
+
+    /// Takes what is beyond so many bytes off.
+    pub(crate) fn split_off(&mut self, at: usize) -> Self {
+        match at.checked_sub(self.small.len()) {
+            Some(at) => Self {
+                small: self.block.split_off(at),
+                block: Bytes::new(),
+            },
+            None => Self {
+                small: self.small.split_off(at),
+                block: std::mem::take(&mut self.block),
+            },
+        }
+    }
+
+    /// Puts another packet behind this one, if both are small but for a block at the end.
+    pub(crate) fn join(&mut self, next: Self, most: usize) -> Option<Self> {
+        if !self.block.is_empty() || self.small.len() + next.small.len() > most {
+            return Some(next);
+        }
+        if !next.small.is_empty() {
+            let small = [std::mem::take(&mut self.small), next.small];
+            self.small = small.concat().into();
+        }
+        self.block = next.block;
+        None
+    }
 }
 
 impl Endpoint {

@@ -184,12 +184,7 @@ pub struct Node {
     pub doubled: u64,
     /// Bytes that are being read.
     pub jobs_bytes: usize,
-    /// Blocks that were found right and not written yet, with the same bytes of the content.
-    hashed: VecDeque<(Bytes, Bytes)>,
 }
-
-/// Blocks that were found right and are remembered.
-const REMEMBERED: usize = 64;
 
 impl Node {
     pub(crate) fn new(id: PeerId, spec: Spec, actor: Actor) -> Self {
@@ -217,7 +212,6 @@ impl Node {
             books: Books::default(),
             doubled: 0,
             jobs_bytes: 0,
-            hashed: VecDeque::new(),
         }
     }
 
@@ -290,16 +284,11 @@ impl Node {
         Ok(bytes.into())
     }
 
-    /// Hashes. What all know need not be computed for each of them, and what is right here need not be
-    /// compared again when it is written.
-    pub(crate) fn hash(&mut self, data: Bytes) -> Hash256 {
+    /// Hashes. What all know need not be computed for each of them.
+    pub(crate) fn hash(&self, data: &Bytes) -> Hash256 {
         let mut stores = self.stores.values();
-        let Some((block, hash)) = stores.find_map(|store| store.content.find(&data)) else {
-            return hash_block(&data);
-        };
-        self.hashed.truncate(REMEMBERED - 1);
-        self.hashed.push_front((data, block.clone()));
-        *hash
+        let known = stores.find_map(|store| store.content.hash_of(data));
+        known.unwrap_or_else(|| hash_block(data))
     }
 
     /// Returns whether an input comes through: a tracker is not heard when its WebSocket is closed.
@@ -325,13 +314,6 @@ impl Node {
         let Some(store) = self.stores.get_mut(&torrent) else {
             return Err(StorageFault::Other("no such torrent".to_owned()));
         };
-        let known = self
-            .hashed
-            .iter()
-            .position(|(seen, _)| seen.as_ptr() == data.as_ptr());
-        let known = known.and_then(|at| self.hashed.swap_remove_back(at));
-        let known = known.filter(|(seen, _)| seen.len() == data.len());
-        let data = known.as_ref().map_or(data, |(_, block)| block);
         assert!(
             store.content.is_right(file, offset, data),
             "unverified data is stored"

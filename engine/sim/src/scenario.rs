@@ -157,6 +157,7 @@ impl Scenario {
 
     fn report(&self, world: &World) -> Report {
         let sum = |of: fn(&crate::Node) -> u64| world.nodes.iter().map(of).sum::<u64>() as f64;
+        let seconds = world.seconds_at_change();
         let payload = sum(|node| node.payload_sent);
         let wasted: u64 = world
             .nodes
@@ -169,8 +170,8 @@ impl Scenario {
             .map(|torrent| torrent.wasted_bytes)
             .sum();
         Report {
-            seconds: world.seconds(),
-            ratio: world.seconds() / self.bound(),
+            seconds,
+            ratio: seconds / self.bound(),
             copies: world.sent_at_union().unwrap_or_default() as f64 / self.size as f64,
             copies_in_all: world.nodes[0].payload_sent as f64 / self.size as f64,
             distinct: world.least_distinct(),

@@ -1,7 +1,8 @@
 //! Looks at what goes over a link: how much of it is payload, and which requests are out.
 
-use bytes::Bytes;
 use shoal_protocol::wire::BlockRequest;
+
+use crate::link::Packet;
 
 /// One direction of a connection: finds the messages in a stream, wherever it is cut.
 #[derive(Debug, Default)]
@@ -34,8 +35,13 @@ const HANDSHAKE: usize = 68;
 
 impl Tap {
     /// Takes in what is sent.
-    pub(crate) fn look(&mut self, data: &Bytes, mut see: impl FnMut(Seen)) {
-        let mut data = &data[..];
+    pub(crate) fn look(&mut self, packet: &Packet, mut see: impl FnMut(Seen)) {
+        for part in [&packet.small, &packet.block] {
+            self.look_at(part, &mut see);
+        }
+    }
+
+    fn look_at(&mut self, mut data: &[u8], see: &mut impl FnMut(Seen)) {
         if !self.greeted {
             self.greeted = true;
             self.rest = HANDSHAKE;
@@ -51,17 +57,17 @@ impl Tap {
             let length = match data.first_chunk() {
                 Some(length) if self.head.is_empty() => u32::from_be_bytes(*length) as usize,
                 _ => {
-                    self.gather(&mut data, &mut see);
+                    self.gather(&mut data, see);
                     continue;
                 }
             };
             let message = 4 + length;
             let head = message.min(HEAD);
             if data.len() < head {
-                self.gather(&mut data, &mut see);
+                self.gather(&mut data, see);
                 continue;
             }
-            read(&data[..head], length, &mut see);
+            read(&data[..head], length, see);
             self.rest = message - head;
             data = &data[head..];
         }
@@ -161,7 +167,7 @@ mod tests {
             let mut seen = Vec::new();
             for start in (0..stream.len()).step_by(step) {
                 let part = stream.slice(start..stream.len().min(start + step));
-                tap.look(&part, |message| seen.push(format!("{message:?}")));
+                tap.look_at(&part, &mut |message| seen.push(format!("{message:?}")));
             }
             let expected = [
                 Seen::Asked(request),

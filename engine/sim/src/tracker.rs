@@ -67,6 +67,8 @@ impl Tracker {
         match message {
             ClientMessage::Hello { version, .. } => {
                 assert_eq!(version, 1);
+                // On its last connection it may have spoken the other dialect.
+                self.texts.remove(&node);
                 let welcome = ServerMessage::Welcome {
                     version: 1,
                     ice_servers: Vec::new(),

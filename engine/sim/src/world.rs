@@ -24,9 +24,10 @@ use shoal_protocol::tracker::webtorrent::Request;
 use shoal_protocol::{BlockRef, Hash256, PeerId, SwarmId};
 
 use self::union::Union;
-use crate::agenda::Agenda;
+use crate::agenda::{ALONE, Agenda};
 use crate::blocks::Blocks;
 use crate::content::Content;
+use crate::link::Packet;
 use crate::log::Log;
 use crate::node::{Actor, Node, Spec, Store};
 use crate::tap::Seen;
@@ -35,25 +36,35 @@ use crate::tracker::Tracker;
 /// The tracker that everybody announces to.
 pub const TRACKER: &str = "ws://tracker/announce";
 
-/// What is going to happen.
+/// The lane of the tracker, and that of the first node.
+const TRACKER_LANE: usize = ALONE + 1;
+const FIRST_NODE_LANE: usize = TRACKER_LANE + 1;
+
+/// What is going to happen, to the node in whose lane it lies.
 ///
 /// Rare things lie elsewhere, for what is frequent is small and moved about.
 enum Happening {
-    Input(usize, Box<Input>),
-    Wake(usize),
+    Input(Box<Input>),
+    Wake,
     /// The uplink has sent a packet.
-    Sent(usize, LinkId, usize),
+    Sent(LinkId, usize),
     /// A packet is there, and these blocks and rejects begin in it, as far as anybody wants to know.
-    Arrived(usize, LinkId, Bytes, Vec<Seen>),
-    /// A node's message is at the tracker.
+    Arrived(LinkId, Packet, Vec<Seen>),
+    /// The same, but for a downlink that has its limits.
+    AtDownlink(LinkId, Packet, Vec<Seen>),
+    /// A channel is open, or a stranger's handshake is due on it.
+    Opened(LinkId),
+    Greet(LinkId),
+    /// The other side has closed a connection.
+    Closed(LinkId, String),
+    Read(Token, Result<Bytes, StorageFault>),
+    /// So many bytes are written, or hashed.
+    Written(Token, usize, Result<(), StorageFault>),
+    Hashed(Token, usize, Hash256),
+    /// A node's message is at the tracker; in the tracker's lane.
     Tracker(usize, Box<ClientMessage>),
     TrackerText(usize, Box<Request>),
-    /// A stranger's offer, answered.
-    Opened(usize, LinkId),
-    Read(usize, Token, Result<Bytes, StorageFault>),
-    /// So many bytes are written, or hashed.
-    Written(usize, Token, usize, Result<(), StorageFault>),
-    Hashed(usize, Token, usize, Hash256),
+    /// In the lane [`ALONE`].
     Script(Box<dyn FnOnce(&mut World)>),
 }
 
@@ -86,8 +97,9 @@ pub struct World {
     log: Log,
     /// What all leechers have together.
     union: Union,
-    /// Somebody may have finished, come or gone since `done` was found out.
+    /// Somebody may have finished, come or gone since `done` was found out, and when that last was.
     changed: bool,
+    changed_at: Timestamp,
     done: bool,
     next_stranger_link: u64,
     strangers_swarm: Option<SwarmId>,
@@ -97,6 +109,8 @@ impl World {
     /// Makes a world without anybody.
     #[must_use]
     pub fn new(seed: u64) -> Self {
+        let mut agenda = Agenda::new();
+        assert_eq!(agenda.add_lane(), TRACKER_LANE);
         Self {
             seed,
             now: Timestamp::ZERO,
@@ -109,11 +123,12 @@ impl World {
             steps: 0,
             sabotage: None,
             audits: true,
-            agenda: Agenda::new(),
+            agenda,
             ids: BTreeMap::new(),
             log: Log::new(),
             union: Union::default(),
             changed: true,
+            changed_at: Timestamp::ZERO,
             done: true,
             next_stranger_link: 1 << 32,
             strangers_swarm: None,
@@ -199,7 +214,7 @@ impl World {
         if let Some(store) = self.nodes[node].stores.get_mut(&torrent) {
             store.choose(selection.clone());
         }
-        self.changed = true;
+        self.note_change();
         self.command(node, Command::Select { torrent, selection });
     }
 
@@ -261,13 +276,14 @@ impl World {
 
     /// Does something later.
     pub fn later(&mut self, after: Duration, act: impl FnOnce(&mut Self) + 'static) {
-        self.after(after, Happening::Script(Box::new(act)));
+        let script = Happening::Script(Box::new(act));
+        self.agenda.put(ALONE, self.now + after, script);
     }
 
     /// A computer is switched off: nobody is told.
     pub fn vanish(&mut self, node: usize) {
         self.nodes[node].alive = false;
-        self.changed = true;
+        self.note_change();
         // Its WebSocket is noticed sooner than its data channels.
         let delay = Duration::from_secs(5);
         self.later(delay, move |world| world.tracker.forget(node));
@@ -278,7 +294,7 @@ impl World {
         self.command(node, Command::Shutdown);
         self.later(Duration::from_millis(1), move |world| {
             world.nodes[node].alive = false;
-            world.changed = true;
+            world.note_change();
         });
     }
 
@@ -367,6 +383,12 @@ impl World {
         self.union.least_distinct()
     }
 
+    /// Returns the seconds from the beginning until somebody last finished, came or went.
+    #[must_use]
+    pub fn seconds_at_change(&self) -> f64 {
+        self.changed_at.since_start().as_secs_f64()
+    }
+
     /// Returns whether all who are there have everything.
     #[must_use]
     pub fn all_done(&self) -> bool {
@@ -380,7 +402,7 @@ impl World {
     pub fn run(&mut self, most: Duration) {
         let end = self.now + most;
         while !self.is_done() {
-            if !self.step_before(end) {
+            if !self.advance(end) {
                 self.give_up("everybody has everything");
             }
         }
@@ -396,7 +418,7 @@ impl World {
     pub fn run_at_most(&mut self, most: Duration) -> bool {
         let end = self.now + most;
         while !self.is_done() {
-            if !self.step_before(end) {
+            if !self.advance(end) {
                 self.now = end;
                 return false;
             }
@@ -411,7 +433,7 @@ impl World {
     pub fn run_until(&mut self, most: Duration, what: &str, mut so: impl FnMut(&Self) -> bool) {
         let end = self.now + most;
         while !so(self) {
-            if !self.step_before(end) {
+            if !self.advance(end) {
                 self.give_up(what);
             }
         }
@@ -420,7 +442,7 @@ impl World {
     /// Runs for so long.
     pub fn run_for(&mut self, time: Duration) {
         let end = self.now + time;
-        while self.step_before(end) {}
+        while self.advance(end) {}
         self.now = end;
     }
 
@@ -432,44 +454,77 @@ impl World {
         self.done
     }
 
-    fn step_before(&mut self, end: Timestamp) -> bool {
-        let Some((at, what)) = self.agenda.take_until(end) else {
+    /// Lets the next window of time pass, unless nothing is due until `end`.
+    fn advance(&mut self, end: Timestamp) -> bool {
+        if !self.agenda.open(self.lookahead(), end) {
             return false;
-        };
-        self.now = self.now.max(at);
-        self.steps += 1;
+        }
+        let mut latest = self.now;
+        while let Some((lane, at, what)) = self.agenda.take() {
+            self.now = at;
+            latest = latest.max(at);
+            self.steps += 1;
+            match what {
+                Happening::Script(act) => act(self),
+                Happening::Tracker(node, message) => self.at_tracker(node, *message),
+                Happening::TrackerText(node, request) => self.text_at_tracker(node, *request),
+                what => self.step(lane - FIRST_NODE_LANE, what),
+            }
+        }
+        self.now = latest;
+        self.union.settle();
+        true
+    }
+
+    /// How long nobody can hear of what others do from now on, be it from each other or the tracker.
+    fn lookahead(&self) -> Duration {
+        let least = self.nodes.iter().map(|node| node.spec.delay).min();
+        let least = least.unwrap_or_default();
+        let least = (least * 2).min(least + signalling::TRACKER_DELAY);
+        match self.strangers_swarm {
+            Some(_) => least.min(script::ANSWER),
+            None => least,
+        }
+    }
+
+    /// Something happens to a node.
+    fn step(&mut self, node: usize, what: Happening) {
         match what {
-            Happening::Wake(node) => {
-                if self.nodes[node].wakeup == Some(at) {
+            Happening::Wake => {
+                if self.nodes[node].wakeup == Some(self.now) {
                     self.nodes[node].wakeup = None;
                     self.input(node, Input::Timeout);
                 }
             }
-            Happening::Input(node, input) => {
+            Happening::Input(input) => {
                 if self.nodes[node].hears(&input) {
                     self.input(node, *input);
                 }
             }
-            Happening::Sent(node, link, length) => self.sent(node, link, length),
-            Happening::Arrived(node, link, data, seen) => self.arrived(node, link, data, seen),
-            Happening::Tracker(node, message) => self.at_tracker(node, *message),
-            Happening::TrackerText(node, request) => self.text_at_tracker(node, *request),
-            Happening::Opened(node, link) => self.stranger_opened(node, link),
-            Happening::Read(node, token, result) => {
+            Happening::Sent(link, length) => self.sent(node, link, length),
+            Happening::Arrived(link, packet, seen) => self.arrived(node, link, packet, seen),
+            Happening::AtDownlink(link, packet, seen) => {
+                self.at_downlink(node, link, packet, seen);
+            }
+            Happening::Opened(link) => self.opened(node, link),
+            Happening::Greet(link) => self.stranger_opened(node, link),
+            Happening::Closed(link, reason) => self.closed(node, link, reason),
+            Happening::Read(token, result) => {
                 self.nodes[node].jobs_bytes -= result.as_ref().map_or(0, Bytes::len);
                 self.input(node, Input::Read { token, result });
             }
-            Happening::Written(node, token, bytes, result) => {
+            Happening::Written(token, bytes, result) => {
                 self.nodes[node].books.unstored -= bytes;
                 self.input(node, Input::Written { token, result });
             }
-            Happening::Hashed(node, token, bytes, hash) => {
+            Happening::Hashed(token, bytes, hash) => {
                 self.nodes[node].books.unstored -= bytes;
                 self.input(node, Input::Hashed { token, hash });
             }
-            Happening::Script(act) => act(self),
+            Happening::Tracker(..) | Happening::TrackerText(..) | Happening::Script(_) => {
+                unreachable!("not a node's")
+            }
         }
-        true
     }
 
     fn give_up(&self, what: &str) -> ! {
@@ -506,6 +561,7 @@ impl World {
         let id = PeerId::new(id);
         self.ids.insert(id, number);
         self.nodes.push(Node::new(id, spec, actor));
+        assert_eq!(self.agenda.add_lane(), FIRST_NODE_LANE + number);
         number
     }
 
@@ -523,7 +579,7 @@ impl World {
         };
         self.union.expect(content);
         self.nodes[node].stores.insert(content.info_hash(), store);
-        self.changed = true;
+        self.note_change();
     }
 
     fn add_metainfo(&mut self, node: usize, content: &Content, have: Bitfield) {
@@ -538,16 +594,27 @@ impl World {
         );
     }
 
-    fn at(&mut self, at: Timestamp, what: Happening) {
-        self.agenda.put(at, what);
+    fn at(&mut self, at: Timestamp, node: usize, what: Happening) {
+        self.agenda.put(FIRST_NODE_LANE + node, at, what);
     }
 
-    fn after(&mut self, delay: Duration, what: Happening) {
-        self.at(self.now + delay, what);
+    fn after(&mut self, delay: Duration, node: usize, what: Happening) {
+        self.at(self.now + delay, node, what);
     }
 
     fn input_after(&mut self, delay: Duration, node: usize, input: Input) {
-        self.after(delay, Happening::Input(node, Box::new(input)));
+        self.after(delay, node, Happening::Input(Box::new(input)));
+    }
+
+    /// What a node says reaches the tracker after the delay.
+    fn tracker_after(&mut self, delay: Duration, what: Happening) {
+        self.agenda.put(TRACKER_LANE, self.now + delay, what);
+    }
+
+    /// Somebody has finished, come or gone.
+    fn note_change(&mut self) {
+        self.changed = true;
+        self.changed_at = self.changed_at.max(self.now);
     }
 
     /// Puts something into the log of all that has happened.

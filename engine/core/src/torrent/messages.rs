@@ -70,9 +70,9 @@ impl Torrent {
         if let Some(content) = self.content.as_ref().filter(|_| !peer.outbox.is_empty()) {
             content.tell_haves(peer, shared.now);
         }
-        while let Some(data) = peer.outbox.next_send() {
+        while let Some((data, block)) = peer.outbox.next_send() {
             peer.last_sent = shared.now;
-            shared.output(Output::Send { link, data });
+            shared.output(Output::Send { link, data, block });
         }
         if peer.outbox.is_clogged() {
             self.drop_peer(link, "the peer does not read what it asked for", shared);

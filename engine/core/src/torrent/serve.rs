@@ -1,7 +1,7 @@
 //! Giving blocks to those who have a slot: read a little ahead, send as far as the link and the limits
 //! reach. Where a limit holds things up, peers stand in line and get a block each in turn.
 
-use shoal_protocol::wire::{BlockRequest, Message};
+use shoal_protocol::wire::{BlockRequest, Message, PIECE_HEAD_LENGTH};
 
 use super::Torrent;
 use super::messages::block_of;
@@ -11,9 +11,6 @@ use crate::shared::{Job, Shared};
 
 /// Blocks that are being read or wait to be sent for one peer: enough to keep a fast link busy.
 const READ_AHEAD: usize = 16;
-
-/// Bytes of a *piece* message that are not the block.
-const HEAD: usize = 13;
 
 impl Torrent {
     /// A peer asks for a block.
@@ -149,7 +146,7 @@ impl Torrent {
             return false;
         };
         let next = peer.upload.ready.front();
-        next.is_some_and(|(_, data)| peer.outbox.room(shared.now) >= data.len() + HEAD)
+        next.is_some_and(|(_, data)| peer.outbox.room(shared.now) >= data.len() + PIECE_HEAD_LENGTH)
     }
 
     fn send_block(&mut self, link: LinkId, shared: &mut Shared) {
@@ -169,11 +166,7 @@ impl Torrent {
         self.uploaded.add(length, shared.now);
         self.upload.take(request.length);
         shared.upload.take(request.length);
-        peer.outbox.push(&Message::Piece {
-            piece: request.piece,
-            begin: request.begin,
-            data,
-        });
+        peer.outbox.push_block(&request, data);
     }
 
     fn join_upload_line(&mut self, link: LinkId, shared: &mut Shared) {

@@ -113,6 +113,9 @@ impl Torrent {
     fn choke_idlest(&mut self, shared: &Shared) {
         let open = || self.peers.values().filter(|peer| !peer.choked);
         let crowd = open().count().saturating_sub(MAX_UNCHOKED);
+        if crowd == 0 {
+            return;
+        }
         let idle = open().filter(|peer| !peer.takes_slot(shared.now));
         let mut idle: Vec<_> = idle.map(|peer| (peer.upload.busy, peer.link)).collect();
         idle.sort_unstable();
@@ -196,9 +199,13 @@ impl Torrent {
         let rests = |peer: &Peer| peer.upload.rest > shared.now;
         let waits = |peer: &&Peer| peer.is_ready() && peer.wants && peer.choked && !rests(peer);
         let waiting = self.peers.values().filter(waits).count();
-        let mut over: Vec<_> = self.turns_over(shared).collect();
+        let more = waiting.saturating_sub(free);
+        let mut over: Vec<_> = match more {
+            0 => Vec::new(),
+            _ => self.turns_over(shared).collect(),
+        };
         over.sort_unstable_by(|a, b| b.cmp(a));
-        over.truncate(waiting.saturating_sub(free));
+        over.truncate(more);
         for peer in self.peers.values_mut() {
             let is_over = over.iter().any(|(.., link)| *link == peer.link);
             if !is_over {

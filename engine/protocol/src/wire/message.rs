@@ -79,7 +79,22 @@ pub enum Message {
     Unknown(u8),
 }
 
+/// Bytes of a *piece* message before its block.
+pub const PIECE_HEAD_LENGTH: usize = 13;
+
 impl Message {
+    /// Returns what stands in a *piece* message before a block of so many bytes: a block need not be copied
+    /// to be sent.
+    #[must_use]
+    pub fn piece_head(block: &BlockRequest) -> [u8; PIECE_HEAD_LENGTH] {
+        let mut head = [0; PIECE_HEAD_LENGTH];
+        head[..4].copy_from_slice(&block.length.saturating_add(9).to_be_bytes());
+        head[4] = id::PIECE;
+        head[5..9].copy_from_slice(&block.piece.to_be_bytes());
+        head[9..].copy_from_slice(&block.begin.to_be_bytes());
+        head
+    }
+
     /// Appends the message with its length before it. [`Message::Unknown`], which only a decoder
     /// makes, is written without contents.
     pub fn encode(&self, out: &mut BytesMut) {

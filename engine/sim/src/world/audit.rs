@@ -5,13 +5,12 @@
 //! missing is asked for. The books know what a session has *said*; what waits in it for want of a link's
 //! credit they cannot know, so in such a moment they do not judge.
 
-use bytes::Bytes;
 use shoal_core::{Event, LinkId, PeerChange};
 use shoal_protocol::wire::BlockRequest;
 use shoal_protocol::{BLOCK_LENGTH, PieceIndex};
 
 use super::World;
-use crate::link::Endpoint;
+use crate::link::{Endpoint, Packet};
 use crate::node::{Actor, Node};
 use crate::tap::Seen;
 
@@ -49,7 +48,7 @@ const INNOCENT: [&str; 12] = [
 
 impl World {
     /// A session hands bytes over to be sent.
-    pub(super) fn note_said(&mut self, node: usize, link: LinkId, data: &Bytes) {
+    pub(super) fn note_said(&mut self, node: usize, link: LinkId, packet: &Packet) {
         let computer = &mut self.nodes[node];
         let Some(end) = computer.endpoints.get_mut(&link) else {
             return;
@@ -57,7 +56,7 @@ impl World {
         let books = &mut computer.books;
         if self.audits {
             books.spoke.push(link);
-            end.said.look(data, |seen| {
+            end.said.look(packet, |seen| {
                 if let Seen::Asked(_) | Seen::TookBack(_) = seen {
                     books.said.push((link, seen));
                 }
@@ -83,6 +82,9 @@ impl World {
     /// Looks at all that a session has just said at once: within one input it speaks link by link, not in
     /// the order in which it decides.
     pub(super) fn audit_requests(&mut self, node: usize) {
+        if !self.audits {
+            return;
+        }
         let seed = self.seed;
         let computer = &mut self.nodes[node];
         let said = std::mem::take(&mut computer.books.said);

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use rand::Rng;
 use shoal_core::{Input, LinkEvent, LinkId};
 
 use super::{Happening, World};
+use crate::link::Packet;
 use crate::tap::Seen;
 
 /// Bytes that an uplink sends of one link before it is the next one's turn: a block and its head.
@@ -33,52 +33,54 @@ impl World {
             return;
         };
         self.nodes[node].books.close(&end);
-        let event = || LinkEvent::Closed {
-            reason: reason.to_owned(),
-        };
         if told {
-            let event = event();
+            let event = LinkEvent::Closed {
+                reason: reason.to_owned(),
+            };
             self.input_after(Duration::ZERO, node, Input::Link { link, event });
         }
         let Some((other, theirs)) = end.remote.filter(|_| end.opened) else {
             return;
         };
         let delay = self.delay(node, other);
-        let event = event();
-        self.later(delay, move |world| {
-            let Some(end) = world.nodes[other].endpoints.remove(&theirs) else {
-                return;
-            };
-            world.nodes[other].books.close(&end);
-            let link = theirs;
-            world.input(other, Input::Link { link, event });
-        });
+        self.after(delay, other, Happening::Closed(theirs, reason.to_owned()));
+    }
+
+    /// The other side has closed a connection.
+    pub(super) fn closed(&mut self, node: usize, link: LinkId, reason: String) {
+        let Some(end) = self.nodes[node].endpoints.remove(&link) else {
+            return;
+        };
+        self.nodes[node].books.close(&end);
+        let event = LinkEvent::Closed { reason };
+        self.input(node, Input::Link { link, event });
     }
 
     /// A session gives bytes to a link.
-    pub(super) fn send(&mut self, node: usize, link: LinkId, data: Bytes) {
-        assert!(!data.is_empty() && data.len() <= 64 << 10);
+    pub(super) fn send(&mut self, node: usize, link: LinkId, packet: Packet) {
+        let length = packet.len();
+        assert!(length > 0 && length <= 64 << 10);
         let computer = &mut self.nodes[node];
         let Some(end) = computer.endpoints.get_mut(&link) else {
             return;
         };
         assert!(end.opened, "bytes are sent before the link is open");
         assert!(
-            end.waiting + end.passed + data.len() <= computer.spec.send_buffer,
+            end.waiting + end.passed + length <= computer.spec.send_buffer,
             "seed {}: more is sent than the link takes",
             self.seed
         );
-        self.note_said(node, link, &data);
-        self.put_on_link(node, link, data);
+        self.note_said(node, link, &packet);
+        self.put_on_link(node, link, packet);
     }
 
     /// Puts bytes on a link, whatever it takes.
-    pub(super) fn put_on_link(&mut self, node: usize, link: LinkId, data: Bytes) {
+    pub(super) fn put_on_link(&mut self, node: usize, link: LinkId, packet: Packet) {
         let computer = &mut self.nodes[node];
         let Some(end) = computer.endpoints.get_mut(&link) else {
             return;
         };
-        let length = data.len();
+        let length = packet.len();
         if end.backlog.is_empty() && length <= SMALL {
             let took = transfer_time(length, computer.spec.up);
             computer.up_debt += took;
@@ -86,17 +88,21 @@ impl World {
             end.passed += length;
             let tell = end.passed > computer.spec.send_buffer / 4;
             let remote = end.remote;
-            self.carry(node, link, remote, data, took);
+            self.carry(node, link, remote, packet, took);
             if tell {
-                self.after(took, Happening::Sent(node, link, 0));
+                self.after(took, node, Happening::Sent(link, 0));
             }
             return;
         }
         end.waiting += length;
-        end.backlog.push_back(data);
-        if end.backlog.len() == 1 {
-            computer.ring.push_back(link);
-        }
+        let rest = match end.backlog.back_mut() {
+            Some(last) => last.join(packet, SMALL),
+            None => {
+                computer.ring.push_back(link);
+                Some(packet)
+            }
+        };
+        end.backlog.extend(rest);
         self.send_next(node);
     }
 
@@ -120,23 +126,26 @@ impl World {
     }
 
     /// Bytes have come over a link, with these blocks and rejects in them.
-    pub(super) fn arrived(&mut self, node: usize, link: LinkId, data: Bytes, seen: Vec<Seen>) {
+    pub(super) fn arrived(&mut self, node: usize, link: LinkId, packet: Packet, seen: Vec<Seen>) {
         let Some(end) = self.nodes[node].endpoints.get(&link) else {
             return;
         };
-        if end
-            .remote
-            .is_some_and(|(other, _)| self.nodes[other].seeds())
+        if let Some((other, _)) = end.remote.filter(|_| !seen.is_empty())
+            && self.nodes[other].seeds()
         {
             for message in &seen {
                 if let Seen::Block(block) = message {
-                    self.union.note_arrived(*block);
+                    self.union.note_arrived(self.now, *block);
                 }
             }
         }
         self.note_heard(node, link, seen);
-        let event = LinkEvent::Received(data);
-        self.input(node, Input::Link { link, event });
+        for data in [packet.small, packet.block] {
+            if !data.is_empty() {
+                let event = LinkEvent::Received(data);
+                self.input(node, Input::Link { link, event });
+            }
+        }
     }
 
     /// The one-way delay between two nodes.
@@ -153,22 +162,23 @@ impl World {
             let Some(end) = computer.endpoints.get_mut(&link) else {
                 continue;
             };
-            let Some(mut data) = end.backlog.pop_front() else {
+            let Some(mut packet) = end.backlog.pop_front() else {
                 continue;
             };
-            if data.len() > PACKET {
-                end.backlog.push_front(data.split_off(PACKET));
+            if packet.len() > PACKET + SMALL {
+                end.backlog.push_front(packet.split_off(PACKET));
             }
             if !end.backlog.is_empty() {
                 computer.ring.push_back(link);
             }
             let remote = end.remote;
             computer.sending = true;
-            computer.bytes_sent += data.len() as u64;
-            let took = transfer_time(data.len(), computer.spec.up);
+            let length = packet.len();
+            computer.bytes_sent += length as u64;
+            let took = transfer_time(length, computer.spec.up);
             let took = took + std::mem::take(&mut computer.up_debt);
-            self.after(took, Happening::Sent(node, link, data.len()));
-            self.carry(node, link, remote, data, took);
+            self.after(took, node, Happening::Sent(link, length));
+            self.carry(node, link, remote, packet, took);
             return;
         }
         // Nobody had to wait for what was small.
@@ -181,7 +191,7 @@ impl World {
         node: usize,
         link: LinkId,
         remote: Option<(usize, LinkId)>,
-        data: Bytes,
+        packet: Packet,
         took: Duration,
     ) {
         let Some((other, theirs)) = remote else {
@@ -195,30 +205,43 @@ impl World {
             let most = self.jitter.as_micros() as u64;
             delay += Duration::from_micros(self.rng.random_range(0..most));
         }
-        let receiver = &mut self.nodes[other];
         let mut arrives = self.now + delay;
-        if receiver.spec.down.is_some() {
-            let took = transfer_time(data.len(), receiver.spec.down);
-            arrives = arrives.max(receiver.down_free) + took;
-            receiver.down_free = arrives;
-        }
-        let seen = self.look_at(node, link, &data);
+        let seen = self.look_at(node, link, &packet);
         if let Some(end) = self.nodes[node].endpoints.get_mut(&link) {
             arrives = arrives.max(end.last_arrival);
             end.last_arrival = arrives;
         }
-        self.at(arrives, Happening::Arrived(other, theirs, data, seen));
+        let what = match self.nodes[other].spec.down {
+            Some(_) => Happening::AtDownlink(theirs, packet, seen),
+            None => Happening::Arrived(theirs, packet, seen),
+        };
+        self.at(arrives, other, what);
+    }
+
+    /// A packet waits for the downlink, and takes its time there.
+    pub(super) fn at_downlink(
+        &mut self,
+        node: usize,
+        link: LinkId,
+        packet: Packet,
+        seen: Vec<Seen>,
+    ) {
+        let computer = &mut self.nodes[node];
+        let took = transfer_time(packet.len(), computer.spec.down);
+        let arrives = computer.down_free.max(self.now) + took;
+        computer.down_free = arrives;
+        self.at(arrives, node, Happening::Arrived(link, packet, seen));
     }
 
     /// Counts payload, and notes what is in a packet.
-    fn look_at(&mut self, node: usize, link: LinkId, data: &Bytes) -> Vec<Seen> {
+    fn look_at(&mut self, node: usize, link: LinkId, packet: &Packet) -> Vec<Seen> {
         let audits = self.audits;
         let computer = &mut self.nodes[node];
         let seeds = computer.seeds();
         let mut payload = 0;
         let mut seen = Vec::new();
         if let Some(end) = computer.endpoints.get_mut(&link) {
-            end.tap.look(data, |message| match message {
+            end.tap.look(packet, |message| match message {
                 Seen::Suggested => computer.suggested += 1,
                 Seen::Block(request) => {
                     payload += u64::from(request.length);
@@ -232,7 +255,7 @@ impl World {
         }
         computer.payload_sent += payload;
         if seeds {
-            self.union.note_sent(payload);
+            self.union.note_sent(self.now, payload);
         }
         seen
     }

@@ -6,7 +6,7 @@ use shoal_core::{Bitfield, Command, Event, Input, Output, Role};
 use shoal_protocol::tracker::Signal;
 
 use super::{Happening, What, World};
-use crate::link::Endpoint;
+use crate::link::{Endpoint, Packet};
 use crate::node::Actor;
 
 /// How long making an offer, starting a download and giving files their final names take.
@@ -36,7 +36,7 @@ impl World {
             let due = due.max(now);
             if self.nodes[node].wakeup.is_none_or(|wakeup| wakeup > due) {
                 self.nodes[node].wakeup = Some(due);
-                self.at(due, Happening::Wake(node));
+                self.at(due, node, Happening::Wake);
             }
         }
     }
@@ -53,9 +53,12 @@ impl World {
                 }
             }
             Output::Signal { link, signal } => self.signal(node, link, &signal),
-            Output::Send { link, data } => {
-                self.note(node, What::Send, data.len() as u64);
-                self.send(node, link, data);
+            Output::Send { link, data, block } => {
+                let stores = &self.nodes[node].stores;
+                let content = stores.values().next().map(|store| &*store.content);
+                let packet = Packet::new(data, block, content);
+                self.note(node, What::Send, packet.len() as u64);
+                self.send(node, link, packet);
             }
             Output::Disconnect { link } => {
                 self.note(node, What::Disconnect, link.0);
@@ -68,7 +71,7 @@ impl World {
                 let done = computer.disk_done(self.now, span.length as usize);
                 let result = computer.read(span);
                 computer.jobs_bytes += result.as_ref().map_or(0, bytes::Bytes::len);
-                self.at(done, Happening::Read(node, token, result));
+                self.at(done, node, Happening::Read(token, result));
                 self.check_bounds(node);
             }
             Output::Write {
@@ -83,17 +86,18 @@ impl World {
                 let done = computer.disk_done(self.now, data.len());
                 let result = computer.write(torrent, file, offset, &data);
                 if result.is_ok() {
-                    self.union.extend(torrent, file, offset, data.len() as u64);
+                    self.union
+                        .note_stored(self.now, torrent, file, offset, data.len());
                 }
                 self.note_unstored(node, data.len());
-                self.at(done, Happening::Written(node, token, data.len(), result));
+                self.at(done, node, Happening::Written(token, data.len(), result));
             }
             Output::Hash { token, data } => {
                 let bytes = data.len();
                 let done = self.nodes[node].cpu_done(self.now, bytes);
-                let hash = self.nodes[node].hash(data);
+                let hash = self.nodes[node].hash(&data);
                 self.note_unstored(node, bytes);
-                self.at(done, Happening::Hashed(node, token, bytes, hash));
+                self.at(done, node, Happening::Hashed(token, bytes, hash));
             }
             Output::Finish { token, torrent } => {
                 let store = self.nodes[node].stores.get_mut(&torrent).unwrap();
@@ -134,7 +138,7 @@ impl World {
             Event::Complete { torrent } => {
                 self.note(node, What::Complete, 0);
                 self.nodes[node].stores.get_mut(torrent).unwrap().complete = true;
-                self.changed = true;
+                self.note_change();
             }
             _ => {}
         }

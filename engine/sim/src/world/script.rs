@@ -12,12 +12,12 @@ use shoal_protocol::tracker::{ClientMessage, ServerMessage, Signal};
 use super::signalling::side;
 use super::{Happening, World};
 use crate::content::Content;
-use crate::link::Endpoint;
+use crate::link::{Endpoint, Packet};
 use crate::node::{Actor, Spec};
 use crate::stranger::Stranger;
 
 /// How long a stranger takes to answer an offer.
-const ANSWER: Duration = Duration::from_millis(20);
+pub(super) const ANSWER: Duration = Duration::from_millis(20);
 
 /// How long a stranger waits for its call to be answered.
 const GIVE_UP: Duration = Duration::from_secs(5);
@@ -79,7 +79,7 @@ impl World {
             offer: OfferId::new(offer),
             signal: Signal::Offer(format!("{stranger} {}", link.0)),
         };
-        self.after(ANSWER, Happening::Tracker(stranger, Box::new(message)));
+        self.tracker_after(ANSWER, Happening::Tracker(stranger, Box::new(message)));
         self.later(GIVE_UP, move |world| world.hang_up(stranger, link));
         true
     }
@@ -129,12 +129,12 @@ impl World {
                     offer,
                     signal,
                 };
-                self.after(ANSWER, Happening::Tracker(node, Box::new(message)));
+                self.tracker_after(ANSWER, Happening::Tracker(node, Box::new(message)));
             }
             Input::Link {
                 link,
                 event: LinkEvent::Opened { .. },
-            } => self.after(Duration::ZERO, Happening::Opened(node, link)),
+            } => self.after(Duration::ZERO, node, Happening::Greet(link)),
             Input::Link {
                 link,
                 event: LinkEvent::Received(data),
@@ -179,7 +179,7 @@ impl World {
     fn stranger_sends(&mut self, node: usize, link: LinkId, mut out: Bytes) {
         while !out.is_empty() {
             let part = out.split_to(out.len().min(PART));
-            self.put_on_link(node, link, part);
+            self.put_on_link(node, link, Packet::new(part, Bytes::new(), None));
         }
     }
 }

@@ -13,7 +13,7 @@ use super::{Happening, TRACKER, What, World};
 const ANSWER: Duration = Duration::from_millis(3);
 
 /// The tracker's part of the one-way delay.
-const TRACKER_DELAY: Duration = Duration::from_millis(5);
+pub(super) const TRACKER_DELAY: Duration = Duration::from_millis(25);
 
 impl World {
     /// The tracker names one peer to another.
@@ -52,13 +52,15 @@ impl World {
             TrackerRequest::Send(message) => {
                 self.note(node, What::Tracker, 0);
                 if self.nodes[node].trackers.contains(&tracker) {
-                    self.after(delay, Happening::Tracker(node, Box::new(message)));
+                    let message = Happening::Tracker(node, Box::new(message));
+                    self.tracker_after(delay, message);
                 }
             }
             TrackerRequest::SendText(request) => {
                 self.note(node, What::Tracker, 1);
                 if self.nodes[node].trackers.contains(&tracker) {
-                    self.after(delay, Happening::TrackerText(node, Box::new(request)));
+                    let request = Happening::TrackerText(node, Box::new(request));
+                    self.tracker_after(delay, request);
                 }
             }
             TrackerRequest::Close => {
@@ -125,7 +127,7 @@ impl World {
                 // Checks, DTLS and SCTP: two round trips.
                 let took = self.delay(node, remote.0) * 4;
                 for (node, link) in [(node, link), remote] {
-                    self.later(took, move |world| world.opened(node, link));
+                    self.after(took, node, Happening::Opened(link));
                 }
             }
             _ => {}

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use shoal_core::Timestamp;
 use shoal_protocol::wire::BlockRequest;
 use shoal_protocol::{FileIndex, InfoHash};
 
@@ -21,6 +22,14 @@ pub(super) struct Union {
     known: BTreeSet<(u32, u32)>,
     sent_when_complete: Option<u64>,
     least_distinct: Option<f64>,
+    /// What has happened in the present window: node by node, and not in the order of time.
+    notes: Vec<(Timestamp, Note)>,
+}
+
+enum Note {
+    Sent(u64),
+    Arrived(BlockRequest),
+    Stored(InfoHash, FileIndex, u64, u64),
 }
 
 impl Union {
@@ -35,37 +44,48 @@ impl Union {
     }
 
     /// A seeder has sent payload.
-    pub(super) fn note_sent(&mut self, bytes: u64) {
-        self.sent += bytes;
+    pub(super) fn note_sent(&mut self, now: Timestamp, bytes: u64) {
+        if self.sent_when_complete.is_none() && bytes > 0 {
+            self.notes.push((now, Note::Sent(bytes)));
+        }
     }
 
     /// A seeder's block has arrived somewhere.
-    pub(super) fn note_arrived(&mut self, block: BlockRequest) {
-        if self.arrived > self.size {
-            return;
-        }
-        self.arrived += u64::from(block.length);
-        if self.known.insert((block.piece, block.begin)) {
-            self.distinct += u64::from(block.length);
-        }
-        if self.arrived > self.size / 100 && self.arrived <= self.size {
-            let distinct = self.distinct as f64 / self.arrived as f64;
-            self.least_distinct = Some(self.least_distinct().min(distinct));
+    pub(super) fn note_arrived(&mut self, now: Timestamp, block: BlockRequest) {
+        if self.arrived <= self.size {
+            self.notes.push((now, Note::Arrived(block)));
         }
     }
 
     /// A leecher has stored a block.
-    pub(super) fn extend(&mut self, torrent: InfoHash, file: FileIndex, offset: u64, bytes: u64) {
-        let blocks = self.blocks.get_mut(&torrent);
-        if blocks.is_some_and(|blocks| blocks.insert(file, offset)) {
-            self.bytes += bytes;
+    pub(super) fn note_stored(
+        &mut self,
+        now: Timestamp,
+        torrent: InfoHash,
+        file: FileIndex,
+        offset: u64,
+        bytes: usize,
+    ) {
+        if self.sent_when_complete.is_none() {
+            let note = Note::Stored(torrent, file, offset, bytes as u64);
+            self.notes.push((now, note));
         }
-        if self.sent_when_complete.is_some() {
-            return;
+    }
+
+    /// Counts what was noted, in the order of time.
+    pub(super) fn settle(&mut self) {
+        let mut notes = std::mem::take(&mut self.notes);
+        notes.sort_by_key(|(at, _)| *at);
+        for (_, note) in notes.drain(..) {
+            match note {
+                Note::Sent(bytes) => self.sent += bytes,
+                Note::Arrived(block) => self.arrive(block),
+                Note::Stored(torrent, file, offset, bytes) => {
+                    self.store(torrent, file, offset, bytes);
+                }
+            }
         }
-        if self.bytes == self.size {
-            self.sent_when_complete = Some(self.sent);
-        }
+        self.notes = notes;
     }
 
     pub(super) fn bytes(&self) -> u64 {
@@ -78,5 +98,26 @@ impl Union {
 
     pub(super) fn least_distinct(&self) -> f64 {
         self.least_distinct.unwrap_or(1.0)
+    }
+
+    fn arrive(&mut self, block: BlockRequest) {
+        self.arrived += u64::from(block.length);
+        if self.known.insert((block.piece, block.begin)) {
+            self.distinct += u64::from(block.length);
+        }
+        if self.arrived > self.size / 100 && self.arrived <= self.size {
+            let distinct = self.distinct as f64 / self.arrived as f64;
+            self.least_distinct = Some(self.least_distinct().min(distinct));
+        }
+    }
+
+    fn store(&mut self, torrent: InfoHash, file: FileIndex, offset: u64, bytes: u64) {
+        let blocks = self.blocks.get_mut(&torrent);
+        if blocks.is_some_and(|blocks| blocks.insert(file, offset)) {
+            self.bytes += bytes;
+        }
+        if self.bytes == self.size && self.sent_when_complete.is_none() {
+            self.sent_when_complete = Some(self.sent);
+        }
     }
 }
