@@ -501,6 +501,9 @@ fn one_message(data: Bytes, block: Bytes) -> Bytes {
     if block.is_empty() {
         return data;
     }
+    if data.is_empty() {
+        return block;
+    }
     [data, block].concat().into()
 }
 

@@ -2,8 +2,8 @@
 //!
 //! Messages go out in the order in which they are pushed. Blocks are pushed only while there is
 //! [`Outbox::room`] for them, so at most about a block stands before a control message. A send ends where a
-//! block ends: so it lies in one part of the stream over there, and needs no copy. Nor does it here: it goes
-//! out as it was read, beside what stands before it.
+//! block ends: so it lies in one part of the stream over there, and needs no copy. Nor is one made here: it goes
+//! out as it was read, beside what stands before it; a transport may have to join the two.
 //!
 //! A transport's buffer is of some bytes, however slow the line is: full, it would hold seconds of
 //! blocks on a slow uplink, before which no message could come through. So blocks fill it only as far as

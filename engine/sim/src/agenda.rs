@@ -10,6 +10,7 @@ use std::collections::BinaryHeap;
 use std::time::Duration;
 
 use shoal_core::Timestamp;
+use slab::Slab;
 
 /// A queue by time in lanes; what is due at the same time comes in the order in which it was put in.
 pub(crate) struct Agenda<T> {
@@ -32,9 +33,8 @@ const NEVER: Due = (u64::MAX, u64::MAX);
 
 struct Lane<T> {
     /// By time, with the place in `entries`: small, for a heap moves what it holds.
-    queue: BinaryHeap<Reverse<(Due, u32)>>,
-    entries: Vec<Option<T>>,
-    free: Vec<u32>,
+    queue: BinaryHeap<Reverse<(Due, usize)>>,
+    entries: Slab<T>,
     /// What other lanes have put in since it was taken from last.
     inbox: Vec<(Due, T)>,
 }
@@ -57,8 +57,7 @@ impl<T> Agenda<T> {
     pub(crate) fn add_lane(&mut self) -> usize {
         self.lanes.push(Lane {
             queue: BinaryHeap::new(),
-            entries: Vec::new(),
-            free: Vec::new(),
+            entries: Slab::new(),
             inbox: Vec::new(),
         });
         self.next.push(NEVER);
@@ -119,16 +118,7 @@ impl<T> Agenda<T> {
 
 impl<T> Lane<T> {
     fn push(&mut self, due: Due, what: T) {
-        let place = match self.free.pop() {
-            Some(place) => {
-                self.entries[place as usize] = Some(what);
-                place
-            }
-            None => {
-                self.entries.push(Some(what));
-                u32::try_from(self.entries.len() - 1).unwrap()
-            }
-        };
+        let place = self.entries.insert(what);
         self.queue.push(Reverse((due, place)));
     }
 
@@ -139,8 +129,7 @@ impl<T> Lane<T> {
         }
         self.inbox = inbox;
         let Reverse((due, place)) = self.queue.pop()?;
-        self.free.push(place);
-        Some((due, self.entries[place as usize].take()?))
+        Some((due, self.entries.remove(place)))
     }
 
     /// What is next, of what was not put in by others since.

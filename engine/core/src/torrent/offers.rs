@@ -171,7 +171,8 @@ impl Torrent {
         self.close_offers(shared, |offer| match &offer.stage {
             OfferStage::Gathering(gathering) => gathering.is_late(now),
             OfferStage::Out { until } => *until <= now,
-            OfferStage::Ready(_) => false,
+            // An announce about something else has come before theirs.
+            OfferStage::Ready(_) => !awaiting.contains(&offer.tracker),
         });
         for tracker in awaiting {
             self.offers_gathered(tracker, shared);

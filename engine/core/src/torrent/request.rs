@@ -37,7 +37,7 @@ const FOLLOW_FOR: Duration = Duration::from_secs(1);
 
 /// How long a peer that has led us is not asked for what only it has, unless it suggests it: it has told
 /// somebody else to take that, from whom we will get it.
-const LED_FOR: Duration = Duration::from_secs(10);
+pub(super) const LED_FOR: Duration = Duration::from_secs(10);
 
 /// How long beyond the usual delay a block may be late before a second peer is asked at the end.
 const LATE: Duration = Duration::from_millis(200);
@@ -273,7 +273,7 @@ impl Torrent {
         let sole = self.plays_alone();
         // What one of several seeders suggests is not its alone, and nobody waits for the others.
         let free = sole && self.peers.len() > 1;
-        let spared = self.is_spared(link, shared);
+        let spared = self.is_spared(link);
         let in_order = sole || self.order.draws_window(&mut shared.rng);
         let content = self.content.as_mut()?;
         let peer = self.peers.get_mut(&link)?;

@@ -40,6 +40,7 @@ impl Torrent {
         self.recall_all(shared);
         self.check_metadata(shared);
         self.note_feeding(shared);
+        self.review_sparing(shared);
         self.announce_due(trackers, shared);
         self.rechoke(shared);
         self.touch_all();
@@ -80,6 +81,8 @@ impl Torrent {
 
     /// Leaves all swarms and closes all links.
     pub(crate) fn leave(&mut self, trackers: &Trackers, shared: &mut Shared) {
+        // Before the goodbyes, which would take those that are ready along.
+        self.close_all_offers(shared);
         let joined: Vec<_> = self
             .trackers
             .iter()
@@ -94,7 +97,6 @@ impl Torrent {
         for link in links {
             self.drop_peer(link, "we are leaving", shared);
         }
-        self.close_all_offers(shared);
         if let Some(content) = &self.content {
             shared.let_go(content.unstored);
         }

@@ -7,6 +7,7 @@ use shoal_protocol::wire::{BlockRequest, Message};
 use shoal_protocol::{BlockRef, Hash256, PieceIndex};
 
 use super::messages::block_of;
+use super::spare::Mark;
 use super::{Content, Ending, Torrent};
 use crate::assembly::{Leaves, Verdict};
 use crate::io::{Event, LinkId, Output, StorageFault};
@@ -50,9 +51,8 @@ impl Torrent {
         if asked && peer.followed.contains(&piece) {
             peer.led = Some(shared.now);
             if peer.seed {
-                let waiting = content.unstored as u64;
-                let kept = self.downloaded.total().saturating_sub(waiting);
-                self.sparing.note_led(kept, shared.now);
+                let now = Mark::new(&self.downloaded, Some(content), shared.now);
+                self.sparing.note_led(now);
             }
         }
         // What crosses our cancel on its way may still be of use.

@@ -157,8 +157,13 @@ impl Message {
             Self::Bitfield(bits) => put_bytes(out, id::BITFIELD, bits),
             Self::Request(block) => put_block_request(out, id::REQUEST, block),
             Self::Piece { piece, begin, data } => {
-                put_number(out, id::PIECE, *piece);
-                out.put_u32(*begin);
+                let block = BlockRequest {
+                    piece: *piece,
+                    begin: *begin,
+                    length: u32::try_from(data.len()).unwrap_or(u32::MAX),
+                };
+                // The length of the message has been written.
+                out.put_slice(&Self::piece_head(&block)[4..]);
                 out.put_slice(data);
             }
             Self::Cancel(block) => put_block_request(out, id::CANCEL, block),

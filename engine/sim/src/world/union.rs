@@ -35,11 +35,10 @@ enum Note {
 impl Union {
     /// Somebody will have this torrent.
     pub(super) fn expect(&mut self, content: &Content) {
-        let blocks = || Blocks::none(content.metainfo.info());
         let size = &mut self.size;
         self.blocks.entry(content.info_hash()).or_insert_with(|| {
             *size += content.size();
-            blocks()
+            Blocks::none(content.metainfo.info())
         });
     }
 
