@@ -14,7 +14,9 @@
 //!
 //! The nodes trust each other: whoever may publish in Redis can introduce anybody to anybody, as a
 //! tracker can. What comes from there is still read without trust in its form: it can neither end
-//! a node nor fill its memory.
+//! a node nor fill its memory, but for this: the `redis` crate has a message in memory before its
+//! length is known here, so it is Redis that must refuse what is longer than [`MAX_NODE_MESSAGE`]
+//! (`proto-max-bulk-len`; by default it takes 512 MB).
 //!
 //! [snapshot]: NodeMessage::Snapshot
 
@@ -22,7 +24,7 @@ mod codec;
 mod message;
 mod roster;
 
-pub use self::codec::{DecodeError, MAX_NODE_MESSAGE, decode, encode};
+pub use self::codec::{DecodeError, MAX_NODE_MESSAGE, MAX_RECORDS, VERSION, decode, encode};
 pub use self::message::{
     Audience, Change, MemberRecord, NodeId, NodeMessage, NodeSignal, Proof, RefusedSignal,
 };

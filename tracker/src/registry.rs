@@ -99,9 +99,9 @@ pub struct Counts {
     pub cbor: usize,
     /// Connections that speak WebTorrent's dialect.
     pub webtorrent: usize,
-    /// Swarms with members.
+    /// Swarms with members, at this node or another.
     pub swarms: usize,
-    /// Members of all swarms together.
+    /// Members of all swarms together whose connections are here.
     pub members: usize,
 }
 
@@ -251,7 +251,7 @@ impl Registry {
         let access = &self.rules.access;
         let refused = self.swarms.iter().filter(|(id, _)| !access.serves(id));
         let refused: Vec<_> = refused
-            .flat_map(|(id, swarm)| swarm.members_here().map(|(_, member, ..)| (*id, member)))
+            .flat_map(|(id, swarm)| swarm.members_here().map(|(_, member)| (*id, member)))
             .collect();
         for (swarm, connection) in refused {
             self.leave(connection, &swarm);

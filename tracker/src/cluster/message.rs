@@ -37,7 +37,7 @@ pub enum Audience {
 }
 
 /// From one node to others.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum NodeMessage {
     /// To all, once a second: the node is there.
     Beat {
@@ -121,13 +121,9 @@ impl Proof {
     }
 }
 
-/// A signal on its way from one node to another.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A signal on its way from one node to another. The message names the swarm and the sender.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeSignal {
-    /// The swarm both are in.
-    pub swarm: SwarmId,
-    /// Who sent it.
-    pub from: PeerId,
     /// The sender's connection, in its node's numbers.
     pub connection: ConnectionId,
     /// To whom.
@@ -138,6 +134,7 @@ pub struct NodeSignal {
     /// receiver was told of the sender.
     pub is_told: bool,
     /// What, as the receiver will get it: always a signal.
+    #[serde(with = "super::codec::frame")]
     pub message: Message,
 }
 

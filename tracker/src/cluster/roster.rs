@@ -1,6 +1,6 @@
 //! Which other nodes there are, and whether all is known of each.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use super::message::NodeId;
@@ -117,28 +117,11 @@ impl Roster {
     }
 
     /// Takes the nodes that have been silent for too long.
-    pub(crate) fn take_silent(&mut self, now: Instant) -> Vec<NodeId> {
+    pub(crate) fn take_silent(&mut self, now: Instant) -> HashSet<NodeId> {
         let silent = self
             .nodes
             .extract_if(|_, node| now.saturating_duration_since(node.heard) > NODE_EXPIRY);
         silent.map(|(id, _)| id).collect()
-    }
-
-    pub(crate) fn knows(&self, node: NodeId) -> bool {
-        self.nodes.contains_key(&node)
-    }
-
-    /// Takes in that something of what a node has said was not kept. Returns whether it must be asked.
-    pub(crate) fn miss(&mut self, now: Instant, node: NodeId) -> bool {
-        let Some(node) = self.nodes.get_mut(&node) else {
-            return false;
-        };
-        let is_complete = matches!(node.knowledge, Knowledge::Complete { .. });
-        if is_complete {
-            node.knowledge = Knowledge::Asked(now);
-        }
-        // Otherwise it has been asked, or will be.
-        is_complete
     }
 
     /// Takes in what number a node has come to. Returns whether it must be asked.

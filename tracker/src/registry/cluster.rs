@@ -1,6 +1,6 @@
 //! What other nodes of the cluster tell this one, and what it tells them.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use shoal_protocol::{PeerId, SwarmId};
@@ -19,8 +19,8 @@ pub(super) struct Cluster {
     /// When the latest message of another node came in: each a little later than the one before, so
     /// that what a snapshot names is told from what was named until then.
     latest: Instant,
-    /// Claims of other nodes to ids that were another's already.
-    pub(super) disputes: HashSet<(SwarmId, PeerId, NodeId)>,
+    /// Claims of other nodes to ids that were another's already, and when each was last made.
+    pub(super) disputes: HashMap<(SwarmId, PeerId, NodeId), (Instant, MemberRecord)>,
 }
 
 /// How much of the other nodes is known.
@@ -40,7 +40,7 @@ impl Registry {
             max_members,
             members: 0,
             latest: now,
-            disputes: HashSet::new(),
+            disputes: HashMap::new(),
         });
     }
 
@@ -50,10 +50,11 @@ impl Registry {
         let Some(cluster) = &mut self.cluster else {
             return;
         };
-        for silent in cluster.roster.take_silent(now) {
-            self.remove_members_of(silent, |_| true);
+        let silent = cluster.roster.take_silent(now);
+        if !silent.is_empty() {
+            self.remove_members_of(|node, _| silent.contains(&node));
         }
-        self.settle_disputes(now);
+        self.settle_disputes();
         self.publish_beat(Audience::All);
     }
 
@@ -103,7 +104,7 @@ impl Registry {
             }
             NodeMessage::Leaving => {
                 roster.forget(from);
-                self.remove_members_of(from, |_| true);
+                self.remove_members_of(|node, _| node == from);
             }
             NodeMessage::Ask => self.outputs.push_back(Output::Snapshot { to: from }),
             NodeMessage::Snapshot {
@@ -115,7 +116,7 @@ impl Registry {
                 Part::Apply => self.add_members(now, from, members),
                 Part::Finish(since) => {
                     self.add_members(now, from, members);
-                    self.remove_members_of(from, |named| named < since);
+                    self.remove_members_of(|node, named| node == from && named < since);
                 }
                 Part::Ignore => {}
                 Part::Ask => self.ask(from),
@@ -132,57 +133,58 @@ impl Registry {
         }
     }
 
-    /// Lists the swarms, for [`Registry::publish_snapshot`].
+    /// Lists the swarms, for [`Registry::list_members`].
     #[must_use]
     pub fn swarm_ids(&self) -> Vec<SwarmId> {
         self.swarms.keys().copied().collect()
     }
 
-    /// Tells a node of the members that some swarms have here. `part` counts the messages of one
-    /// snapshot; the last call says so.
+    /// Lists the members that some swarms have here, for [`Registry::publish_snapshot`]. Takes swarms
+    /// only until there is enough for a while.
+    pub fn list_members(
+        &self,
+        swarms: &mut impl Iterator<Item = SwarmId>,
+    ) -> Vec<(SwarmId, PeerId)> {
+        let mut listed = Vec::new();
+        let mut looked_at = 0;
+        while looked_at < MAX_LISTED
+            && let Some(id) = swarms.next()
+        {
+            if let Some(swarm) = self.swarms.get(&id) {
+                looked_at += swarm.len();
+                listed.extend(swarm.members_here().map(|(peer, _)| (id, *peer)));
+            }
+        }
+        listed
+    }
+
+    /// Tells a node of some members: those of the list that are still here. `part` counts the
+    /// messages of one snapshot, from 0.
     pub fn publish_snapshot(
         &mut self,
         to: NodeId,
-        swarms: &[SwarmId],
-        part: &mut u32,
+        part: u32,
+        listed: &[(SwarmId, PeerId)],
         is_last: bool,
     ) {
         let Some(cluster) = &self.cluster else {
             return;
         };
         let sequence = cluster.roster.sequence();
-        let known = swarms
-            .iter()
-            .filter_map(|id| Some((*id, self.swarms.get(id)?)));
-        let records = known.flat_map(|(swarm, members)| {
-            let members = members.members_here();
-            members.map(move |(peer, connection, seeder, member)| MemberRecord {
-                swarm,
-                peer: *peer,
-                connection,
-                dialect: member.dialect,
-                seeder,
-                proof: member.proof,
-            })
-        });
-        let mut records = records.peekable();
-        while records.peek().is_some() || is_last {
-            let members: Vec<_> = records.by_ref().take(MAX_RECORDS).collect();
-            let is_end = is_last && records.peek().is_none();
-            self.outputs.push_back(Output::Publish {
-                to: Audience::Node(to),
-                message: NodeMessage::Snapshot {
-                    sequence,
-                    part: *part,
-                    is_last: is_end,
-                    members,
-                },
-            });
-            *part += 1;
-            if is_end {
-                break;
-            }
-        }
+        let members = listed.iter();
+        let members = members.filter_map(|(swarm, peer)| self.record_here(*swarm, peer));
+        let message = NodeMessage::Snapshot {
+            sequence,
+            part,
+            is_last,
+            members: members.collect(),
+        };
+        self.publish(Audience::Node(to), message);
+    }
+
+    fn record_here(&self, swarm: SwarmId, peer: &PeerId) -> Option<MemberRecord> {
+        let (member, record) = self.swarms.get(&swarm)?.record(swarm, peer)?;
+        matches!(member.holder, Holder::Here(_)).then_some(record)
     }
 
     /// Counts what is known of the other nodes; `None` without a cluster.
@@ -197,21 +199,9 @@ impl Registry {
 
     /// Tells the others of a member that is new here, or has become something else.
     pub(super) fn publish_joined(&mut self, swarm: SwarmId, peer: PeerId) {
-        let Some(members) = self.swarms.get(&swarm).filter(|_| self.cluster.is_some()) else {
-            return;
-        };
-        let (Some(member), Some(seeder)) = (members.member(&peer), members.is_seeder(&peer)) else {
-            return;
-        };
-        if let Holder::Here(connection) = member.holder {
-            let record = MemberRecord {
-                swarm,
-                peer,
-                connection,
-                dialect: member.dialect,
-                seeder,
-                proof: member.proof,
-            };
+        if self.cluster.is_some()
+            && let Some(record) = self.record_here(swarm, &peer)
+        {
             self.publish_change(Change::Joined(record));
         }
     }
@@ -246,5 +236,6 @@ impl Registry {
     }
 }
 
-/// Most members in one message: about 80 KiB.
-const MAX_RECORDS: usize = 1000;
+/// How many members of swarms are looked at in one go, while everybody else waits. The last swarm
+/// may have more of them.
+const MAX_LISTED: usize = 16_000;

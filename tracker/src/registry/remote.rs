@@ -1,15 +1,16 @@
 //! Members of other nodes. They stand in the same swarms as those that are here, so they are
 //! counted, and introduced, alike.
 //!
-//! A peer id in a swarm belongs to one connection of the whole cluster. While nodes do not hear each
-//! other, two may have let in the same: each keeps its own then and ignores the other's claim, until
-//! the id is free again.
+//! A peer id in a swarm belongs to one connection of the whole cluster. Two nodes may have let in the
+//! same all the same, when they did not hear each other. Each keeps its own then, and the other's
+//! claim until the id is free. Only if both are the same peer, by its key, and the news of the two
+//! cross, does each node close its own for the other's sake: the peer has to come back.
 
-use std::collections::BTreeSet;
 use std::time::Instant;
 
 use shoal_protocol::{PeerId, SwarmId};
 
+use super::cluster::Cluster;
 use super::refusal::{Reason, Refusal};
 use super::swarm::Announced;
 use super::{CloseReason, Holder, Registry};
@@ -22,19 +23,20 @@ impl Registry {
         let (Some(cluster), Some(members)) = (&mut self.cluster, self.swarms.get_mut(swarm)) else {
             return;
         };
-        let holder = members.member(peer).map(|member| member.holder);
-        if let Some(Holder::There { node, .. }) = holder {
+        let Some((member, record)) = members.record(*swarm, peer) else {
+            return;
+        };
+        if let Holder::There { node, .. } = member.holder {
+            let named = member.announced;
             cluster.members -= usize::from(members.leave(peer));
-            if cluster.disputes.len() < MAX_DISPUTES {
-                cluster.disputes.insert((*swarm, *peer, node));
-            }
+            cluster.dispute(named, node, record);
         }
     }
 
     pub(super) fn apply(&mut self, now: Instant, from: NodeId, changes: Vec<Change>) {
         for change in changes {
             match change {
-                Change::Joined(record) => self.add_member(now, from, &record, true),
+                Change::Joined(record) => self.add_member(now, from, record, true),
                 Change::Left { swarm, peer } => self.remove_member_of(from, swarm, peer),
             }
         }
@@ -43,15 +45,16 @@ impl Registry {
     /// What a snapshot says may be older than what another node has said: it takes nothing over.
     pub(super) fn add_members(&mut self, now: Instant, from: NodeId, records: Vec<MemberRecord>) {
         for record in records {
-            self.add_member(now, from, &record, false);
+            self.add_member(now, from, record, false);
         }
     }
 
+    /// `named`: when the node has said so.
     fn add_member(
         &mut self,
-        now: Instant,
+        named: Instant,
         from: NodeId,
-        record: &MemberRecord,
+        record: MemberRecord,
         may_take_over: bool,
     ) {
         let known = self.swarms.get(&record.swarm);
@@ -68,12 +71,18 @@ impl Registry {
                         .with_text("a newer connection of this peer has taken over");
                     self.expel(connection, refusal, CloseReason::PeerIdTaken);
                 }
-                _ => return self.dispute(from, record),
+                _ => {
+                    if let Some(cluster) = &mut self.cluster {
+                        cluster.dispute(named, from, record);
+                    }
+                    return;
+                }
             }
         }
         let Some(cluster) = &mut self.cluster else {
             return;
         };
+        cluster.disputes.remove(&(record.swarm, record.peer, from));
         let swarm = self.swarms.entry(record.swarm).or_default();
         let is_new = swarm.member(&record.peer).is_none();
         if is_new && cluster.members >= cluster.max_members {
@@ -94,37 +103,26 @@ impl Registry {
             seeder: record.seeder,
             proof: record.proof,
         };
-        swarm.announce(now, &announced);
+        swarm.announce(named, &announced);
     }
 
-    fn dispute(&mut self, from: NodeId, record: &MemberRecord) {
-        if let Some(cluster) = &mut self.cluster
-            && cluster.disputes.len() < MAX_DISPUTES
-        {
-            cluster.disputes.insert((record.swarm, record.peer, from));
-        }
-    }
-
-    /// Asks for all members of a node whose claim to an id was ignored, once the id is free.
-    pub(super) fn settle_disputes(&mut self, now: Instant) {
+    /// Lets in those whose node's claim to an id was ignored, once the id is free.
+    pub(super) fn settle_disputes(&mut self) {
         let Some(cluster) = &mut self.cluster else {
             return;
         };
+        let swarms = &self.swarms;
         let is_free = |swarm: &SwarmId, peer: &PeerId| {
-            let members = self.swarms.get(swarm);
+            let members = swarms.get(swarm);
             members.is_none_or(|members| members.member(peer).is_none())
         };
-        let roster = &mut cluster.roster;
         let settled = cluster
             .disputes
-            .extract_if(|(swarm, peer, claimant)| is_free(swarm, peer) || !roster.knows(*claimant));
-        let claimants: BTreeSet<_> = settled.map(|(_, _, claimant)| claimant).collect();
-        for claimant in claimants {
-            if let Some(cluster) = &mut self.cluster
-                && cluster.roster.miss(now, claimant)
-            {
-                self.ask(claimant);
-            }
+            .extract_if(|(swarm, peer, _), _| is_free(swarm, peer));
+        let settled: Vec<_> = settled.collect();
+        for ((_, _, claimant), (named, record)) in settled {
+            // Of several, one gets it, and the others go on waiting.
+            self.add_member(named, claimant, record, false);
         }
     }
 
@@ -145,15 +143,19 @@ impl Registry {
         }
     }
 
-    /// Removes what a node has said of its members, where `is_over` says so of when it did.
-    pub(super) fn remove_members_of(&mut self, node: NodeId, is_over: impl Fn(Instant) -> bool) {
+    /// Removes the members of other nodes, and the claims, of which `is_over` says so by whose they
+    /// are and when that node last named them.
+    pub(super) fn remove_members_of(&mut self, is_over: impl Fn(NodeId, Instant) -> bool) {
         let Some(cluster) = &mut self.cluster else {
             return;
         };
+        cluster
+            .disputes
+            .retain(|(_, _, node), (named, _)| !is_over(*node, *named));
         let mut removed = 0;
         self.swarms.retain(|_, swarm| {
             removed += swarm.retain(|_, member| match member.holder {
-                Holder::There { node: its, .. } => its != node || !is_over(member.announced),
+                Holder::There { node, .. } => !is_over(node, member.announced),
                 Holder::Here(_) => true,
             });
             !swarm.is_empty()
@@ -162,5 +164,16 @@ impl Registry {
     }
 }
 
-/// Most ignored claims that are remembered.
+impl Cluster {
+    /// Keeps a claim until the id is free.
+    fn dispute(&mut self, named: Instant, claimant: NodeId, record: MemberRecord) {
+        let claim = (record.swarm, record.peer, claimant);
+        if self.disputes.len() < MAX_DISPUTES || self.disputes.contains_key(&claim) {
+            self.disputes.insert(claim, (named, record));
+        }
+    }
+}
+
+/// Most ignored claims that are remembered. Members of more are not seen before all of their node's
+/// are asked for again.
 const MAX_DISPUTES: usize = 10_000;

@@ -25,7 +25,7 @@ pub(super) struct Way {
 impl Registry {
     /// Sends a signal on its way.
     pub(super) fn send_signal(&mut self, from: ConnectionId, way: Way, message: Message) {
-        let Some((swarm, sender)) = message.signal_path() else {
+        let Some((swarm, _)) = message.signal_path() else {
             return;
         };
         let output = match way.to {
@@ -39,8 +39,6 @@ impl Registry {
             Holder::There { node, connection } => Output::Publish {
                 to: Audience::Node(node),
                 message: NodeMessage::Signal(Box::new(NodeSignal {
-                    swarm,
-                    from: sender,
                     connection: from,
                     to: way.peer,
                     to_connection: connection,
@@ -53,29 +51,38 @@ impl Registry {
     }
 
     pub(super) fn handle_node_signal(&mut self, now: Instant, node: NodeId, signal: NodeSignal) {
+        let Some((swarm, sender)) = signal.message.signal_path() else {
+            return;
+        };
         let from = Holder::There {
             node,
             connection: signal.connection,
         };
-        if !self.may_pass(now, from, &signal) {
-            let (connection, swarm, to) = (signal.connection, signal.swarm, signal.to);
+        if !self.may_pass(now, (swarm, sender), from, &signal) {
+            let (connection, to) = (signal.connection, signal.to);
             return self.publish_refusal(node, Reason::NoSuchPeer, connection, swarm, to);
         }
         self.outputs.push_back(Output::Relay {
             from,
             to: signal.to_connection,
-            swarm: signal.swarm,
+            swarm,
             peer: signal.to,
             message: signal.message,
         });
     }
 
     /// Decides whether a signal of another node's member may go to a member here.
-    fn may_pass(&mut self, now: Instant, from: Holder, signal: &NodeSignal) -> bool {
-        let Some(swarm) = self.swarms.get_mut(&signal.swarm) else {
+    fn may_pass(
+        &mut self,
+        now: Instant,
+        (swarm, sender): (SwarmId, PeerId),
+        from: Holder,
+        signal: &NodeSignal,
+    ) -> bool {
+        let Some(swarm) = self.swarms.get_mut(&swarm) else {
             return false;
         };
-        let sender = swarm.member(&signal.from);
+        let sender = swarm.member(&sender);
         let receiver = swarm.member(&signal.to);
         let (Some(sender), Some(receiver)) = (sender, receiver) else {
             return false;
@@ -88,7 +95,7 @@ impl Registry {
                 signal.is_told || receiver.introductions.has(now, from)
             }
             (Message::WebTorrent(Response::Answer { offer, .. }), Dialect::WebTorrent) => {
-                swarm.take_offer(now, &signal.to, from, *offer)
+                swarm.may_answer(now, &signal.to, from, *offer)
             }
             (Message::WebTorrent(_), Dialect::WebTorrent) => signal.is_told,
             // Its node took it for another.

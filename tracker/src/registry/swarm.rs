@@ -10,11 +10,11 @@ use indexmap::IndexMap;
 use rand::Rng;
 use rand::seq::index;
 use shoal_protocol::tracker::webtorrent::SwarmCounts;
-use shoal_protocol::{OfferId, PeerId};
+use shoal_protocol::{OfferId, PeerId, SwarmId};
 
 use super::introductions::Introductions;
 use super::{ConnectionId, Dialect, Holder};
-use crate::cluster::Proof;
+use crate::cluster::{MemberRecord, Proof};
 
 /// Somebody in a swarm.
 #[derive(Debug)]
@@ -183,43 +183,39 @@ impl Swarm {
         to: Holder,
         offer: OfferId,
     ) -> bool {
-        match self.member(of).map(|member| member.holder) {
-            Some(Holder::There { .. }) => true,
-            _ => self.take_offer(now, of, to, offer),
-        }
-    }
-
-    /// Takes the offer of member `of` that was handed to `to`, if it has not been answered yet.
-    pub(super) fn take_offer(
-        &mut self,
-        now: Instant,
-        of: &PeerId,
-        to: Holder,
-        offer: OfferId,
-    ) -> bool {
         let member = self.members.get_mut(of);
-        member.is_some_and(|member| member.introductions.take_offer(now, to, offer))
+        member.is_some_and(|member| match member.holder {
+            Holder::There { .. } => true,
+            Holder::Here(_) => member.introductions.take_offer(now, to, offer),
+        })
     }
 
     pub(super) fn member_mut(&mut self, peer: &PeerId) -> Option<&mut Member> {
         self.members.get_mut(peer)
     }
 
-    /// The members whose connections are here: id, connection, whether a seeder, and the rest.
-    pub(super) fn members_here(
-        &self,
-    ) -> impl Iterator<Item = (&PeerId, ConnectionId, bool, &Member)> {
-        let members = self.members.iter().enumerate();
-        members.filter_map(|(place, (peer, member))| match member.holder {
-            Holder::Here(connection) => Some((peer, connection, place >= self.leechers, member)),
+    /// The members whose connections are here.
+    pub(super) fn members_here(&self) -> impl Iterator<Item = (&PeerId, ConnectionId)> {
+        let members = self.members.iter();
+        members.filter_map(|(peer, member)| match member.holder {
+            Holder::Here(connection) => Some((peer, connection)),
             Holder::There { .. } => None,
         })
     }
 
-    /// Returns whether a member is a seeder; `None` if there is no such member.
-    pub(super) fn is_seeder(&self, peer: &PeerId) -> Option<bool> {
-        let place = self.members.get_index_of(peer)?;
-        Some(place >= self.leechers)
+    /// A member of this swarm, whose id is `swarm`, as nodes tell each other of it.
+    pub(super) fn record(&self, swarm: SwarmId, peer: &PeerId) -> Option<(&Member, MemberRecord)> {
+        let (place, peer, member) = self.members.get_full(peer)?;
+        let (Holder::Here(connection) | Holder::There { connection, .. }) = member.holder;
+        let record = MemberRecord {
+            swarm,
+            peer: *peer,
+            connection,
+            dialect: member.dialect,
+            seeder: place >= self.leechers,
+            proof: member.proof,
+        };
+        Some((member, record))
     }
 
     pub(super) fn len(&self) -> usize {

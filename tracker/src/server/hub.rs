@@ -35,6 +35,16 @@ struct State {
     is_stopping: bool,
 }
 
+/// All that is counted.
+#[derive(Debug)]
+pub(super) struct Numbers {
+    pub(super) counts: Counts,
+    pub(super) tally: Tally,
+    pub(super) drops: Drops,
+    /// What is known of the other nodes; `None` without a cluster.
+    pub(super) cluster: Option<(ClusterCounts, LinkCounts)>,
+}
+
 /// What did not fit into outboxes.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Drops {
@@ -124,6 +134,13 @@ impl Hub {
         state.deliver(now);
     }
 
+    /// Takes in that a message for other nodes was queued and cannot be sent.
+    pub(super) fn unsent(&self, message: NodeMessage) {
+        let mut state = self.lock();
+        state.unsent(message);
+        state.deliver(Instant::now());
+    }
+
     /// Lets the registry tell the other nodes that this one is there.
     pub(super) fn beat(&self, now: Instant) {
         let mut state = self.lock();
@@ -143,17 +160,25 @@ impl Hub {
         self.lock().registry.swarm_ids()
     }
 
-    /// Tells a node of the members that some swarms have here.
+    /// Lists the members that the next of some swarms have here.
+    pub(super) fn list_members(
+        &self,
+        swarms: &mut impl Iterator<Item = SwarmId>,
+    ) -> Vec<(SwarmId, PeerId)> {
+        self.lock().registry.list_members(swarms)
+    }
+
+    /// Tells a node of members here.
     pub(super) fn publish_snapshot(
         &self,
         to: NodeId,
-        swarms: &[SwarmId],
-        part: &mut u32,
+        part: u32,
+        members: &[(SwarmId, PeerId)],
         is_last: bool,
     ) {
         let mut state = self.lock();
         let registry = &mut state.registry;
-        registry.publish_snapshot(to, swarms, part, is_last);
+        registry.publish_snapshot(to, part, members, is_last);
         state.deliver(Instant::now());
     }
 
@@ -201,17 +226,17 @@ impl Hub {
     }
 
     /// Counts what is there and what has happened.
-    pub(super) fn numbers(&self) -> (Counts, Tally, Drops) {
+    pub(super) fn numbers(&self) -> Numbers {
         let state = self.lock();
         let registry = &state.registry;
-        (registry.counts(), registry.tally().clone(), state.drops)
-    }
-
-    /// Counts what is known of the other nodes; `None` without a cluster.
-    pub(super) fn cluster_numbers(&self) -> Option<(ClusterCounts, LinkCounts)> {
-        let state = self.lock();
-        let link = state.cluster.as_ref()?.counts();
-        Some((state.registry.cluster_counts().unwrap_or_default(), link))
+        let cluster = state.cluster.as_ref();
+        Numbers {
+            counts: registry.counts(),
+            tally: registry.tally().clone(),
+            drops: state.drops,
+            cluster: cluster
+                .map(|link| (registry.cluster_counts().unwrap_or_default(), link.counts())),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -274,8 +299,16 @@ impl State {
             Some(cluster) => cluster.publish(to, message),
             None => Err(message),
         };
-        if let Err(NodeMessage::Signal(signal)) = result {
-            self.refuse(Holder::Here(signal.connection), signal.swarm, signal.to);
+        if let Err(message) = result {
+            self.unsent(message);
+        }
+    }
+
+    fn unsent(&mut self, message: NodeMessage) {
+        if let NodeMessage::Signal(signal) = message
+            && let Some((swarm, _)) = signal.message.signal_path()
+        {
+            self.refuse(Holder::Here(signal.connection), swarm, signal.to);
         }
     }
 

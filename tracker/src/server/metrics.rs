@@ -11,8 +11,9 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
 
-use super::hub::Hub;
-use crate::registry::Reason;
+use super::cluster::LinkCounts;
+use super::hub::{Hub, Numbers};
+use crate::registry::{ClusterCounts, Reason, Tally};
 
 /// What is measured, and how it is told.
 pub(super) struct Metrics {
@@ -31,8 +32,7 @@ impl Metrics {
             "From the arrival of a signal to its being written to the receiver's socket",
             relay_latency.clone(),
         );
-        registry.register_collector(Box::new(Numbers(Arc::clone(&hub))));
-        registry.register_collector(Box::new(ClusterNumbers(hub)));
+        registry.register_collector(Box::new(HubNumbers(hub)));
         registry.register_collector(Box::new(Process::new()));
         Self {
             registry,
@@ -56,11 +56,16 @@ impl fmt::Debug for Metrics {
 
 /// What the hub counts.
 #[derive(Debug)]
-struct Numbers(Arc<Hub>);
+struct HubNumbers(Arc<Hub>);
 
-impl Collector for Numbers {
+impl Collector for HubNumbers {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        let (counts, tally, drops) = self.0.numbers();
+        let Numbers {
+            counts,
+            tally,
+            drops,
+            cluster,
+        } = self.0.numbers();
         let all = |count| vec![("", count as u64)];
         let out = &mut encoder;
         gauge(
@@ -84,14 +89,14 @@ impl Collector for Numbers {
         gauge(
             out,
             "swarms",
-            "Swarms with members",
+            "Swarms with members, at this node or another",
             "",
             &all(counts.swarms),
         )?;
         gauge(
             out,
             "members",
-            "Members of all swarms",
+            "Members of all swarms that are connected to this node",
             "",
             &all(counts.members),
         )?;
@@ -146,56 +151,54 @@ impl Collector for Numbers {
             "What found a queue full",
             "what",
             &dropped,
-        )
+        )?;
+        if let Some(cluster) = cluster {
+            encode_cluster(out, cluster, &tally)?;
+        }
+        Ok(())
     }
 }
 
-/// What the hub knows of the other nodes, if there may be some.
-#[derive(Debug)]
-struct ClusterNumbers(Arc<Hub>);
-
-impl Collector for ClusterNumbers {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        let Some((counts, link)) = self.0.cluster_numbers() else {
-            return Ok(());
-        };
-        let (_, tally, _) = self.0.numbers();
-        let out = &mut encoder;
-        let gauges = [
-            (
-                "cluster_up",
-                "Whether other nodes can be told",
-                u64::from(link.is_up),
-            ),
-            (
-                "cluster_nodes",
-                "Other nodes that are heard",
-                counts.nodes as u64,
-            ),
-            (
-                "cluster_members",
-                "Members at other nodes",
-                counts.members as u64,
-            ),
-        ];
-        for (name, help, value) in gauges {
-            gauge(out, name, help, "", &[("", value)])?;
-        }
-        let messages = [("out", link.sent), ("in", link.received)];
-        let help = "Messages to and from other nodes";
-        counter(out, "cluster_messages", help, "direction", &messages)?;
-        let dropped = [
-            ("out", link.dropped_out),
-            ("in", link.dropped_in),
-            ("malformed", link.malformed),
-            ("member", tally.remote_members_dropped),
-        ];
-        let help = "What could not be sent, read or kept";
-        counter(out, "cluster_drops", help, "what", &dropped)?;
-        let asked = [("", tally.snapshots_asked)];
-        let help = "How often a node was asked for all its members";
-        counter(out, "cluster_snapshots_asked", help, "", &asked)
+/// Writes what is known of the other nodes.
+fn encode_cluster(
+    out: &mut DescriptorEncoder<'_>,
+    (counts, link): (ClusterCounts, LinkCounts),
+    tally: &Tally,
+) -> Result<(), fmt::Error> {
+    let gauges = [
+        (
+            "cluster_up",
+            "Whether other nodes can be told",
+            u64::from(link.is_up),
+        ),
+        (
+            "cluster_nodes",
+            "Other nodes that are heard",
+            counts.nodes as u64,
+        ),
+        (
+            "cluster_members",
+            "Members at other nodes",
+            counts.members as u64,
+        ),
+    ];
+    for (name, help, value) in gauges {
+        gauge(out, name, help, "", &[("", value)])?;
     }
+    let messages = [("out", link.sent), ("in", link.received)];
+    let help = "Messages to and from other nodes";
+    counter(out, "cluster_messages", help, "direction", &messages)?;
+    let dropped = [
+        ("out", link.dropped_out),
+        ("in", link.dropped_in),
+        ("malformed", link.malformed),
+        ("member", tally.remote_members_dropped),
+    ];
+    let help = "What could not be sent, read or kept";
+    counter(out, "cluster_drops", help, "what", &dropped)?;
+    let asked = [("", tally.snapshots_asked)];
+    let help = "How often a node was asked for all its members";
+    counter(out, "cluster_snapshots_asked", help, "", &asked)
 }
 
 /// What the operating system counts.

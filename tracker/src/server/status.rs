@@ -7,6 +7,7 @@ use serde::Serialize;
 use warp::{Filter, Rejection, Reply, reply};
 
 use super::Shared;
+use super::hub::Numbers;
 
 /// The numbers of `/stats.json`.
 #[derive(Debug, Serialize)]
@@ -15,7 +16,9 @@ struct Stats {
     uptime_s: u64,
     connections: usize,
     peers: Peers,
+    /// Of one of several nodes: those of the others as well.
     swarms: usize,
+    /// Of this node.
     members: usize,
     announces: u64,
     offers: u64,
@@ -75,7 +78,7 @@ fn ready(shared: &Shared) -> reply::Response {
     }
     // A load balancer that heeds the status must not take out all nodes when Redis is away: each
     // still serves the peers that it has.
-    match shared.hub.cluster_numbers() {
+    match shared.hub.numbers().cluster {
         Some((_, link)) if !link.is_up => "ready, without its cluster: swarms are local\n",
         _ => "ready\n",
     }
@@ -93,8 +96,12 @@ fn metrics(shared: &Shared) -> reply::Response {
 }
 
 fn stats(shared: &Shared) -> Stats {
-    let (counts, tally, _) = shared.hub.numbers();
-    let cluster = shared.hub.cluster_numbers();
+    let Numbers {
+        counts,
+        tally,
+        cluster,
+        ..
+    } = shared.hub.numbers();
     Stats {
         version: env!("CARGO_PKG_VERSION"),
         uptime_s: shared.started.elapsed().as_secs(),

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
-use shoal_protocol::SwarmId;
+use shoal_protocol::{PeerId, SwarmId};
 use shoal_tracker::cluster::{Audience, MemberRecord, NodeId, NodeMessage, decode, encode};
 use shoal_tracker::registry::{Access, ConnectionId, Output, Registry, Rules};
 
@@ -116,15 +116,16 @@ impl Bus {
         while let Some(output) = registry.poll_output() {
             match output {
                 Output::Publish { to, message } => {
-                    self.queue.push_back((*id, to, encode(*id, message)));
+                    self.queue.push_back((*id, to, encode(*id, &message)));
                 }
                 Output::Snapshot { to } => {
-                    let swarms = registry.swarm_ids();
+                    let listed = members(registry);
                     let mut part = 0;
-                    for swarm in &swarms {
-                        registry.publish_snapshot(to, &[*swarm], &mut part, false);
+                    for listed in listed.chunks(5) {
+                        registry.publish_snapshot(to, part, listed, false);
+                        part += 1;
                     }
-                    registry.publish_snapshot(to, &[], &mut part, true);
+                    registry.publish_snapshot(to, part, &[], true);
                 }
                 output => told.push(output),
             }
@@ -140,22 +141,26 @@ impl Node {
     /// The members whose connections are here.
     pub(crate) fn own_members(&mut self) -> Vec<MemberRecord> {
         assert!(self.registry.poll_output().is_none());
-        let swarms: Vec<SwarmId> = self.registry.swarm_ids();
-        self.registry
-            .publish_snapshot(self.id, &swarms, &mut 0, true);
-        let mut records = Vec::new();
-        while let Some(output) = self.registry.poll_output() {
-            let Output::Publish {
+        let listed = members(&self.registry);
+        self.registry.publish_snapshot(self.id, 0, &listed, true);
+        match self.registry.poll_output() {
+            Some(Output::Publish {
                 message: NodeMessage::Snapshot { members, .. },
                 ..
-            } = output
-            else {
-                panic!("no snapshot: {output:?}");
-            };
-            records.extend(members);
+            }) => members,
+            output => panic!("no snapshot: {output:?}"),
         }
-        records
     }
+}
+
+/// Lists all members that a registry has itself.
+pub(crate) fn members(registry: &Registry) -> Vec<(SwarmId, PeerId)> {
+    let mut swarms = registry.swarm_ids().into_iter();
+    let mut listed = Vec::new();
+    while swarms.len() > 0 {
+        listed.extend(registry.list_members(&mut swarms));
+    }
+    listed
 }
 
 pub(crate) fn rules() -> Rules {

@@ -9,9 +9,10 @@ use rand::{Rng, SeedableRng};
 use shoal_protocol::tracker::webtorrent::{Announce, Request, Response, SwarmCounts};
 use shoal_protocol::tracker::{AnnounceEvent, ClientMessage, PeerKey};
 use shoal_protocol::{PeerId, SwarmId};
+use shoal_tracker::cluster::NodeMessage;
 use shoal_tracker::registry::{ClusterCounts, ConnectionId, Message, Output};
 
-use crate::bus::Bus;
+use crate::bus::{Bus, members};
 
 const NODES: usize = 3;
 const SWARMS: u8 = 3;
@@ -143,6 +144,62 @@ fn changes_alone_keep_nodes_up_to_date() {
         scrape(&mut bus, 1)[&SwarmId::new([0; 20])],
         SwarmCounts::default()
     );
+}
+
+#[test]
+fn what_changes_between_the_parts_of_a_snapshot_is_known() {
+    let mut bus = Bus::new(NODES);
+    let connections: Vec<_> = (0..100).map(|_| bus.connect(0)).collect();
+    let peers: Vec<_> = (0..)
+        .zip(&connections)
+        .map(|(number, connection)| Peer {
+            node: 0,
+            connection: *connection,
+            id: PeerId::new([number; 20]),
+            is_cbor: false,
+        })
+        .collect();
+    for peer in &peers[..90] {
+        announce(&mut bus, peer, 0, AnnounceEvent::Started, Some(1));
+    }
+    bus.replace(1);
+    let asker = bus.nodes[1].id;
+    // It asks, and is answered by hand.
+    let (now, first) = (bus.now, bus.nodes[0].id);
+    let newcomer = &mut bus.nodes[1].registry;
+    newcomer.handle_node(now, first, NodeMessage::Beat { sequence: 90 });
+    let is_ask = |output| {
+        matches!(
+            output,
+            Output::Publish {
+                message: NodeMessage::Ask,
+                ..
+            }
+        )
+    };
+    assert!(std::iter::from_fn(|| newcomer.poll_output()).any(is_ask));
+    let listed = members(&bus.nodes[0].registry);
+    assert_eq!(listed.len(), 90);
+    let mut newcomers = peers[90..].iter();
+    for (part, listed) in (0..).zip(listed.chunks(10)) {
+        bus.at(0, |_, registry| {
+            registry.publish_snapshot(asker, part, listed, false);
+        });
+        // One that was named goes, and one that is about to be: the last take their places.
+        let named = usize::from(listed[0].1.as_bytes()[0]);
+        for gone in [named + 5, named + 15] {
+            bus.at(0, |_, registry| registry.disconnect(connections[gone % 90]));
+        }
+        if let Some(peer) = newcomers.next() {
+            announce(&mut bus, peer, 0, AnnounceEvent::Started, Some(0));
+        }
+    }
+    bus.at(0, |_, registry| {
+        registry.publish_snapshot(asker, 9, &[], true);
+    });
+    let known = bus.nodes[1].registry.cluster_counts().unwrap();
+    assert_eq!(known.members, bus.nodes[0].own_members().len());
+    check(&mut bus);
 }
 
 /// Checks that every node counts what all nodes have.

@@ -76,8 +76,8 @@ async fn a_node_that_stops_is_forgotten_at_once() {
     let (first, second) = (redis.tracker().await, redis.tracker().await);
     let _ann = first.member(1).await;
     knows(second.address, 1).await;
-    first.stop().await;
     let stopped = Instant::now();
+    first.stop().await;
     knows(second.address, 0).await;
     hears(second.address, 0).await;
     // Not only after its silence was noticed.
@@ -126,6 +126,23 @@ async fn without_redis_swarms_are_local_and_whole_again_when_it_is_back() {
     assert_eq!((introduced, seeders, leechers), (vec![id(1), id(3)], 0, 3));
     bob.signal(SWARM, 3, Signal::EndOfCandidates).await;
     assert!(matches!(cid.next().await, ServerMessage::Signal { .. }));
+}
+
+#[tokio::test]
+async fn signals_that_wait_when_redis_goes_away_are_refused() {
+    let redis = Redis::start().await;
+    let (first, second) = (redis.tracker().await, redis.tracker().await);
+    let mut ann = first.member(1).await;
+    let _bob = second.member(2).await;
+    knows(first.address, 1).await;
+    ann.join(SWARM).await;
+    // The first goes out and is not answered for; the others wait behind it.
+    redis.freeze().await;
+    for _ in 0..20 {
+        ann.signal(SWARM, 2, Signal::EndOfCandidates).await;
+        ann.settle().await;
+    }
+    assert_eq!(ann.error().await, ErrorCode::LimitExceeded);
 }
 
 #[tokio::test]

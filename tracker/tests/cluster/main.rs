@@ -14,3 +14,4 @@ mod security;
 #[path = "../server/support.rs"]
 mod support;
 mod swarms;
+mod vectors;

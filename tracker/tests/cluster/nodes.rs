@@ -133,15 +133,89 @@ fn ids_that_two_nodes_have_let_in_are_settled_when_one_is_gone() {
     // Both have stayed: neither has the other's key.
     assert_eq!(bus.nodes[0].own_members().len(), 1);
     assert_eq!(bus.nodes[1].own_members().len(), 1);
+    let asked = asked(&bus);
+    // What the claimant says meanwhile is not lost.
+    bus.at(1, |now, registry| {
+        let completed = ClientMessage::Announce {
+            swarm: SWARM,
+            event: AnnounceEvent::Completed,
+            left: Some(0),
+            want: 0,
+        };
+        registry.handle(now, second, completed);
+    });
     bus.at(0, |_, registry| registry.disconnect(first));
-    bus.settle();
+    bus.beat();
     for node in [0, 2] {
         let counts = bus.nodes[node].registry.cluster_counts().unwrap();
         assert_eq!(counts.members, 1, "node {node}");
+        assert_eq!(seeders(&mut bus, node), 1, "node {node}");
     }
+    // Nobody had to be asked: a stranger could make nodes do that as often as it likes.
+    assert_eq!(self::asked(&bus), asked);
     bus.at(1, |_, registry| registry.disconnect(second));
     for node in 0..3 {
         assert_eq!(bus.nodes[node].registry.counts().swarms, 0);
+    }
+}
+
+#[test]
+fn a_claim_goes_with_its_node() {
+    let mut bus = Bus::new(3);
+    bus.loses = Box::new(|| true);
+    let first = join(&mut bus, 0, 1, 10);
+    join(&mut bus, 1, 1, 11);
+    bus.loses = Box::new(|| false);
+    bus.settle();
+    bus.replace(1);
+    bus.settle();
+    bus.at(0, |_, registry| registry.disconnect(first));
+    bus.settle();
+    for node in 0..3 {
+        assert_eq!(bus.nodes[node].registry.counts().swarms, 0, "node {node}");
+    }
+}
+
+#[test]
+fn a_claim_that_a_snapshot_does_not_name_is_over() {
+    let mut bus = Bus::new(2);
+    bus.loses = Box::new(|| true);
+    let first = join(&mut bus, 0, 1, 10);
+    let second = join(&mut bus, 1, 1, 11);
+    bus.loses = Box::new(|| false);
+    bus.settle();
+    // That it has left is lost.
+    bus.loses = Box::new(|| true);
+    bus.at(1, |_, registry| registry.disconnect(second));
+    bus.loses = Box::new(|| false);
+    bus.settle();
+    bus.at(0, |_, registry| registry.disconnect(first));
+    bus.beat();
+    assert_eq!(bus.nodes[0].registry.counts().swarms, 0);
+}
+
+/// How often each node has asked another for its members.
+fn asked(bus: &Bus) -> Vec<u64> {
+    let nodes = bus.nodes.iter();
+    nodes
+        .map(|node| node.registry.tally().snapshots_asked)
+        .collect()
+}
+
+/// How many seeders a node counts.
+fn seeders(bus: &mut Bus, node: usize) -> u32 {
+    let connection = bus.connect(node);
+    request(bus, node, connection, Request::Scrape(vec![SWARM]));
+    bus.at(node, |_, registry| registry.disconnect(connection));
+    match &bus.take_told(node)[..] {
+        [
+            ..,
+            Output::Reply {
+                message: Message::WebTorrent(Response::Scraped(counts)),
+                ..
+            },
+        ] => counts[0].1.seeders,
+        told => panic!("no counts: {told:?}"),
     }
 }
 

@@ -43,6 +43,13 @@ impl Redis {
         self.child.kill().await.unwrap();
     }
 
+    /// Stops the process without ending it: its connections stay, and nothing is answered.
+    pub(crate) async fn freeze(&self) {
+        let id = self.child.id().unwrap().to_string();
+        let kill = Command::new("kill").args(["-STOP", &id]).status();
+        assert!(kill.await.unwrap().success());
+    }
+
     pub(crate) async fn start_again(&mut self) {
         self.child = spawn(&self.folder, &self.options);
         self.listens().await;
@@ -169,6 +176,29 @@ pub(crate) async fn shows(tracker: SocketAddr, path: &str, text: &str) {
         }
     };
     within(page).await;
+}
+
+/// Waits until a tracker has run for so long that it is connected to Redis if it can be, and hears
+/// whom it can hear.
+pub(crate) async fn has_tried(tracker: SocketAddr) {
+    let tried = async {
+        loop {
+            let stats = get(tracker, "/stats.json").await;
+            let stats: serde_json::Value = serde_json::from_str(&stats).unwrap();
+            if stats["uptime_s"].as_u64().unwrap() >= 2 {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    within(tried).await;
+}
+
+/// Checks that a tracker is let in by no Redis.
+pub(crate) async fn is_alone(tracker: SocketAddr) {
+    has_tried(tracker).await;
+    let ready = get(tracker, "/ready").await;
+    assert_eq!(ready, "ready, without its cluster: swarms are local\n");
 }
 
 /// Waits until a tracker hears so many others.

@@ -69,30 +69,11 @@ async fn an_offer_of_webtorrents_dialect_crosses_and_is_answered_once() {
     let mut bob = connect(second.address).await;
     bob.request(&announce(2, Some(0), 1)).await;
     assert_eq!(bob.response().await, counted(1, 1));
-    let offer = Response::Offer {
-        swarm: SWARM,
-        from: id(2),
-        offer: OFFER,
-        sdp: Sdp::from_text(SDP),
-    };
-    assert_eq!(ann.response().await, offer);
-    let answer = Request::Answer(Answer {
-        swarm: SWARM,
-        peer: id(1),
-        to: id(2),
-        offer: OFFER,
-        sdp: Sdp::from_text(SDP),
-    });
+    assert_eq!(ann.response().await, offered());
     // The second finds that it was answered.
-    ann.request(&answer).await;
-    ann.request(&answer).await;
-    let answered = Response::Answer {
-        swarm: SWARM,
-        from: id(1),
-        offer: OFFER,
-        sdp: Sdp::from_text(SDP),
-    };
-    assert_eq!(bob.response().await, answered);
+    ann.request(&answer()).await;
+    ann.request(&answer()).await;
+    assert_eq!(bob.response().await, answered());
     let refused = "shoal_tracker_refusals_total{reason=\"no_such_peer\"} 1";
     shows(first.address, "/metrics", refused).await;
     bob.request(&Request::Scrape(vec![SWARM])).await;
@@ -118,13 +99,7 @@ async fn an_offer_of_webtorrents_dialect_reaches_one_of_ours_on_another_node() {
     let offer = Signal::Offer(SDP.into());
     assert_eq!(ann.next().await, signalled(2, offer, true));
     ann.signal(SWARM, 2, Signal::Answer(SDP.into())).await;
-    let answered = Response::Answer {
-        swarm: SWARM,
-        from: id(1),
-        offer: OFFER,
-        sdp: Sdp::from_text(SDP),
-    };
-    assert_eq!(bob.response().await, answered);
+    assert_eq!(bob.response().await, answered());
     // It was answered.
     ann.signal(SWARM, 2, Signal::Answer(SDP.into())).await;
     assert_eq!(ann.error().await, ErrorCode::NoSuchPeer);
@@ -150,21 +125,8 @@ async fn one_of_ours_offers_to_a_webtorrent_peer_on_another_node() {
     // Its dialect has none.
     bob.signal(SWARM, 1, Signal::EndOfCandidates).await;
     bob.signal(SWARM, 1, Signal::Offer(SDP.into())).await;
-    let offer = Response::Offer {
-        swarm: SWARM,
-        from: id(2),
-        offer: OFFER,
-        sdp: Sdp::from_text(SDP),
-    };
-    assert_eq!(ann.response().await, offer);
-    let answer = Request::Answer(Answer {
-        swarm: SWARM,
-        peer: id(1),
-        to: id(2),
-        offer: OFFER,
-        sdp: Sdp::from_text(SDP),
-    });
-    ann.request(&answer).await;
+    assert_eq!(ann.response().await, offered());
+    ann.request(&answer()).await;
     let answered = Signal::Answer(SDP.into());
     assert_eq!(bob.next().await, signalled(1, answered, true));
 }
@@ -241,6 +203,37 @@ fn counted(seeders: u32, leechers: u32) -> Response {
         swarm: SWARM,
         interval_s: 120,
         counts: SwarmCounts { seeders, leechers },
+    }
+}
+
+/// The offer of peer 2, as another gets it.
+fn offered() -> Response {
+    Response::Offer {
+        swarm: SWARM,
+        from: id(2),
+        offer: OFFER,
+        sdp: Sdp::from_text(SDP),
+    }
+}
+
+/// Peer 1's answer to it.
+fn answer() -> Request {
+    Request::Answer(Answer {
+        swarm: SWARM,
+        peer: id(1),
+        to: id(2),
+        offer: OFFER,
+        sdp: Sdp::from_text(SDP),
+    })
+}
+
+/// As peer 2 gets it.
+fn answered() -> Response {
+    Response::Answer {
+        swarm: SWARM,
+        from: id(1),
+        offer: OFFER,
+        sdp: Sdp::from_text(SDP),
     }
 }
 

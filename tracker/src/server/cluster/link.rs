@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{Letter, Shared, count};
-use crate::cluster::{Audience, MAX_NODE_MESSAGE, NodeId, NodeMessage, decode, encode};
+use crate::cluster::{Audience, MAX_NODE_MESSAGE, NodeId, NodeMessage, VERSION, decode, encode};
 use crate::server::hub::Hub;
 use crate::settings::Redis;
 
@@ -57,6 +57,7 @@ impl Link {
                     let ended = self.publish(session, hub, stop).await;
                     self.shared.is_up.store(false, Ordering::Relaxed);
                     self.shared.taken.notify_one();
+                    self.drop_queued(hub);
                     match ended {
                         Ok(()) => return,
                         Err(error) => error,
@@ -99,7 +100,8 @@ impl Link {
             .await?;
         let channels = [Audience::All, Audience::Node(self.node)].map(|to| self.channel(to));
         connection.subscribe(&channels[..]).await?;
-        let reading = read(incoming, bytes, Arc::clone(hub), Arc::clone(&self.shared));
+        let (hub, shared) = (Arc::clone(hub), Arc::clone(&self.shared));
+        let reading = read(self.node, incoming, bytes, hub, shared);
         Ok(Session {
             connection,
             lost,
@@ -114,8 +116,8 @@ impl Link {
         hub: &Hub,
         stop: &CancellationToken,
     ) -> RedisResult<()> {
-        // Left from before: too old to be of use.
-        while self.queue.try_recv().is_ok() {}
+        // Those that saw the last session up when it was not any more.
+        self.drop_queued(hub);
         self.shared.is_up.store(true, Ordering::Relaxed);
         hub.beat(Instant::now());
         let mut batch = Vec::new();
@@ -136,7 +138,7 @@ impl Link {
                 return Ok(());
             }
             for Letter { to, message } in merge(batch.drain(..)) {
-                let message = encode(self.node, message);
+                let message = encode(self.node, &message);
                 let channel = self.channel(to);
                 pipeline.publish(channel, message).ignore();
             }
@@ -147,6 +149,16 @@ impl Link {
         }
     }
 
+    /// Drops what waits: it would be too old to be of use when the link is up again. Senders of
+    /// signals are told.
+    fn drop_queued(&mut self, hub: &Hub) {
+        while let Ok(letter) = self.queue.try_recv() {
+            count(&self.shared.dropped_out);
+            hub.unsent(letter.message);
+        }
+    }
+
+    /// Nodes that do not understand each other have channels of their own.
     fn channel(&self, to: Audience) -> String {
         let prefix = &self.redis.prefix;
         match to {
@@ -190,12 +202,10 @@ impl Listener {
 
     fn take(&self, message: Vec<u8>) {
         let size = message.len();
-        let has_room = size <= MAX_NODE_MESSAGE
-            && self.bytes.fetch_add(size, Ordering::Relaxed) + size <= MAX_INCOMING_BYTES;
+        let waiting = self.bytes.fetch_add(size, Ordering::Relaxed) + size;
+        let has_room = size <= MAX_NODE_MESSAGE && waiting <= MAX_INCOMING_BYTES;
         if !has_room || self.queue.try_send(message).is_err() {
-            if size <= MAX_NODE_MESSAGE {
-                self.bytes.fetch_sub(size, Ordering::Relaxed);
-            }
+            self.bytes.fetch_sub(size, Ordering::Relaxed);
             count(&self.shared.dropped_in);
         }
     }
@@ -203,6 +213,7 @@ impl Listener {
 
 /// Hands to the hub what comes in.
 async fn read(
+    node: NodeId,
     mut incoming: mpsc::Receiver<Vec<u8>>,
     bytes: Arc<AtomicUsize>,
     hub: Arc<Hub>,
@@ -212,6 +223,8 @@ async fn read(
         let now = Instant::now();
         bytes.fetch_sub(message.len(), Ordering::Relaxed);
         match decode(&message) {
+            // What it has told all comes back.
+            Ok((from, _)) if from == node => {}
             Ok((from, message)) => {
                 count(&shared.received);
                 hub.receive_from_node(now, from, message);
@@ -221,7 +234,6 @@ async fn read(
                 tracing::debug!(%error, "what another node says is not understood");
             }
         }
-        tokio::task::coop::consume_budget().await;
     }
 }
 
@@ -245,9 +257,6 @@ fn merge(letters: impl Iterator<Item = Letter>) -> Vec<Letter> {
     }
     merged
 }
-
-/// Nodes that do not understand each other have channels of their own.
-const VERSION: u32 = 1;
 
 /// How long Redis may take to accept a connection, and to answer.
 const TIMEOUT: Duration = Duration::from_secs(2);

@@ -1,28 +1,43 @@
-//! Tells nodes that have asked of all members here: a few swarms at a time, so that neither the hub
-//! nor the queue is ever held up.
+//! Tells nodes that have asked of all members here: some at a time, so that neither the hub nor the
+//! queue is held up for long, however many there are and in however few swarms.
 
 use std::sync::atomic::Ordering;
 
 use tokio::sync::mpsc;
 
-use super::{MAX_QUEUED, Outgoing};
-use crate::cluster::NodeId;
+use super::{MAX_QUEUED, MAX_SNAPSHOTS, Outgoing};
+use crate::cluster::{MAX_RECORDS, NodeId};
 use crate::server::hub::Hub;
 
 /// Answers one node after the other, for ever.
 pub(super) async fn serve(hub: &Hub, outgoing: &Outgoing, mut asked: mpsc::Receiver<NodeId>) {
-    while let Some(node) = asked.recv().await {
-        let swarms = hub.swarm_ids();
-        let mut part = 0;
-        let mut chunks = swarms.chunks(SWARMS_AT_ONCE).peekable();
-        loop {
-            let chunk = chunks.next().unwrap_or_default();
-            let is_last = chunks.peek().is_none();
-            hub.publish_snapshot(node, chunk, &mut part, is_last);
-            if is_last || !has_room(outgoing).await {
-                break;
-            }
+    let mut nodes = Vec::new();
+    while asked.recv_many(&mut nodes, MAX_SNAPSHOTS).await > 0 {
+        // Who has waited for long has asked again.
+        nodes.sort_unstable();
+        nodes.dedup();
+        for node in nodes.drain(..) {
+            answer(hub, outgoing, node).await;
         }
+    }
+}
+
+/// Tells a node of all members here, or of some if the link goes down: it will ask again.
+async fn answer(hub: &Hub, outgoing: &Outgoing, node: NodeId) {
+    let mut swarms = hub.swarm_ids().into_iter();
+    let mut part = 0;
+    while swarms.len() > 0 {
+        // By their ids, for they may come, go and change places before they are told of.
+        for members in hub.list_members(&mut swarms).chunks(MAX_RECORDS) {
+            if !has_room(outgoing).await {
+                return;
+            }
+            hub.publish_snapshot(node, part, members, false);
+            part += 1;
+        }
+    }
+    if has_room(outgoing).await {
+        hub.publish_snapshot(node, part, &[], true);
     }
 }
 
@@ -37,8 +52,6 @@ async fn has_room(outgoing: &Outgoing) -> bool {
     false
 }
 
-/// Swarms whose members are listed while the hub is locked.
-const SWARMS_AT_ONCE: usize = 256;
-
-/// Most messages in the queue when more of a snapshot is added.
-const MAX_WAITING: usize = 64;
+/// Most messages in the queue when a part of a snapshot is added. All that wait are sent at once, and
+/// Redis must answer within the link's timeout: so no more than about 1 MiB of parts.
+const MAX_WAITING: usize = 16;
