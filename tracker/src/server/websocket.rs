@@ -99,6 +99,11 @@ impl Socket {
         .await
     }
 
+    /// Whether the other side has not taken yet what was fed.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.is_blocked
+    }
+
     /// Sends what waits.
     pub(super) async fn flush(&mut self) -> Result<(), Error> {
         poll_fn(|context| self.poll_flush(context)).await
