@@ -30,8 +30,15 @@ impl Stream {
     pub(super) fn poll_read_ready(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Plain(stream) => stream.poll_read_ready(context),
-            // What it has decrypted already, only reading tells.
-            Self::Tls(_) => Poll::Ready(Ok(())),
+            Self::Tls(stream) => {
+                let (tcp, session) = stream.get_ref();
+                if session.wants_read() {
+                    tcp.poll_read_ready(context)
+                } else {
+                    // Of what is decrypted already the socket does not tell.
+                    Poll::Ready(Ok(()))
+                }
+            }
         }
     }
 }
