@@ -4,8 +4,8 @@ use std::io;
 
 use tokio::sync::mpsc;
 
-/// Where memory comes from. This one gives back what is not in use for a second (as `.cargo/config.toml`
-/// says; else ten).
+/// Where memory comes from. This one gives back what has not been in use for a while: how long, its
+/// `dirty_decay_ms` says (see "Running it" in the README).
 #[cfg(unix)]
 pub use tikv_jemallocator::Jemalloc as Allocator;
 

@@ -141,7 +141,12 @@ impl Connection<'_> {
             // tungstenite answers pings.
             Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => Ok(()),
             Err(Error::Capacity(CapacityError::MessageTooLong { .. })) => Err(too_long()),
-            Ok(Message::Close(_)) | Err(_) => Err(End::Gone),
+            Ok(Message::Close(_)) => {
+                // tungstenite has made the answer. Who does not take it at once is gone without.
+                let _ = self.socket.flush().now_or_never();
+                Err(End::Gone)
+            }
+            Err(_) => Err(End::Gone),
         }
     }
 
@@ -163,9 +168,11 @@ impl Connection<'_> {
         Ok(())
     }
 
-    /// Sends a frame, and what else is queued with it in the same packet.
+    /// Sends a frame, and what else is queued with it in the same packet. Not all that is queued: more
+    /// may come as fast as it is sent, and this connection must be read and its deadlines kept as well.
     async fn send_queued(&mut self, first: Frame) -> Result<(), End> {
         let mut next = Some(first);
+        let mut sent = 0;
         let mut received = [None; MAX_TIMED];
         let mut timed = received.iter_mut();
         while let Some(frame) = next {
@@ -174,10 +181,15 @@ impl Connection<'_> {
             {
                 *place = Some(relayed);
             }
-            // A slow receiver has its time for each: it is one that takes nothing which is dropped.
             in_time(self.limits, self.socket.feed(frame.into())).await?;
-            next = self.inbox.try_recv();
+            sent += 1;
+            next = if sent < MAX_BATCH && !self.socket.is_blocked() {
+                self.inbox.try_recv()
+            } else {
+                None
+            };
         }
+        // A slow receiver has its time for each batch: it is one that takes nothing which is dropped.
         in_time(self.limits, self.socket.flush()).await?;
         let now = Instant::now();
         for received in received.into_iter().flatten() {
@@ -257,6 +269,9 @@ fn close_frame(code: CloseCode, reason: &'static str) -> CloseFrame {
         reason: Utf8Bytes::from_static(reason),
     }
 }
+
+/// Frames sent before the connection is read again.
+const MAX_BATCH: usize = 32;
 
 /// Frames of one packet whose way is timed: a sample, where there are more.
 const MAX_TIMED: usize = 8;

@@ -4,11 +4,11 @@
 //! grow to the longest message and never shrink, is made when something comes or goes and dropped when
 //! all of it has been handled: an idle peer costs a socket and a few bytes.
 //!
-//! Invariant: the protocol is dropped only where no part of a frame is in its buffers. What it has read
-//! is counted, and so is what it has given out, each message as one frame with the shortest header
-//! there is. A message never came in fewer bytes, so where both are the same, nothing is left over. (Who
-//! sends fragments, or headers longer than they must be, keeps the buffers.)
+//! Invariant: the protocol is dropped only where it holds no part of a message. It says that it wants more
+//! only once it has given out all that came whole, and a [`Boundary`] tells whether what was read ends
+//! where a message does.
 
+mod boundary;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -27,6 +27,7 @@ use tungstenite::protocol::frame::Frame;
 use tungstenite::protocol::{CloseFrame, Role, WebSocketConfig, WebSocketContext};
 use tungstenite::{Error, Message};
 
+use self::boundary::Boundary;
 use self::stream::{NonBlocking, Stream};
 
 /// A WebSocket to a peer.
@@ -42,10 +43,8 @@ pub(super) struct Socket {
 #[derive(Debug)]
 struct Protocol {
     context: WebSocketContext,
-    /// Bytes read from the stream.
-    read: usize,
-    /// Bytes, at least, that the messages had which were given out.
-    given_out: usize,
+    /// Of what it has read.
+    boundary: Boundary,
 }
 
 impl Socket {
@@ -54,7 +53,10 @@ impl Socket {
         let (stream, early) = match upgraded.downcast::<TokioIo<TcpStream>>() {
             Ok(parts) => (Stream::Plain(parts.io.into_inner()), parts.read_buf),
             Err(upgraded) => {
-                let parts = upgraded.downcast::<TokioIo<TlsStream<TcpStream>>>().ok()?;
+                let Ok(parts) = upgraded.downcast::<TokioIo<TlsStream<TcpStream>>>() else {
+                    tracing::debug!("an upgrade of a stream that is neither TCP nor TLS");
+                    return None;
+                };
                 (Stream::Tls(Box::new(parts.io.into_inner())), parts.read_buf)
             }
         };
@@ -66,7 +68,8 @@ impl Socket {
         })
     }
 
-    /// Waits for the next message. Nothing is lost if the future is dropped. Pings are answered with what is written next, or before reading on.
+    /// Waits for the next message. Nothing is lost if the future is dropped. Pings are answered with what
+    /// is written next, or before reading on.
     pub(super) async fn next(&mut self) -> Result<Message, Error> {
         poll_fn(|context| self.poll_next(context)).await
     }
@@ -82,7 +85,7 @@ impl Socket {
                 return Poll::Ready(Ok(()));
             };
             let written = self.with_protocol(context, |protocol, stream| {
-                protocol.context.write(stream, Message::Frame(frame))
+                protocol.write(stream, Message::Frame(frame))
             });
             Poll::Ready(match written {
                 // The frame is kept all the same.
@@ -94,6 +97,11 @@ impl Socket {
             })
         })
         .await
+    }
+
+    /// Whether the other side has not taken yet what was fed.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.is_blocked
     }
 
     /// Sends what waits.
@@ -121,7 +129,7 @@ impl Socket {
         if self.protocol.is_none() {
             ready!(self.stream.poll_read_ready(context))?;
         }
-        let read = self.with_protocol(context, Protocol::read);
+        let read = self.with_protocol(context, |protocol, stream| protocol.read(stream));
         match read {
             Err(error) if would_block(&error) => {
                 self.rest(context);
@@ -135,8 +143,7 @@ impl Socket {
         if self.protocol.is_none() {
             return Poll::Ready(Ok(()));
         }
-        let flushed =
-            self.with_protocol(context, |protocol, stream| protocol.context.flush(stream));
+        let flushed = self.with_protocol(context, |protocol, stream| protocol.flush(stream));
         match flushed {
             Err(error) if would_block(&error) => Poll::Pending,
             flushed => {
@@ -146,10 +153,10 @@ impl Socket {
         }
     }
 
-    /// Lets go of the protocol where nothing is under way.
+    /// Lets go of the protocol, which wants to read more, where nothing is under way.
     fn rest(&mut self, context: &mut Context<'_>) {
-        let is_done = |protocol: &mut Protocol, stream: &mut NonBlocking<'_, '_>| {
-            protocol.is_read() && protocol.context.flush(stream).is_ok()
+        let is_done = |protocol: &mut WebSocketContext, stream: &mut NonBlocking<'_, '_>| {
+            stream.boundary.is_between() && protocol.flush(stream).is_ok()
         };
         if self.protocol.is_some() && self.with_protocol(context, is_done) {
             self.protocol = None;
@@ -160,7 +167,7 @@ impl Socket {
     fn with_protocol<T>(
         &mut self,
         context: &mut Context<'_>,
-        act: impl FnOnce(&mut Protocol, &mut NonBlocking<'_, '_>) -> T,
+        act: impl FnOnce(&mut WebSocketContext, &mut NonBlocking<'_, '_>) -> T,
     ) -> T {
         let protocol = self
             .protocol
@@ -168,11 +175,9 @@ impl Socket {
         let mut stream = NonBlocking {
             stream: &mut self.stream,
             context,
-            read: 0,
+            boundary: &mut protocol.boundary,
         };
-        let result = act(protocol, &mut stream);
-        protocol.read += stream.read;
-        result
+        act(&mut protocol.context, &mut stream)
     }
 }
 
@@ -185,38 +190,17 @@ impl Protocol {
             .max_write_buffer_size(MAX_WRITE_BUFFER)
             .max_message_size(Some(MAX_MESSAGE))
             .max_frame_size(Some(MAX_MESSAGE));
+        let mut boundary = Boundary::default();
+        boundary.pass(&early);
         Box::new(Self {
-            read: early.len(),
-            given_out: 0,
             context: WebSocketContext::from_partially_read(early, Role::Server, Some(config)),
+            boundary,
         })
-    }
-
-    fn read(&mut self, stream: &mut NonBlocking<'_, '_>) -> Result<Message, Error> {
-        let message = self.context.read(stream)?;
-        self.given_out += frame_len(message.len());
-        Ok(message)
-    }
-
-    /// Whether nothing that was read is left over.
-    fn is_read(&self) -> bool {
-        self.read == self.given_out
     }
 }
 
 fn would_block(error: &Error) -> bool {
     matches!(error, Error::Io(error) if error.kind() == ErrorKind::WouldBlock)
-}
-
-/// The fewest bytes in which a client can send so many (RFC 6455 §5.2): two, the length where it does not
-/// fit there, and the mask.
-fn frame_len(payload: usize) -> usize {
-    let length = match payload {
-        0..=125 => 0,
-        126..=0xffff => 2,
-        _ => 8,
-    };
-    2 + length + 4 + payload
 }
 
 /// Bytes read at once: an announce with five offers is about 5,000.

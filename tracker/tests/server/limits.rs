@@ -117,16 +117,7 @@ async fn a_slow_reader_is_dropped_and_stalls_nobody() {
         ..Limits::default()
     })
     .await;
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.set_recv_buffer_size(4096).unwrap();
-    let stream = socket.connect(tracker.address).await.unwrap();
-    let mut slow = Peer::over(stream, tracker.address, "/announce")
-        .await
-        .unwrap();
-    slow.hello(1, 1).await;
-    slow.next().await;
-    slow.join(SWARM).await;
-
+    let _slow = slow_member(&tracker).await;
     let mut sender = tracker.member(2).await;
     let mut bystander = tracker.member(3).await;
     let (mut refused, mut longest) = (0, Duration::ZERO);
@@ -164,6 +155,59 @@ async fn a_slow_reader_is_dropped_and_stalls_nobody() {
     assert!(refused > 0);
     assert!(longest < Duration::from_secs(2), "{longest:?}");
     bystander.settle().await;
+}
+
+#[tokio::test]
+async fn a_slow_reader_is_heard_while_others_flood_it() {
+    let tracker = Tracker::with_limits(Limits {
+        messages_per_second: 1_000_000,
+        message_burst: 1_000_000,
+        // More than the system takes at once, so that it is never empty.
+        queued_messages: 4096,
+        queued_bytes: 8 << 20,
+        ..Limits::default()
+    })
+    .await;
+    let mut slow = slow_member(&tracker).await;
+    let mut sender = tracker.member(2).await;
+    sender.socket.get_ref().set_nodelay(true).unwrap();
+    let offer = Signal::Offer("x".repeat(MAX_SDP));
+    // Tells whether it finds no room any more.
+    let mut flood = async |count| {
+        for _ in 0..count {
+            sender.signal(SWARM, 1, offer.clone()).await;
+        }
+        sender
+            .announce(SWARM, AnnounceEvent::Interval, None, 0)
+            .await;
+        let mut is_full = false;
+        while let ServerMessage::Error { code, .. } = sender.next().await {
+            assert_eq!(code, ErrorCode::LimitExceeded);
+            is_full = true;
+        }
+        is_full
+    };
+    while !flood(100).await {}
+    slow.announce(SWARM, AnnounceEvent::Interval, None, 0).await;
+    let mut taken = 0;
+    while let ServerMessage::Signal { .. } = slow.next().await {
+        flood(2).await;
+        taken += 1;
+        assert!(taken < 2000, "not heard");
+    }
+}
+
+/// Joins as peer 1, whose system takes little before it reads that.
+async fn slow_member(tracker: &Tracker) -> Peer {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    let stream = socket.connect(tracker.address).await.unwrap();
+    let connecting = Peer::over(stream, tracker.address, "/announce");
+    let mut slow = connecting.await.unwrap();
+    slow.hello(1, 1).await;
+    slow.next().await;
+    slow.join(SWARM).await;
+    slow
 }
 
 #[tokio::test]

@@ -12,4 +12,5 @@ mod relay;
 mod shutdown;
 mod support;
 mod tls;
+mod websocket;
 mod webtorrent;

@@ -10,6 +10,7 @@ use shoal_protocol::tracker::{ClientMessage, PeerKey, ServerMessage};
 use shoal_tracker::settings::{Settings, Tls};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 use tokio_tungstenite::client_async;
@@ -59,8 +60,11 @@ async fn a_certificate_that_is_none_is_told_at_the_start() {
     );
 }
 
-/// Whether a peer that trusts this certificate alone gets a welcome.
-async fn welcomes(tracker: &Tracker, trusted: &CertificateDer<'static>) -> bool {
+/// Connects as one that trusts this certificate alone; `None` if it is another.
+pub(crate) async fn connect(
+    tracker: &Tracker,
+    trusted: &CertificateDer<'static>,
+) -> Option<TlsStream<TcpStream>> {
     let mut roots = RootCertStore::empty();
     roots.add(trusted.clone()).unwrap();
     let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
@@ -72,7 +76,12 @@ async fn welcomes(tracker: &Tracker, trusted: &CertificateDer<'static>) -> bool 
     let stream = TcpStream::connect(tracker.address).await.unwrap();
     let name = ServerName::try_from("localhost").unwrap();
     let connecting = TlsConnector::from(Arc::new(config)).connect(name, stream);
-    let Ok(stream) = within(connecting).await else {
+    within(connecting).await.ok()
+}
+
+/// Whether a peer that trusts this certificate alone gets a welcome.
+async fn welcomes(tracker: &Tracker, trusted: &CertificateDer<'static>) -> bool {
+    let Some(stream) = connect(tracker, trusted).await else {
         return false;
     };
     let (mut socket, _) = within(client_async("wss://localhost/announce", stream))
@@ -95,7 +104,7 @@ async fn welcomes(tracker: &Tracker, trusted: &CertificateDer<'static>) -> bool 
     )
 }
 
-fn write_certificate(folder: &Path) -> CertificateDer<'static> {
+pub(crate) fn write_certificate(folder: &Path) -> CertificateDer<'static> {
     let made = generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
     let CertifiedKey { cert, signing_key } = made;
     let files = files(folder);
@@ -104,7 +113,7 @@ fn write_certificate(folder: &Path) -> CertificateDer<'static> {
     cert.der().clone()
 }
 
-fn files(folder: &Path) -> Tls {
+pub(crate) fn files(folder: &Path) -> Tls {
     Tls {
         certificate: folder.join("certificate.pem"),
         key: folder.join("key.pem"),

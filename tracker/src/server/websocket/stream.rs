@@ -8,6 +8,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
+use super::boundary::Boundary;
+
 /// The connection of a WebSocket.
 #[derive(Debug)]
 pub(super) enum Stream {
@@ -19,8 +21,8 @@ pub(super) enum Stream {
 pub(super) struct NonBlocking<'a, 'b> {
     pub(super) stream: &'a mut Stream,
     pub(super) context: &'a mut Context<'b>,
-    /// Bytes read by it.
-    pub(super) read: usize,
+    /// Follows what is read.
+    pub(super) boundary: &'a mut Boundary,
 }
 
 impl Stream {
@@ -28,8 +30,15 @@ impl Stream {
     pub(super) fn poll_read_ready(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Plain(stream) => stream.poll_read_ready(context),
-            // What it has decrypted already, only reading tells.
-            Self::Tls(_) => Poll::Ready(Ok(())),
+            Self::Tls(stream) => {
+                let (tcp, session) = stream.get_ref();
+                if session.wants_read() {
+                    tcp.poll_read_ready(context)
+                } else {
+                    // Of what is decrypted already the socket does not tell.
+                    Poll::Ready(Ok(()))
+                }
+            }
         }
     }
 }
@@ -79,7 +88,7 @@ impl Read for NonBlocking<'_, '_> {
         let mut buffer = ReadBuf::new(buffer);
         let read = Pin::new(&mut *self.stream).poll_read(self.context, &mut buffer);
         block(read)?;
-        self.read += buffer.filled().len();
+        self.boundary.pass(buffer.filled());
         Ok(buffer.filled().len())
     }
 }

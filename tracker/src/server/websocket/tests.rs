@@ -1,10 +1,17 @@
 //! Frames over real sockets, cut in every way.
 
 use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use proptest::prelude::*;
 use tokio::net::TcpListener;
+use tokio::time::timeout;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::{PrivateKeyDer, ServerName};
+use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
+use tokio_rustls::{TlsAcceptor, TlsConnector, client};
 use tungstenite::protocol::frame::coding::OpCode;
 
 use super::*;
@@ -47,10 +54,10 @@ fn frame(first: u8, payload: &[u8], size: usize) -> Vec<u8> {
     frame
 }
 
-/// Waits until what was sent has been read, and nothing came of it.
-async fn reads_nothing(socket: &mut Socket, expected: usize) {
-    let read = |socket: &Socket| socket.protocol.as_ref().map_or(0, |protocol| protocol.read);
-    while read(socket) < expected {
+/// Waits until so much of a frame is still to come, and nothing comes of it.
+async fn waits_for(socket: &mut Socket, payload_left: u64) {
+    let left = |socket: &Socket| Some(socket.protocol.as_ref()?.boundary.payload_left);
+    while left(socket) != Some(payload_left) {
         assert!(futures_util::poll!(pin!(socket.next())).is_pending());
         tokio::task::yield_now().await;
     }
@@ -64,23 +71,91 @@ async fn rests(socket: &mut Socket) {
     }
 }
 
-const TEXT: u8 = 0x81;
-const BINARY: u8 = 0x82;
-const PING: u8 = 0x89;
+/// The last fragment of a message, or all of it.
+const FINAL: u8 = 0x80;
+const CONTINUATION: u8 = 0x0;
+const TEXT: u8 = 0x1;
+const BINARY: u8 = 0x2;
+const PING: u8 = FINAL | 0x9;
+const PONG: u8 = FINAL | 0xa;
 
 #[tokio::test]
 async fn buffers_are_held_only_while_something_is_under_way() {
     let (mut socket, mut client) = connected().await;
-    let long = frame(BINARY, &[7; 60_000], 0);
+    let long = frame(FINAL | BINARY, &[7; 60_000], 0);
     for _ in 0..3 {
         client.write_all(&long[..30_000]).await.unwrap();
-        reads_nothing(&mut socket, 30_000).await;
-        assert!(socket.protocol.is_some());
+        waits_for(&mut socket, 30_008).await;
         client.write_all(&long[30_000..]).await.unwrap();
         assert_eq!(
             socket.next().await.unwrap(),
             Message::binary(vec![7; 60_000])
         );
+        rests(&mut socket).await;
+    }
+}
+
+/// TLS between the two of a connection.
+async fn secured() -> (TlsStream<TcpStream>, client::TlsStream<TcpStream>) {
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+    let provider = Arc::new(ring::default_provider());
+    let server = ServerConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key)
+        .unwrap();
+    let mut roots = RootCertStore::empty();
+    roots.add(made.cert.der().clone()).unwrap();
+    let client = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let stream = TcpStream::connect(listener.local_addr().unwrap()).await;
+    let accepted = listener.accept().await.unwrap().0;
+    let name = ServerName::try_from("localhost").unwrap();
+    let (server, client) = tokio::join!(
+        TlsAcceptor::from(Arc::new(server)).accept(accepted),
+        TlsConnector::from(Arc::new(client)).connect(name, stream.unwrap()),
+    );
+    (server.unwrap(), client.unwrap())
+}
+
+#[tokio::test]
+async fn what_is_decrypted_already_is_read() {
+    let (mut stream, mut client) = secured().await;
+    let sent = [&b"x"[..], &frame(PING, b"hi", 0)].concat();
+    client.write_all(&sent).await.unwrap();
+    // The rest of the record stays in the session.
+    assert_eq!(stream.read_u8().await.unwrap(), b'x');
+    let mut socket = Socket {
+        stream: Stream::Tls(Box::new(stream)),
+        protocol: None,
+        is_blocked: false,
+    };
+    let next = timeout(Duration::from_secs(20), socket.next());
+    assert_eq!(next.await.unwrap().unwrap(), Message::Ping("hi".into()));
+    rests(&mut socket).await;
+    client.write_all(&frame(PING, b"ho", 0)).await.unwrap();
+    assert_eq!(socket.next().await.unwrap(), Message::Ping("ho".into()));
+}
+
+#[tokio::test]
+async fn fragments_are_kept_until_the_last() {
+    let (mut socket, mut client) = connected().await;
+    for _ in 0..3 {
+        client.write_all(&frame(BINARY, b"some", 0)).await.unwrap();
+        client.write_all(&frame(PING, b"", 0)).await.unwrap();
+        assert_eq!(socket.next().await.unwrap(), Message::Ping("".into()));
+        assert!(futures_util::poll!(pin!(socket.next())).is_pending());
+        assert!(socket.protocol.is_some());
+        let last = frame(FINAL | CONTINUATION, b"thing", 0);
+        client.write_all(&last).await.unwrap();
+        let message = Message::binary(&b"something"[..]);
+        assert_eq!(socket.next().await.unwrap(), message);
         rests(&mut socket).await;
     }
 }
@@ -123,32 +198,28 @@ proptest! {
 
     #[test]
     fn nothing_is_lost_however_it_is_cut(
-        messages in prop::collection::vec((0..3_u8, 0..300_usize, 0..3_usize, 0..4_usize), 1..12),
+        messages in prop::collection::vec(message(), 1..12),
         cuts in prop::collection::vec(1..400_usize, 1..40),
     ) {
         let mut bytes = Vec::new();
         let mut expected = Vec::new();
-        for (at, (kind, length, size, parts)) in messages.into_iter().enumerate() {
-            let payload = vec![b'a' + at as u8; length];
-            let text = || String::from_utf8(payload.clone()).unwrap();
-            let size = [0, 2, 8][size];
-            match kind {
-                0 => {
-                    bytes.extend(frame(PING, &payload[..length.min(125)], 0));
-                    expected.push(Message::Ping(payload[..length.min(125)].to_vec().into()));
+        for sent in messages {
+            let kind = if sent.is_text { TEXT } else { BINARY };
+            let last = sent.fragments.len() - 1;
+            let mut whole = String::new();
+            for (at, (fragment, size, control)) in sent.fragments.iter().enumerate() {
+                let first = if at == 0 { kind } else { CONTINUATION };
+                let is_final = if at == last { FINAL } else { 0 };
+                bytes.extend(frame(is_final | first, fragment.as_bytes(), *size));
+                whole.push_str(fragment);
+                if at == last {
+                    let text = Message::text(whole.as_str());
+                    expected.push(if sent.is_text { text } else { Message::binary(text.into_data()) });
                 }
-                1 => {
-                    bytes.extend(frame(TEXT, &payload, size));
-                    expected.push(Message::text(text()));
-                }
-                _ => {
-                    // In fragments: the first without the last bit, the last a continuation.
-                    let (first, rest) = payload.split_at(length / 2);
-                    bytes.extend(frame(if parts == 0 { BINARY } else { 0x02 }, if parts == 0 { &payload } else { first }, size));
-                    if parts > 0 {
-                        bytes.extend(frame(0x80, rest, size));
-                    }
-                    expected.push(Message::binary(payload));
+                if let Some((is_ping, payload)) = control {
+                    bytes.extend(frame(if *is_ping { PING } else { PONG }, payload, 0));
+                    let payload = payload.clone().into();
+                    expected.push(if *is_ping { Message::Ping(payload) } else { Message::Pong(payload) });
                 }
             }
         }
@@ -171,7 +242,30 @@ proptest! {
             for message in expected {
                 assert_eq!(socket.next().await.unwrap(), message);
             }
-            drop(sending.await);
+            let _client = sending.await.unwrap();
+            let resting = timeout(Duration::from_secs(20), rests(&mut socket));
+            assert!(resting.await.is_ok(), "buffers are kept");
         });
     }
+}
+
+/// A message as it is sent.
+#[derive(Clone, Debug)]
+struct Sent {
+    is_text: bool,
+    fragments: Vec<Fragment>,
+}
+
+/// A part of a message, the size of its length, and what comes behind it.
+type Fragment = (String, usize, Option<Control>);
+
+/// A ping (else a pong) and its payload.
+type Control = (bool, Vec<u8>);
+
+fn message() -> impl Strategy<Value = Sent> {
+    let control = (any::<bool>(), prop::collection::vec(any::<u8>(), 0..=125));
+    let size = prop::sample::select(vec![0, 2, 8]);
+    let fragment = ("[a-z]{0,300}", size, prop::option::of(control));
+    (any::<bool>(), prop::collection::vec(fragment, 1..5))
+        .prop_map(|(is_text, fragments)| Sent { is_text, fragments })
 }
