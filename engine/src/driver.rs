@@ -117,8 +117,8 @@ enum Done {
     OpenAgain(InfoHash),
     /// Bytes that a torrent's disk has free.
     Room(InfoHash, Option<u64>),
-    /// A record of a torrent is written.
-    Kept(InfoHash, Result<(), StorageFault>),
+    /// A record of a torrent is written, or is another's to write.
+    Kept(InfoHash, Result<bool, StorageFault>),
     Nothing,
 }
 

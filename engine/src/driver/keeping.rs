@@ -99,7 +99,7 @@ impl Driver {
         while let Some(torrent) = self.keeping.stale.pop_first() {
             let Some(entry) = self.entries.get_mut(&torrent) else {
                 let forgetting = self.platform.forget(torrent);
-                self.write_down(torrent, forgetting);
+                self.write_down(torrent, async { forgetting.await.map(|()| true) });
                 return true;
             };
             let Some(record) = entry.record() else {
@@ -124,13 +124,14 @@ impl Driver {
         false
     }
 
-    /// A record is written, or could not be: then it will be with the torrent's next change.
-    pub(super) fn kept(&mut self, torrent: InfoHash, result: Result<(), StorageFault>) {
+    /// A record is written, or could not be: then it will be with the torrent's next change, whole.
+    pub(super) fn kept(&mut self, torrent: InfoHash, result: Result<bool, StorageFault>) {
         self.keeping.is_writing = false;
+        let entry = self.entries.get_mut(&torrent);
+        if let Some(entry) = entry.filter(|_| !matches!(result, Ok(true))) {
+            entry.written = Written::default();
+        }
         if let Err(fault) = result {
-            if let Some(entry) = self.entries.get_mut(&torrent) {
-                entry.written = Written::default();
-            }
             tracing::warn!(%fault, "a torrent is not remembered");
             let complaint = format!("this will not be remembered: {fault}");
             if !self.keeping.complaints.contains(&complaint) {
@@ -254,7 +255,11 @@ impl Driver {
         self.command(Command::Remove { torrent });
     }
 
-    fn write_down(&mut self, torrent: InfoHash, work: crate::storage::Answer<()>) {
+    fn write_down(
+        &mut self,
+        torrent: InfoHash,
+        work: impl Future<Output = Result<bool, StorageFault>> + 'static,
+    ) {
         self.keeping.is_writing = true;
         self.jobs
             .push(Box::pin(async move { Done::Kept(torrent, work.await) }));
