@@ -81,7 +81,7 @@ pub(crate) struct Torrent {
     pub(crate) waits_for_permission: bool,
     /// Verified bytes of the files that are wanted; hashed ones while a share is being prepared or saved data is being checked.
     pub(crate) have_bytes: u64,
-    /// Bytes of the files that are wanted, when known.
+    /// Bytes of the files that are wanted, of all files while saved data is being checked; when known.
     pub(crate) total_bytes: Option<u64>,
     /// Bytes a second arriving.
     pub(crate) download_rate: u64,
@@ -120,6 +120,13 @@ pub(crate) struct Torrent {
 }
 
 impl Torrent {
+    /// Returns whether it is a share that is being hashed, of which nothing is known to anybody yet. A
+    /// torrent whose files are being opened is in the same state.
+    #[must_use]
+    pub(crate) fn is_being_hashed(&self) -> bool {
+        matches!(self.id, TorrentId::Preparing(_))
+    }
+
     /// Returns whether all that is wanted of it is here.
     #[must_use]
     pub(crate) fn is_whole(&self) -> bool {
@@ -130,6 +137,15 @@ impl Torrent {
             ) && self
                 .total_bytes
                 .is_some_and(|total| total > 0 && self.have_bytes >= total))
+    }
+
+    /// Returns whether removing it throws away what would have to be fetched again. Of a share it does not:
+    /// the files are the user's own.
+    #[must_use]
+    pub(crate) fn would_lose_something(&self) -> bool {
+        // How much there is of a download is known when its files are open.
+        let may_have_some = self.have_bytes > 0 || self.state == TransferState::Preparing;
+        !self.is_share && may_have_some && !self.awaits_start && (!self.is_whole() || self.can_save)
     }
 
     /// Returns whether closing the page now would take something away from somebody.

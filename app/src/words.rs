@@ -93,7 +93,8 @@ pub(crate) fn status(torrent: &Torrent) -> String {
     let peers = torrent.peers.len();
     match torrent.state {
         _ if torrent.awaits_start => opened(torrent),
-        TransferState::Preparing => preparing(torrent),
+        TransferState::Preparing if torrent.is_being_hashed() => preparing(torrent),
+        TransferState::Preparing => "Opening the files…".to_owned(),
         TransferState::Seeding if peers == 0 => "Waiting for someone to open the link".to_owned(),
         TransferState::Seeding => format!("Sharing with {}", count(peers, "peer")),
         TransferState::FindingPeers => "Looking for peers…".to_owned(),

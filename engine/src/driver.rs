@@ -9,6 +9,7 @@ mod keeping;
 mod pace;
 mod requests;
 mod selecting;
+mod sharing_again;
 mod shortage;
 
 use std::collections::BTreeMap;
@@ -32,8 +33,9 @@ use self::entry::{Entry, Work};
 use self::keeping::Keeping;
 pub(crate) use self::requests::Request;
 use self::requests::{Hashing, SharedOutcome};
+use self::sharing_again::{FoundShare, Search};
 use crate::error::EngineError;
-use crate::platform::{Platform, Source};
+use crate::platform::Platform;
 use crate::share::Found;
 use crate::signalling::{Signalling, Socket};
 use crate::snapshot::{Preparing, Snapshot};
@@ -103,13 +105,10 @@ enum Done {
     Rechecked(InfoHash, Work, Result<Found, StorageFault>),
     /// What an earlier run has left is read.
     Recalled(Vec<Result<Remembered, String>>),
-    /// Whether a share of an earlier run is there; whether somebody has just asked for it again.
-    SharedAgain(
-        Remembered,
-        Vec<Source>,
-        bool,
-        Result<Rc<dyn Storage>, EngineError>,
-    ),
+    /// Whether the files of a share of an earlier run are there.
+    ShareFound(Search, Result<FoundShare, EngineError>),
+    /// Whether they are what they were.
+    ShareChecked(Search, Result<FoundShare, EngineError>),
     Stamped(InfoHash, Vec<u64>),
     /// The storage knows which files are wanted, or cannot make room for them.
     Placed(InfoHash, Selection, Result<(), StorageFault>),
@@ -117,8 +116,8 @@ enum Done {
     OpenAgain(InfoHash),
     /// Bytes that a torrent's disk has free.
     Room(InfoHash, Option<u64>),
-    /// A record of a torrent is written.
-    Kept(InfoHash, Result<(), StorageFault>),
+    /// A record of a torrent is written, or is another's to write.
+    Kept(InfoHash, Result<bool, StorageFault>),
     Nothing,
 }
 
@@ -263,9 +262,8 @@ impl Driver {
             }
             Done::Rechecked(torrent, work, result) => self.rechecked(torrent, &work, result),
             Done::Recalled(remembered) => self.recalled(remembered),
-            Done::SharedAgain(remembered, sources, is_retry, result) => {
-                self.shared_again(remembered, sources, is_retry, result);
-            }
+            Done::ShareFound(search, result) => self.share_found(search, result),
+            Done::ShareChecked(search, result) => self.share_checked(search, result),
             Done::Stamped(torrent, stamps) => self.stamped(torrent, stamps),
             Done::Placed(torrent, selection, result) => self.placed(torrent, selection, result),
             Done::OpenAgain(torrent) => self.open_again_if_waiting(torrent),

@@ -49,8 +49,8 @@ pub struct Shortage {
 #[derive(Clone, Debug)]
 pub struct TorrentView {
     /// What the session says of it. While data on disk is being checked, `state` is
-    /// [`shoal_core::TorrentState::Checking`], `have_bytes` counts what has proved right so far, and `eta_s`
-    /// is about checking.
+    /// [`shoal_core::TorrentState::Checking`], `have_bytes` counts what has proved right so far,
+    /// `total_bytes` all files, wanted or not, and `eta_s` is about checking.
     pub torrent: TorrentSnapshot,
     /// Bytes that have been looked at, while data on disk is being checked.
     pub checked_bytes: Option<u64>,

@@ -124,6 +124,48 @@ async fn a_shared_file_that_was_changed_meanwhile_is_not_shared_until_it_is_back
 }
 
 #[tokio::test]
+async fn a_share_that_was_touched_is_looked_through_in_sight_and_can_be_removed_meanwhile() {
+    let here = tempfile::tempdir().unwrap();
+    let folder = here.path().join("folder");
+    fs::create_dir(&folder).unwrap();
+    fs::write(folder.join("b"), noise(100_000, 3)).unwrap();
+    // Takes no room, and longer to hash than a snapshot lasts.
+    let large = fs::File::create(folder.join("a")).unwrap();
+    large.set_len(512 << 20).unwrap();
+    let sharer = remembering(here.path()).await;
+    let sources = vec![Source(folder.clone())];
+    let shared = sharer.share(sources, ShareOptions::default()).await;
+    let shared = shared.unwrap();
+    sharer.shutdown().await;
+    large
+        .set_modified(std::time::SystemTime::UNIX_EPOCH)
+        .unwrap();
+
+    let sharer = remembering(here.path()).await;
+    let checks = |view: &TorrentView| view.torrent.state == TorrentState::Checking;
+    let view = until(&sharer, shared, checks).await;
+    assert!(view.is_share && view.checked_bytes < Some(512 << 20));
+    // What is done to it meanwhile holds.
+    sharer.pause(shared).await;
+    let paused = |view: &TorrentView| view.torrent.state == TorrentState::Paused;
+    let view = until(&sharer, shared, paused).await;
+    assert_eq!(view.torrent.have_bytes, (512 << 20) + 100_000);
+    sharer.resume(shared).await;
+    let shares = |view: &TorrentView| view.torrent.state == TorrentState::Seeding;
+    until(&sharer, shared, shares).await;
+    sharer.shutdown().await;
+
+    large.set_modified(std::time::SystemTime::now()).unwrap();
+    let sharer = remembering(here.path()).await;
+    until(&sharer, shared, checks).await;
+    sharer.remove(shared).await;
+    sharer.shutdown().await;
+    let left = fs::read_dir(here.path().join("state")).unwrap();
+    let left: Vec<_> = left.map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["lock"]);
+}
+
+#[tokio::test]
 async fn a_damaged_record_is_told_of_and_put_aside() {
     let here = tempfile::tempdir().unwrap();
     let state = here.path().join("state");

@@ -144,6 +144,17 @@ export class ShoalPage {
     }
   }
 
+  /** Notes every state that the torrent is in from now on; returns what tells them. */
+  async watchStates() {
+    await this.page.evaluate(() => {
+      const card = document.querySelector("[data-testid=torrent]");
+      globalThis.states = [card.dataset.state];
+      const note = () => globalThis.states.push(card.dataset.state);
+      new MutationObserver(note).observe(card, { attributeFilter: ["data-state"] });
+    });
+    return () => this.page.evaluate(() => globalThis.states);
+  }
+
   complete(seconds) {
     return this.state(["complete"], seconds);
   }

@@ -59,14 +59,17 @@ test("three damaged blocks of a complete download are all that is fetched again"
 });
 
 test("an unfinished download is checked and goes on", async (t) => {
-  const size = 16 * MIB;
-  const { dir, source, seed, page } = await download(t, size, ["--upload-limit", "6M"]);
+  // Looking through it takes longer than the page's figures stand still.
+  const size = 64 * MIB;
+  const { dir, source, seed, page } = await download(t, size, ["--upload-limit", "16M"]);
   await page.fetched(40);
   await page.id("pause").click();
   await page.state(["paused"]);
   const before = await page.pieces();
+  const states = await page.watchStates();
   await page.id("check").click();
-  await page.state(["paused"]);
+  await page.page.waitForFunction(() => globalThis.states.length >= 3);
+  assert.deepEqual(await states(), ["paused", "checking", "paused"]);
   assert.ok((await page.pieces()).have >= before.have);
   await page.id("resume").click();
   await page.complete();

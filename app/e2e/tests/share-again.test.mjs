@@ -27,9 +27,9 @@ async function sharer(t) {
   return { dir, tracker, page };
 }
 
-/** Writes a file of the folder that is picked; returns its SHA-256. */
-async function write(page, path, size) {
-  const bytes = randomBytes(size);
+/** Writes a file of the folder that is picked, these bytes or so many random ones; returns its SHA-256. */
+async function write(page, path, content) {
+  const bytes = Buffer.isBuffer(content) ? content : randomBytes(content);
   await page.page.evaluate(async ([path, base64]) => {
     const root = await navigator.storage.getDirectory();
     let folder = await root.getDirectoryHandle("given", { create: true });
@@ -78,7 +78,8 @@ test("what was picked is shared again after a reload, without a click", async (t
 
 test("a file that has changed or is gone is not shared, and said so; one that was only touched is", async (t) => {
   const { page } = await sharer(t);
-  await write(page, "file.bin", MIB);
+  const bytes = randomBytes(MIB);
+  await write(page, "file.bin", bytes);
   await pick(page, "file-input");
 
   await page.page.evaluate(async () => {
@@ -96,8 +97,11 @@ test("a file that has changed or is gone is not shared, and said so; one that wa
   await page.state(["error"]);
   assert.match(await status(page), /not shared: file\.bin has changed/);
 
-  await write(page, "file.bin", 5);
+  await write(page, "file.bin", bytes);
   await page.id("resume").click();
+  await page.state(["seeding"]);
+
+  await write(page, "file.bin", 5);
   await page.reload();
   await page.state(["error"]);
   assert.match(await status(page), /file\.bin has changed/);

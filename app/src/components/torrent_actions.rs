@@ -19,7 +19,7 @@ pub(crate) fn TorrentActions(
     let send = move |command: fn(_) -> Command| move |_| on_command.call(command(id));
     let paused = matches!(torrent.state, TransferState::Paused | TransferState::Error);
     let remove = send(Command::Remove);
-    let needs_asking = loses_something(&torrent);
+    let needs_asking = torrent.would_lose_something();
     if asking() {
         return rsx! {
             div { class: "actions asking", role: "group", "aria-label": "Remove?",
@@ -120,7 +120,7 @@ pub(crate) fn TorrentActions(
                     }
                 },
                 Icon { shape: Shape::Close }
-                if torrent.state == TransferState::Preparing {
+                if torrent.is_being_hashed() {
                     "Cancel"
                 } else if torrent.is_interrupted {
                     "Discard"
@@ -148,14 +148,6 @@ fn can_check(torrent: &Torrent) -> bool {
             torrent.state,
             TransferState::Preparing | TransferState::Checking
         )
-}
-
-/// Returns whether removing throws away what would have to be fetched again.
-fn loses_something(torrent: &Torrent) -> bool {
-    torrent.state != TransferState::Preparing
-        && torrent.have_bytes > 0
-        && !torrent.awaits_start
-        && (!torrent.is_whole() || torrent.can_save)
 }
 
 fn question(torrent: &Torrent) -> &'static str {

@@ -12,7 +12,7 @@ pub(crate) fn TorrentFigures(
     torrent: Torrent,
 ) -> Element {
     let whole = torrent.is_whole();
-    let is_hashed = torrent.is_share && torrent.state == TransferState::Preparing;
+    let is_hashed = torrent.is_being_hashed();
     let size = match torrent.total_bytes {
         None => "not known yet".to_owned(),
         Some(total) if whole => words::size(total),

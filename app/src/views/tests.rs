@@ -50,7 +50,7 @@ fn an_empty_screen_asks_for_files_or_a_link() {
 #[test]
 fn every_state_is_said_in_words_and_in_an_attribute() {
     for (state, words) in [
-        (TransferState::Preparing, "Preparing the link… 38%"),
+        (TransferState::Preparing, "Opening the files…"),
         (TransferState::Seeding, "Sharing with 2 peers"),
         (TransferState::FindingPeers, "Looking for peers…"),
         (TransferState::Connecting, "Connecting…"),
@@ -233,18 +233,43 @@ fn what_there_is_of_an_unfinished_download_can_be_had() {
 #[test]
 fn a_share_that_is_hashed_shows_speed_and_time_and_can_be_cancelled() {
     let html = card(Torrent {
-        state: TransferState::Preparing,
-        is_share: true,
-        hash_rate: 250_000_000,
         eta_s: Some(12),
-        ..samples::download()
+        ..samples::hashed()
     });
-    for wanted in ["Hashed", "250 MB/s", "12 s", "Cancel"] {
+    let words = "Preparing the link… 62%";
+    for wanted in [words, "Hashed", "250 MB/s", "12 s", "Cancel"] {
         assert!(html.contains(wanted), "{wanted} in {html}");
     }
     for unwanted in ["Peers</dt>", r#"data-testid="pause""#] {
         assert!(!html.contains(unwanted), "{unwanted} in {html}");
     }
+}
+
+#[test]
+fn a_download_whose_files_are_being_opened_is_not_removed_without_a_question() {
+    for have_bytes in [0, 1_530_000_000] {
+        let opening = Torrent {
+            state: TransferState::Preparing,
+            have_bytes,
+            ..samples::download()
+        };
+        let html = card(opening.clone());
+        assert!(
+            !html.contains("Cancel") && !html.contains("Hashed"),
+            "{html}"
+        );
+        assert!(html.contains("Remove"), "{html}");
+        assert!(opening.would_lose_something());
+        let share = Torrent {
+            is_share: true,
+            ..opening
+        };
+        assert!(
+            !share.would_lose_something(),
+            "the files are the user's own"
+        );
+    }
+    assert!(!samples::hashed().would_lose_something());
 }
 
 #[test]

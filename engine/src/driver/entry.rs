@@ -140,7 +140,9 @@ impl Entry {
             Stage::Checking(work) => {
                 let done = work.get();
                 let rate = self.pace.rate(now, done.checked_bytes);
-                let total = torrent.total_bytes.unwrap_or_default();
+                // Files are looked through whether they are wanted or not.
+                let total = torrent.size_bytes.unwrap_or_default();
+                torrent.total_bytes = torrent.size_bytes;
                 torrent.state = TorrentState::Checking;
                 torrent.have_bytes = done.good_bytes;
                 torrent.eta_s = pace::eta_s(rate, done.checked_bytes, total);
@@ -169,5 +171,71 @@ impl Entry {
             is_interrupted: self.asks || matches!(self.stage, Stage::Lost),
             waits_for_permission: self.waits_for_permission(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use shoal_core::{Command, Config, Input, Session, Timestamp};
+    use shoal_protocol::metainfo::MetainfoBuilder;
+    use shoal_protocol::{Hash256, PeerId};
+
+    use super::*;
+
+    #[test]
+    fn checking_counts_the_bytes_of_all_files() {
+        let files = ["a", "b"].map(|name| (vec![name.to_owned()], 10_000));
+        let mut builder = MetainfoBuilder::folder("top", files.to_vec(), None).expect("a torrent");
+        for byte in [1, 2] {
+            builder
+                .add_block(Hash256::new([byte; 32]))
+                .expect("in order");
+        }
+        let metainfo = Arc::new(builder.build(&[]).expect("complete"));
+        let torrent = metainfo.info_hash();
+        let config = Config {
+            peer: PeerId::new([1; 20]),
+            key: [1; 16].into(),
+            client: String::new(),
+        };
+        let mut session = Session::new(config, 1);
+        let now = Timestamp::new(Duration::ZERO);
+        let selection = Selection::all_but([1]);
+        let add = Command::AddMetainfo {
+            metainfo: Arc::clone(&metainfo),
+            have: None,
+            trackers: Vec::new(),
+            limits: Limits::default(),
+        };
+        let select = Command::Select {
+            torrent,
+            selection: selection.clone(),
+        };
+        session.handle(now, Input::Command(add));
+        session.handle(now, Input::Command(select));
+
+        let mut entry = Entry::new(metainfo.magnet(), Some(metainfo), Limits::default());
+        entry.selection = selection;
+        let mut view_at = |seconds, checked_bytes| {
+            let verified = Verified {
+                checked_bytes,
+                good_bytes: checked_bytes,
+            };
+            match &entry.stage {
+                Stage::Checking(work) => work.set(verified),
+                _ => entry.stage = Stage::Checking(Rc::new(Cell::new(verified))),
+            }
+            let snapshot = session.snapshot(now, torrent).expect("known");
+            assert_eq!(snapshot.total_bytes, Some(10_000), "what is wanted");
+            entry.view(snapshot, Duration::from_secs(seconds))
+        };
+        view_at(1, 5_000);
+        let view = view_at(2, 12_000);
+        assert_eq!(view.torrent.total_bytes, Some(20_000));
+        assert_eq!(view.checked_bytes, Some(12_000));
+        assert_eq!(view.torrent.eta_s, Some(2), "8,000 bytes at 7,000 a second");
+        assert!(!view.torrent.has_all_wanted());
     }
 }

@@ -2,21 +2,18 @@
 //! next run brings them back.
 
 use std::collections::BTreeSet;
-use std::rc::Rc;
 use std::sync::Arc;
 
 use shoal_core::{Command, StorageFault};
 use shoal_protocol::InfoHash;
 use shoal_protocol::metainfo::Metainfo;
 
-use super::entry::{Entry, Stage, Work};
+use super::entry::{Entry, Stage};
 use super::{Done, Driver};
-use crate::error::EngineError;
-use crate::options::{OpenOptions, ShareOptions, TorrentSource};
-use crate::platform::{ASKS_BEFORE_RESUMING, Destination, Platform, Source};
+use crate::options::{OpenOptions, TorrentSource};
+use crate::platform::{ASKS_BEFORE_RESUMING, Destination, Source};
 use crate::saved::{Role, Saved};
-use crate::share::verify;
-use crate::storage::{Kept, Listing, Remembered, Storage};
+use crate::storage::Remembered;
 
 /// What is still to be written down.
 #[derive(Default)]
@@ -99,7 +96,7 @@ impl Driver {
         while let Some(torrent) = self.keeping.stale.pop_first() {
             let Some(entry) = self.entries.get_mut(&torrent) else {
                 let forgetting = self.platform.forget(torrent);
-                self.write_down(torrent, forgetting);
+                self.write_down(torrent, async { forgetting.await.map(|()| true) });
                 return true;
             };
             let Some(record) = entry.record() else {
@@ -124,13 +121,14 @@ impl Driver {
         false
     }
 
-    /// A record is written, or could not be: then it will be with the torrent's next change.
-    pub(super) fn kept(&mut self, torrent: InfoHash, result: Result<(), StorageFault>) {
+    /// A record is written, or could not be: then it will be with the torrent's next change, whole.
+    pub(super) fn kept(&mut self, torrent: InfoHash, result: Result<bool, StorageFault>) {
         self.keeping.is_writing = false;
+        let entry = self.entries.get_mut(&torrent);
+        if let Some(entry) = entry.filter(|_| !matches!(result, Ok(true))) {
+            entry.written = Written::default();
+        }
         if let Err(fault) = result {
-            if let Some(entry) = self.entries.get_mut(&torrent) {
-                entry.written = Written::default();
-            }
             tracing::warn!(%fault, "a torrent is not remembered");
             let complaint = format!("this will not be remembered: {fault}");
             if !self.keeping.complaints.contains(&complaint) {
@@ -156,105 +154,11 @@ impl Driver {
         }
     }
 
-    /// A share of an earlier run is ready to be shared again, or is not.
-    pub(super) fn shared_again(
+    fn write_down(
         &mut self,
-        remembered: Remembered,
-        sources: Vec<Source>,
-        is_retry: bool,
-        result: Result<Rc<dyn Storage>, EngineError>,
+        torrent: InfoHash,
+        work: impl Future<Output = Result<bool, StorageFault>> + 'static,
     ) {
-        if is_retry
-            && !self
-                .entries
-                .contains_key(&remembered.saved.magnet.info_hash)
-        {
-            // It was removed while it was looked for.
-            return;
-        }
-        if matches!(result, Err(EngineError::NotAllowed)) {
-            return self.wait_for_files(remembered, sources);
-        }
-        let Remembered {
-            saved, metainfo, ..
-        } = remembered;
-        let (Ok(storage), Some(metainfo)) = (&result, metainfo.clone()) else {
-            let why = result.err().map_or_else(
-                || "its list of files is missing".to_owned(),
-                |error| error.to_string(),
-            );
-            return self.lost_share(
-                saved,
-                metainfo,
-                sources,
-                &format!("it is not shared: {why}"),
-            );
-        };
-        let torrent = metainfo.info_hash();
-        match self.entries.get(&torrent).map(|entry| &entry.stage) {
-            None => {}
-            Some(Stage::Opening(_)) if is_retry => self.forget_lost(torrent),
-            Some(_) => return,
-        }
-        let options = ShareOptions {
-            name: None,
-            trackers: saved.magnet.trackers.clone(),
-            limits: saved.limits,
-            rehash: false,
-        };
-        self.add_share(metainfo, Rc::clone(storage), sources, options);
-        self.take_up(torrent, saved);
-        // They may have been touched, and be the same.
-        self.stamp(torrent);
-    }
-
-    /// A share whose files are gone or changed stays in sight, and can be tried again or removed.
-    fn lost_share(
-        &mut self,
-        saved: Saved,
-        metainfo: Option<Arc<Metainfo>>,
-        sources: Vec<Source>,
-        why: &str,
-    ) {
-        let torrent = saved.magnet.info_hash;
-        if !self.entries.contains_key(&torrent) {
-            self.open_as_it_was(&saved, metainfo);
-            self.take_up(torrent, saved);
-        }
-        if let Some(entry) = self.entries.get_mut(&torrent) {
-            entry.sources = Some(sources);
-        }
-        self.failed(torrent, &StorageFault::Other(why.to_owned()));
-    }
-
-    /// Tries to share again what was lost. Returns whether it was.
-    pub(super) fn retry_share(&mut self, torrent: InfoHash) -> bool {
-        let Some(entry) = self.entries.get_mut(&torrent) else {
-            return false;
-        };
-        let (true, Some(sources)) = (entry.is_lost(), entry.sources.clone()) else {
-            return false;
-        };
-        let (Some(saved), metainfo) = (entry.to_saved(), entry.metainfo.clone()) else {
-            return false;
-        };
-        entry.stage = Stage::Opening(Work::default());
-        let remembered = Remembered {
-            saved,
-            metainfo,
-            sources: None,
-        };
-        self.find_share(remembered, sources, true);
-        true
-    }
-
-    /// Makes room for a share that was lost and is there again.
-    fn forget_lost(&mut self, torrent: InfoHash) {
-        self.entries.remove(&torrent);
-        self.command(Command::Remove { torrent });
-    }
-
-    fn write_down(&mut self, torrent: InfoHash, work: crate::storage::Answer<()>) {
         self.keeping.is_writing = true;
         self.jobs
             .push(Box::pin(async move { Done::Kept(torrent, work.await) }));
@@ -289,25 +193,34 @@ impl Driver {
             metainfo,
             ..
         } = remembered;
-        let torrent = saved.magnet.info_hash;
-        if let Some(entry) = self.entries.get(&torrent) {
-            let has_begun = entry.destination.is_some() || !matches!(entry.stage, Stage::Waiting);
-            if has_begun || matches!(saved.role, Role::Open) {
-                return None;
-            }
-            // A page that is reloaded opens the link in its address at once: the download takes its place.
-            let trackers = entry.magnet.trackers.clone();
-            trackers
-                .iter()
-                .for_each(|tracker| saved.magnet.add_tracker(tracker));
-            self.remove(torrent);
+        if !self.take_place(&mut saved) {
+            return None;
         }
+        let torrent = saved.magnet.info_hash;
         self.open_as_it_was(&saved, metainfo);
         self.take_up(torrent, saved);
         Some(torrent)
     }
 
-    fn open_as_it_was(&mut self, saved: &Saved, metainfo: Option<Arc<Metainfo>>) {
+    /// Makes room for what was remembered; returns whether there is. A page that is reloaded opens the link in
+    /// its address at once: what was begun in an earlier run takes its place, and takes its trackers.
+    pub(super) fn take_place(&mut self, saved: &mut Saved) -> bool {
+        let torrent = saved.magnet.info_hash;
+        let Some(entry) = self.entries.get(&torrent) else {
+            return true;
+        };
+        let has_begun = entry.destination.is_some() || !matches!(entry.stage, Stage::Waiting);
+        if has_begun || matches!(saved.role, Role::Open) {
+            return false;
+        }
+        for tracker in &entry.magnet.trackers {
+            saved.magnet.add_tracker(tracker);
+        }
+        self.remove(torrent);
+        true
+    }
+
+    pub(super) fn open_as_it_was(&mut self, saved: &Saved, metainfo: Option<Arc<Metainfo>>) {
         let options = OpenOptions {
             trackers: saved.magnet.trackers.clone(),
             limits: saved.limits,
@@ -320,30 +233,8 @@ impl Driver {
         self.open(source, options);
     }
 
-    /// Shows a share whose files need the person: to be found again, or, those that there are, to be
-    /// allowed to be read.
-    fn wait_for_files(&mut self, remembered: Remembered, sources: Vec<Source>) {
-        let torrent = remembered.saved.magnet.info_hash;
-        let entry = self.entries.get_mut(&torrent);
-        if let Some(entry) = entry.filter(|entry| matches!(entry.stage, Stage::Opening(_))) {
-            entry.stage = Stage::Lost;
-            return;
-        }
-        if remembered.metainfo.is_none() {
-            let why = "it is not shared: its list of files is missing";
-            return self.lost_share(remembered.saved, None, Vec::new(), why);
-        }
-        let Some(torrent) = self.open_again(remembered) else {
-            return;
-        };
-        if let Some(entry) = self.entries.get_mut(&torrent) {
-            entry.sources = Some(sources);
-            entry.stage = Stage::Lost;
-        }
-    }
-
     /// Makes a torrent what it was.
-    fn take_up(&mut self, torrent: InfoHash, saved: Saved) {
+    pub(super) fn take_up(&mut self, torrent: InfoHash, saved: Saved) {
         if let Some(entry) = self.entries.get_mut(&torrent) {
             entry.magnet = saved.magnet;
             entry.number = saved.number;
@@ -359,30 +250,6 @@ impl Driver {
             self.command(Command::Pause { torrent });
         }
     }
-
-    fn share_again(&mut self, mut remembered: Remembered) {
-        match remembered.sources.take() {
-            Some(sources) => self.find_share(remembered, sources, false),
-            None => self.wait_for_files(remembered, Vec::new()),
-        }
-    }
-
-    fn find_share(&mut self, remembered: Remembered, sources: Vec<Source>, is_retry: bool) {
-        let platform = Rc::clone(&self.platform);
-        self.jobs.push(Box::pin(async move {
-            let result = match &remembered.metainfo {
-                Some(_) if !platform.may_read(&sources, is_retry).await => {
-                    Err(EngineError::NotAllowed)
-                }
-                Some(metainfo) => {
-                    let stamps = &remembered.saved.stamps;
-                    shared_files(&platform, metainfo, sources.clone(), stamps).await
-                }
-                None => Err(EngineError::NothingToShare),
-            };
-            Done::SharedAgain(remembered, sources, is_retry, result)
-        }));
-    }
 }
 
 impl Entry {
@@ -395,16 +262,7 @@ impl Entry {
         self.to_saved()
     }
 
-    /// Returns whether it is a share that may be found again.
-    fn is_lost(&self) -> bool {
-        match self.stage {
-            Stage::Failed(_) => true,
-            Stage::Lost => self.waits_for_permission(),
-            _ => false,
-        }
-    }
-
-    fn to_saved(&self) -> Option<Saved> {
+    pub(super) fn to_saved(&self) -> Option<Saved> {
         let role = match (&self.sources, &self.destination) {
             (Some(sources), _) => {
                 let texts: Option<_> = sources.iter().map(Source::to_text).collect();
@@ -424,33 +282,4 @@ impl Entry {
             stamps: self.stamps.clone(),
         })
     }
-}
-
-/// Finds the files of a share again. Those that have been touched since are hashed.
-async fn shared_files(
-    platform: &Platform,
-    metainfo: &Arc<Metainfo>,
-    sources: Vec<Source>,
-    stamps: &[u64],
-) -> Result<Rc<dyn Storage>, EngineError> {
-    let (Listing { files, .. }, scan) = platform.scan(sources).await?;
-    let info = metainfo.info();
-    let changed = || EngineError::Storage(StorageFault::Changed(info.name().to_owned()));
-    let order = info.files().iter().map(|wanted| {
-        files.iter().position(|(path, length)| {
-            *length == wanted.length() && (info.is_single_file() || path == wanted.path())
-        })
-    });
-    let order: Option<Vec<_>> = order.collect();
-    let order = order.filter(|order| order.len() == files.len());
-    let storage = platform.share_storage(scan, &order.ok_or_else(changed)?);
-    if !stamps.is_empty() && storage.stamps().await? == stamps {
-        return Ok(storage);
-    }
-    let unchecked = Kept::unchecked(info);
-    let found = verify(metainfo, Rc::clone(&storage), &unchecked, |_| true).await;
-    if found.good.is_full() {
-        return Ok(storage);
-    }
-    Err(changed())
 }

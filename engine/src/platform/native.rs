@@ -127,17 +127,22 @@ impl Platform {
     }
 
     /// Remembers a torrent; metainfo need be given only once. Where a share lies stands in its record.
+    /// Never `false`: no other has the folder.
     pub(crate) fn remember(
         &self,
         torrent: InfoHash,
         record: Vec<u8>,
         metainfo: Option<Arc<Metainfo>>,
         _sources: Option<Vec<Source>>,
-    ) -> Answer<()> {
-        match &self.state {
-            Some(state) => state.keep(torrent, record, metainfo),
-            None => Box::pin(async { Ok(()) }),
-        }
+    ) -> Answer<bool> {
+        let keeping = self.state.as_ref();
+        let keeping = keeping.map(|state| state.keep(torrent, record, metainfo));
+        Box::pin(async move {
+            if let Some(keeping) = keeping {
+                keeping.await?;
+            }
+            Ok(true)
+        })
     }
 
     /// Forgets a torrent.

@@ -142,19 +142,20 @@ impl Platform {
         }))
     }
 
-    /// Remembers a torrent, unless another page does.
+    /// Remembers a torrent; `false` if it is another page's.
     pub(crate) fn remember(
         &self,
         torrent: InfoHash,
         record: Vec<u8>,
         metainfo: Option<Arc<Metainfo>>,
         sources: Option<Vec<Source>>,
-    ) -> Answer<()> {
+    ) -> Answer<bool> {
         let records = self.records.clone();
         Box::pin(async move {
             match records {
                 Some(records) => records.keep(torrent, record, metainfo, sources).await,
-                None => Ok(()),
+                // Nothing is to be remembered.
+                None => Ok(true),
             }
         })
     }

@@ -18,7 +18,7 @@ use crate::components::ChoiceKind;
 
 /// Why nothing was picked.
 pub(super) enum NotPicked {
-    /// The person closed the picker.
+    /// The person closed the picker, or a second click came while it was opening.
     Declined,
     /// There is none here, or it may not be opened.
     NoPicker,
@@ -35,7 +35,7 @@ pub(super) async fn pick(kind: ChoiceKind) -> Result<Vec<Source>, NotPicked> {
     let picked = JsFuture::from(picked).await.map_err(|thrown| {
         let name = Reflect::get(&thrown, &JsValue::from_str("name")).ok();
         match name.and_then(|name| name.as_string()).as_deref() {
-            Some("AbortError") => NotPicked::Declined,
+            Some("AbortError" | "NotAllowedError") => NotPicked::Declined,
             _ => NotPicked::NoPicker,
         }
     })?;

@@ -139,14 +139,7 @@ pub(super) fn opened() -> Torrent {
 /// One of each.
 pub(super) fn everything() -> AppState {
     let mut torrents = vec![download(), share(), opened()];
-    torrents.push(Torrent {
-        id: id(13),
-        name: "a-rather-long-name-of-an-archive-that-nobody-would-ever-shorten-because-it-says-it-all.tar.zst".to_owned(),
-        state: TransferState::Preparing,
-        have_bytes: 620,
-        total_bytes: Some(1_000),
-        ..nothing()
-    });
+    torrents.push(hashed());
     torrents.push(Torrent {
         id: id(14),
         name: "finished.iso".to_owned(),
@@ -200,6 +193,20 @@ pub(super) fn everything() -> AppState {
             state: TrackerState::Working,
         }],
         ..AppState::default()
+    }
+}
+
+/// A share that is being hashed.
+pub(super) fn hashed() -> Torrent {
+    Torrent {
+        id: TorrentId::Preparing(13),
+        name: "a-rather-long-name-of-an-archive-that-nobody-would-ever-shorten-because-it-says-it-all.tar.zst".to_owned(),
+        state: TransferState::Preparing,
+        have_bytes: 620,
+        total_bytes: Some(1_000),
+        hash_rate: 250_000_000,
+        is_share: true,
+        ..nothing()
     }
 }
 

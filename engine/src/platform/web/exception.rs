@@ -33,6 +33,11 @@ impl Exception {
         matches!(self.name.as_str(), "NotReadableError" | "NotFoundError")
     }
 
+    /// Whether there is no file or folder of that name.
+    pub(super) fn is_missing(&self) -> bool {
+        self.name == "NotFoundError"
+    }
+
     /// Whether there was no room left.
     pub(super) fn is_full(&self) -> bool {
         // A buffer that cannot be allocated is a RangeError.

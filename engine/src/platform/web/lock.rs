@@ -31,10 +31,7 @@ impl Lock {
         };
         for _ in 0..TRIES {
             match request(&locks, name).await {
-                Ok(Some(release)) => {
-                    let release = Some(release);
-                    return Some(Self { release });
-                }
+                Ok(Some(lock)) => return Some(lock),
                 Ok(None) => clock::sleep(PAUSE).await,
                 Err(exception) => {
                     tracing::warn!(%exception, "no lock");
@@ -44,15 +41,11 @@ impl Lock {
         }
         None
     }
-}
 
-impl Lock {
     /// Takes the lock of this name if it is free at this moment; `None` also where the browser has no
     /// locks, because then nobody can tell.
     pub(super) async fn take_if_free(name: &str) -> Option<Self> {
-        let release = request(&manager()?, name).await.ok()??;
-        let release = Some(release);
-        Some(Self { release })
+        request(&manager()?, name).await.ok()?
     }
 }
 
@@ -71,8 +64,8 @@ fn manager() -> Option<JsValue> {
     locks.is_object().then_some(locks)
 }
 
-/// Asks once; returns what gives the lock back.
-async fn request(locks: &JsValue, name: &str) -> Result<Option<Function>, Exception> {
+/// Asks once; `None` if another page holds it.
+async fn request(locks: &JsValue, name: &str) -> Result<Option<Lock>, Exception> {
     let request: Function = Reflect::get(locks, &JsValue::from_str("request"))?.dyn_into()?;
     let options = Object::new();
     Reflect::set(&options, &JsValue::from_str("ifAvailable"), &JsValue::TRUE)?;
@@ -97,10 +90,13 @@ async fn request(locks: &JsValue, name: &str) -> Result<Option<Function>, Except
         held
     });
     request.call3(locks, &JsValue::from_str(name), &options, &granted)?;
-    answer.await.map_err(|_| Exception {
+    let release: Option<Function> = answer.await.map_err(|_| Exception {
         name: String::new(),
         message: "the browser did not say whether the lock is free".to_owned(),
-    })
+    })?;
+    Ok(release.map(|release| Lock {
+        release: Some(release),
+    }))
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! of a `Blob` as they are.
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use bytes::Bytes;
@@ -83,17 +84,17 @@ impl Drop for Reservation {
 pub(super) struct Memory {
     name: String,
     length: u64,
-    segments: Vec<Option<Uint8Array>>,
+    /// Those that were written to: strangers say how long a file is.
+    segments: BTreeMap<u64, Uint8Array>,
 }
 
 impl Memory {
     /// An empty file of this length. Allocates nothing yet.
     pub(super) fn new(name: String, length: u64) -> Self {
-        let count = usize::try_from(length.div_ceil(SEGMENT)).unwrap_or(usize::MAX);
         Self {
             name,
             length,
-            segments: vec![None; count],
+            segments: BTreeMap::new(),
         }
     }
 
@@ -104,7 +105,7 @@ impl Memory {
 
     /// Bytes that its buffers take.
     pub(super) fn taken(&self) -> u64 {
-        let segments = self.segments.iter().flatten();
+        let segments = self.segments.values();
         segments.map(|segment| u64::from(segment.length())).sum()
     }
 
@@ -128,7 +129,7 @@ impl Memory {
         for piece in pieces(offset, length) {
             let (now, later) = rest.split_at_mut(piece.length as usize);
             rest = later;
-            if let Some(segment) = &self.segments[piece.segment] {
+            if let Some(segment) = self.segments.get(&piece.segment) {
                 segment.subarray(piece.begin, piece.end()).copy_to(now);
             }
         }
@@ -137,17 +138,17 @@ impl Memory {
 
     /// The buffers themselves, in order: together exactly the file.
     pub(super) fn parts(&mut self) -> Result<Vec<Uint8Array>, StorageFault> {
-        (0..self.segments.len())
+        (0..self.length.div_ceil(SEGMENT))
             .map(|index| self.segment(index))
             .collect()
     }
 
     /// The buffer of a segment, made if it is the first time.
-    fn segment(&mut self, index: usize) -> Result<Uint8Array, StorageFault> {
-        if let Some(segment) = &self.segments[index] {
+    fn segment(&mut self, index: u64) -> Result<Uint8Array, StorageFault> {
+        if let Some(segment) = self.segments.get(&index) {
             return Ok(segment.clone());
         }
-        let left = self.length - index as u64 * SEGMENT;
+        let left = self.length - index * SEGMENT;
         let segment = allocate(left.min(SEGMENT)).map_err(|exception| {
             if exception.is_full() {
                 StorageFault::Full(self.name.clone())
@@ -155,7 +156,7 @@ impl Memory {
                 StorageFault::Other(exception.to_string())
             }
         })?;
-        self.segments[index] = Some(segment.clone());
+        self.segments.insert(index, segment.clone());
         Ok(segment)
     }
 
@@ -172,7 +173,7 @@ impl Memory {
 
 /// The part of a span that lies in one segment.
 struct Piece {
-    segment: usize,
+    segment: u64,
     begin: u32,
     length: u32,
 }
@@ -194,7 +195,7 @@ fn pieces(offset: u64, length: usize) -> impl Iterator<Item = Piece> {
         let begin = at % SEGMENT;
         let length = (SEGMENT - begin).min(end - at);
         let piece = Piece {
-            segment: usize::try_from(at / SEGMENT).ok()?,
+            segment: at / SEGMENT,
             begin: begin as u32,
             length: length as u32,
         };
@@ -252,6 +253,16 @@ mod tests {
                 .expect("none")
                 .is_empty()
         );
+    }
+
+    #[test]
+    fn an_enormous_file_takes_what_is_written_of_it() {
+        let mut file = Memory::new("f".to_owned(), u64::MAX);
+        assert_eq!((file.taken(), file.segments.len()), (0, 0));
+        let offset = u64::MAX - 3;
+        file.write(offset, b"end").expect("in range");
+        assert_eq!(file.read(offset, 3).expect("in range"), b"end"[..]);
+        assert_eq!((file.taken(), file.segments.len()), (SEGMENT - 1, 1));
     }
 
     #[test]

@@ -46,8 +46,8 @@ pub(super) fn extent(info: &Info, file: usize, have: &Bitfield) -> Extent {
     }
 }
 
-/// Copies parts of a file, with zeros between them and nothing behind the last. The browser keeps the copy,
-/// on disk if it is large; the download may go on meanwhile.
+/// Copies parts of a file, with zeros between them and nothing behind the last. The browser
+/// keeps the copy, in memory or where it likes; the download may go on meanwhile.
 pub(super) async fn copy(
     storage: &Rc<dyn Storage>,
     file: usize,

@@ -73,7 +73,7 @@ impl Records {
         Ok(read)
     }
 
-    /// Remembers a torrent, unless it is another page's. Metainfo, and what a share is of, need be given
+    /// Remembers a torrent; `false` if it is another page's. Metainfo, and what a share is of, need be given
     /// only once.
     pub(super) async fn keep(
         &self,
@@ -81,9 +81,9 @@ impl Records {
         record: Vec<u8>,
         metainfo: Option<Arc<Metainfo>>,
         sources: Option<Vec<Source>>,
-    ) -> Result<(), StorageFault> {
+    ) -> Result<bool, StorageFault> {
         if !self.take(torrent).await {
-            return Ok(());
+            return Ok(false);
         }
         let written = async {
             let database = open().await?;
@@ -111,7 +111,7 @@ impl Records {
             };
             written.await?;
             transaction.commit()?.await?;
-            Ok(())
+            Ok(true)
         };
         written.await.map_err(|error: idb::Error| failed(&error))
     }
@@ -224,4 +224,23 @@ fn put(object: &JsValue, key: &str, value: JsValue) {
 
 fn failed(error: &idb::Error) -> StorageFault {
     StorageFault::Other(format!("the browser's database: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    use super::*;
+
+    #[test]
+    async fn a_record_of_another_page_is_not_written_and_that_is_told() {
+        let torrent = InfoHash::new([77; 32]);
+        let (here, other) = (Records::default(), Records::default());
+        assert!(other.take(torrent).await);
+        let record = || br#"{"version": 99}"#.to_vec();
+        assert_eq!(here.keep(torrent, record(), None, None).await, Ok(false));
+        other.release(torrent);
+        assert_eq!(here.keep(torrent, record(), None, None).await, Ok(true));
+        here.forget(torrent).await.expect("forgotten");
+    }
 }

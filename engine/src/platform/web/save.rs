@@ -217,7 +217,8 @@ fn words(message: &str) -> Exception {
     }
 }
 
-/// How long the address of a download stays valid. It holds no memory of what lies on disk.
+/// How long the address of a download stays valid, and keeps what it leads to: files on disk, or whatever
+/// the browser has made of copies.
 const KEEP_ADDRESS: std::time::Duration = std::time::Duration::from_secs(600);
 
 #[cfg(test)]

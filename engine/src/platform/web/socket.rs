@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use futures_util::StreamExt;
 use gloo_events::EventListener;
-use js_sys::{ArrayBuffer, Uint8Array};
+use js_sys::{ArrayBuffer, JsString, Uint8Array};
 use shoal_core::TrackerEvent;
 use shoal_protocol::tracker::{ClientMessage, MAX_MESSAGE, ServerMessage, webtorrent};
 use wasm_bindgen::{JsCast, JsValue};
@@ -112,14 +112,19 @@ fn receive(events: &Sender<TrackerEvent>, event: &web_sys::Event) {
     let data = event
         .dyn_ref::<MessageEvent>()
         .map_or(JsValue::UNDEFINED, MessageEvent::data);
-    if let Some(text) = data.as_string() {
-        return receive_text(events, text);
+    // What is too long never enters the wasm heap, which only grows.
+    if let Some(text) = data.dyn_ref::<JsString>() {
+        // It has at least as many bytes as UTF-16 units, and at most three times as many.
+        if text.length() as usize > webtorrent::MAX_MESSAGE {
+            return events.close(TOO_LONG);
+        }
+        return receive_text(events, String::from(text));
     }
     let Some(buffer) = data.dyn_ref::<ArrayBuffer>() else {
         return;
     };
     if buffer.byte_length() as usize > MAX_MESSAGE {
-        return events.close("the tracker sent a message that is too long");
+        return events.close(TOO_LONG);
     }
     match ServerMessage::decode(&Uint8Array::new(buffer).to_vec()) {
         Ok(message) => events.push(TrackerEvent::Message(message)),
@@ -127,7 +132,6 @@ fn receive(events: &Sender<TrackerEvent>, event: &web_sys::Event) {
     }
 }
 
-/// The browser has put the whole of it together already: only what is kept can be bounded.
 fn receive_text(events: &Sender<TrackerEvent>, text: String) {
     match webtorrent::Response::decode(&Bytes::from(text)) {
         Ok(Some(message)) => events.push(TrackerEvent::Text(message)),
@@ -147,6 +151,8 @@ fn reason(event: &web_sys::Event) -> String {
         (_, words) => format!("the tracker closed the connection: {words}"),
     }
 }
+
+const TOO_LONG: &str = "the tracker sent a message that is too long";
 
 /// Bytes that may wait to be sent.
 const MAX_BUFFERED: u32 = 1 << 20;
@@ -183,5 +189,27 @@ mod tests {
     async fn what_is_no_address_is_told_as_closed() {
         let events = events_of("no address at all").await;
         assert!(matches!(events.as_slice(), [TrackerEvent::Closed { .. }]));
+    }
+
+    /// A socket that was sent a text of this many units.
+    fn sent_text(length: usize) -> (Sender<TrackerEvent>, Receiver<TrackerEvent>) {
+        let make = "return new MessageEvent('message', { data: 'x'.repeat(length) })";
+        let make = js_sys::Function::new_with_args("length", make);
+        let event = make.call1(&JsValue::UNDEFINED, &JsValue::from(length as u32));
+        let (sender, receiver) = inbox();
+        receive(&sender, event.expect("made").unchecked_ref());
+        (sender, receiver)
+    }
+
+    #[test]
+    async fn a_text_that_is_too_long_ends_the_connection() {
+        let (sender, _receiver) = sent_text(webtorrent::MAX_MESSAGE);
+        assert!(!sender.is_closed(), "no message, and no harm");
+        let (_sender, receiver) = sent_text(webtorrent::MAX_MESSAGE + 1);
+        let events: Vec<_> = receiver.collect().await;
+        let [TrackerEvent::Closed { reason }] = events.as_slice() else {
+            panic!("{events:?}");
+        };
+        assert!(reason.contains("too long"), "{reason}");
     }
 }

@@ -24,7 +24,8 @@ use web_sys::MessageEvent;
 
 pub(super) use self::call::{Answer, Call};
 use self::call::{Message, Reply};
-pub(super) use self::folder::{folder, storage, subfolder};
+pub(super) use self::disk::JOURNALS;
+pub(super) use self::folder::{fault, folder, storage, subfolder};
 pub use self::serve::serve_if_worker;
 
 /// What the page has of its worker. Clones share it.

@@ -21,6 +21,9 @@ use super::folder::{fault, folder, subfolder};
 use super::slots::Slots;
 use crate::journal::{Keeper, Recovered, Stored, blocks_in};
 
+/// The names of a journal's two files.
+pub(in super::super) const JOURNALS: [&str; 2] = ["journal-0", "journal-1"];
+
 /// Files that are kept open.
 const MAX_OPEN: usize = 64;
 
@@ -55,10 +58,10 @@ impl Download {
         let failed = |exception: Exception| fault(metainfo.info().name(), &exception);
         let top = folder().await.map_err(failed)?;
         let folder = subfolder(&top, &torrent, true).await.map_err(failed)?;
-        let Some(first) = take(&folder, "journal-0").await.map_err(failed)? else {
+        let Some(first) = take(&folder, JOURNALS[0]).await.map_err(failed)? else {
             return Ok(None);
         };
-        let second = match take(&folder, "journal-1").await {
+        let second = match take(&folder, JOURNALS[1]).await {
             Ok(Some(second)) => second,
             other => {
                 first.close();

@@ -238,7 +238,7 @@ async fn delete(torrent: &str) -> Outcome {
         Ok::<_, Exception>(())
     };
     match removed.await {
-        Err(exception) if exception.name != "NotFoundError" => Err(fault(torrent, &exception)),
+        Err(exception) if !exception.is_missing() => Err(fault(torrent, &exception)),
         _ => done(),
     }
 }
