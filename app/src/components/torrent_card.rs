@@ -12,7 +12,7 @@ use crate::components::progress::Progress;
 use crate::components::start_panel::StartPanel;
 use crate::components::torrent_actions::TorrentActions;
 use crate::components::torrent_figures::TorrentFigures;
-use crate::state::{Limits, Torrent, TorrentId, TransferState};
+use crate::state::{Limits, Torrent, TorrentId};
 use crate::words;
 
 /// Shows a torrent and everything that can be done with it.
@@ -71,7 +71,8 @@ pub(crate) fn TorrentCard(
             if let Some(advice) = words::copies_elsewhere(&torrent) {
                 p { class: "advice", {advice} }
             }
-            if torrent.state != TransferState::Preparing && !torrent.awaits_start {
+            // Also while its files are being opened: what is being typed must not be lost by that.
+            if matches!(torrent.id, TorrentId::Known(_)) && !torrent.awaits_start {
                 LimitFields { torrent: torrent.clone(), on_command }
             }
             if let Some(place) = torrent.place.clone().filter(|_| !torrent.awaits_start) {

@@ -116,6 +116,16 @@ fn limits_show_what_is_in_force() {
 }
 
 #[test]
+fn a_limit_being_typed_is_not_lost_while_files_are_being_opened() {
+    let html = card(Torrent {
+        state: TransferState::Preparing,
+        ..samples::download()
+    });
+    assert!(html.contains(r#"data-testid="upload-limit""#), "{html}");
+    assert!(!card(samples::hashed()).contains("upload-limit"));
+}
+
+#[test]
 fn the_share_links_value_is_the_link() {
     let html = card(samples::share());
     assert!(html.contains(&format!(
