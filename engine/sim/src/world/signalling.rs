@@ -16,6 +16,27 @@ const ANSWER: Duration = Duration::from_millis(3);
 pub(super) const TRACKER_DELAY: Duration = Duration::from_millis(25);
 
 impl World {
+    /// The tracker is gone and forgets everybody.
+    pub fn tracker_down(&mut self) {
+        self.tracker.up = false;
+        self.tracker.swarms.clear();
+        for node in 0..self.nodes.len() {
+            for tracker in std::mem::take(&mut self.nodes[node].trackers) {
+                let event = TrackerEvent::Closed {
+                    reason: "gone".to_owned(),
+                };
+                let input = Input::Tracker { tracker, event };
+                self.input_after(Duration::ZERO, node, input);
+            }
+        }
+    }
+
+    /// The tracker is there again.
+    pub fn tracker_up(&mut self) {
+        self.tracker.up = true;
+        self.strangers_announce();
+    }
+
     /// The tracker names one peer to another.
     pub fn introduce(&mut self, node: usize, other: usize, swarm: SwarmId) {
         let peers = ServerMessage::Peers {
