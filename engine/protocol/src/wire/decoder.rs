@@ -134,6 +134,9 @@ impl Decoder {
                 };
                 decoder.limits.check(id, length)?;
             }
+            if let Some(brief) = decoder.take_brief(length as usize) {
+                return brief.map(Some);
+            }
             let Some(mut message) = decoder.take(4 + length as usize) else {
                 return Ok(None);
             };
@@ -164,6 +167,19 @@ impl Decoder {
         result
     }
 
+    /// Takes the next message off the stream if it lies in one part of it and nothing of it need be kept.
+    fn take_brief(&mut self, length: usize) -> Option<Result<Message, WireError>> {
+        let end = 4 + length;
+        let body = self.chunk.get(4..end).filter(|_| self.partial.is_empty())?;
+        let brief = Message::decode_brief(body)?;
+        match self.chunk.len() == end {
+            // Else it would keep the memory of what was received.
+            true => self.chunk = Bytes::new(),
+            false => self.chunk.advance(end),
+        }
+        Some(brief)
+    }
+
     /// Takes `length` bytes off the stream, or else moves what there is to `partial`.
     fn take(&mut self, length: usize) -> Option<Bytes> {
         if self.partial.is_empty() && self.chunk.len() >= length {
@@ -186,6 +202,12 @@ impl Decoder {
 
     /// The length before the next message.
     fn peek_length(&self) -> Option<u32> {
+        if self.partial.is_empty() {
+            return self
+                .chunk
+                .first_chunk()
+                .map(|head| u32::from_be_bytes(*head));
+        }
         let mut head = [0; 4];
         for (at, byte) in head.iter_mut().enumerate() {
             *byte = self.peek(at)?;

@@ -98,128 +98,137 @@ impl Message {
     /// Appends the message with its length before it. [`Message::Unknown`], which only a decoder
     /// makes, is written without contents.
     pub fn encode(&self, out: &mut BytesMut) {
-        let start = out.len();
-        out.put_u32(0);
-        self.encode_body(out);
-        let length = u32::try_from(out.len() - start - 4).unwrap_or(u32::MAX);
-        out[start..start + 4].copy_from_slice(&length.to_be_bytes());
-    }
-
-    /// Reads what follows the length.
-    pub(super) fn decode(mut body: Bytes) -> Result<Self, WireError> {
-        if body.is_empty() {
-            return Ok(Self::KeepAlive);
-        }
-        let id = body.get_u8();
-        let bad = WireError::BadLength { id };
-        let message = match id {
-            id::CHOKE => Self::Choke,
-            id::UNCHOKE => Self::Unchoke,
-            id::INTERESTED => Self::Interested,
-            id::NOT_INTERESTED => Self::NotInterested,
-            id::HAVE => Self::Have(body.try_get_u32().map_err(|_| bad.clone())?),
-            id::BITFIELD => Self::Bitfield(std::mem::take(&mut body)),
-            id::REQUEST => Self::Request(block_request(&mut body, &bad)?),
-            id::PIECE => return piece(body, bad),
-            id::CANCEL => Self::Cancel(block_request(&mut body, &bad)?),
-            id::SUGGEST => Self::Suggest(body.try_get_u32().map_err(|_| bad.clone())?),
-            id::HAVE_ALL => Self::HaveAll,
-            id::HAVE_NONE => Self::HaveNone,
-            id::REJECT => Self::Reject(block_request(&mut body, &bad)?),
-            id::ALLOWED_FAST => Self::AllowedFast(body.try_get_u32().map_err(|_| bad.clone())?),
-            id::EXTENDED => {
-                let id = body.try_get_u8().map_err(|_| bad.clone())?;
-                Self::Extended {
-                    id,
-                    payload: std::mem::take(&mut body),
-                }
-            }
-            id::HASH_REQUEST => Self::HashRequest(hash_request(&mut body, &bad)?),
-            id::HASHES => return hashes(body, bad),
-            id::HASH_REJECT => Self::HashReject(hash_request(&mut body, &bad)?),
-            unknown => return Ok(Self::Unknown(unknown)),
-        };
-        if body.is_empty() {
-            Ok(message)
-        } else {
-            Err(bad)
-        }
-    }
-
-    fn encode_body(&self, out: &mut BytesMut) {
         match self {
-            Self::KeepAlive => {}
-            Self::Choke => out.put_u8(id::CHOKE),
-            Self::Unchoke => out.put_u8(id::UNCHOKE),
-            Self::Interested => out.put_u8(id::INTERESTED),
-            Self::NotInterested => out.put_u8(id::NOT_INTERESTED),
-            Self::Have(piece) => put_number(out, id::HAVE, *piece),
-            Self::Bitfield(bits) => put_bytes(out, id::BITFIELD, bits),
-            Self::Request(block) => put_block_request(out, id::REQUEST, block),
+            Self::KeepAlive => out.put_u32(0),
+            Self::Choke => put_brief(out, id::CHOKE, []),
+            Self::Unchoke => put_brief(out, id::UNCHOKE, []),
+            Self::Interested => put_brief(out, id::INTERESTED, []),
+            Self::NotInterested => put_brief(out, id::NOT_INTERESTED, []),
+            Self::Have(piece) => put_brief(out, id::HAVE, [*piece]),
+            Self::Bitfield(bits) => put_bytes(out, id::BITFIELD, &[&bits[..]]),
+            Self::Request(block) => put_brief(out, id::REQUEST, block.numbers()),
             Self::Piece { piece, begin, data } => {
                 let block = BlockRequest {
                     piece: *piece,
                     begin: *begin,
                     length: u32::try_from(data.len()).unwrap_or(u32::MAX),
                 };
-                // The length of the message has been written.
-                out.put_slice(&Self::piece_head(&block)[4..]);
+                out.put_slice(&Self::piece_head(&block));
                 out.put_slice(data);
             }
-            Self::Cancel(block) => put_block_request(out, id::CANCEL, block),
-            Self::Suggest(piece) => put_number(out, id::SUGGEST, *piece),
-            Self::HaveAll => out.put_u8(id::HAVE_ALL),
-            Self::HaveNone => out.put_u8(id::HAVE_NONE),
-            Self::Reject(block) => put_block_request(out, id::REJECT, block),
-            Self::AllowedFast(piece) => put_number(out, id::ALLOWED_FAST, *piece),
-            Self::Extended { id, payload } => {
-                out.put_u8(id::EXTENDED);
-                put_bytes(out, *id, payload);
-            }
-            Self::HashRequest(request) => put_hash_request(out, id::HASH_REQUEST, request),
-            Self::Hashes { request, hashes } => {
-                put_hash_request(out, id::HASHES, request);
-                hashes.iter().for_each(|hash| out.put_slice(hash.as_ref()));
-            }
-            Self::HashReject(request) => put_hash_request(out, id::HASH_REJECT, request),
-            Self::Unknown(id) => out.put_u8(*id),
+            Self::Cancel(block) => put_brief(out, id::CANCEL, block.numbers()),
+            Self::Suggest(piece) => put_brief(out, id::SUGGEST, [*piece]),
+            Self::HaveAll => put_brief(out, id::HAVE_ALL, []),
+            Self::HaveNone => put_brief(out, id::HAVE_NONE, []),
+            Self::Reject(block) => put_brief(out, id::REJECT, block.numbers()),
+            Self::AllowedFast(piece) => put_brief(out, id::ALLOWED_FAST, [*piece]),
+            Self::Extended { id, payload } => put_bytes(out, id::EXTENDED, &[&[*id], &payload[..]]),
+            Self::HashRequest(request) => put_hashes(out, id::HASH_REQUEST, request, &[]),
+            Self::Hashes { request, hashes } => put_hashes(out, id::HASHES, request, hashes),
+            Self::HashReject(request) => put_hashes(out, id::HASH_REJECT, request, &[]),
+            Self::Unknown(id) => put_brief(out, *id, []),
+        }
+    }
+
+    /// Reads what follows the length.
+    pub(super) fn decode(mut body: Bytes) -> Result<Self, WireError> {
+        if let Some(brief) = Self::decode_brief(&body) {
+            return brief;
+        }
+        let id = body.get_u8();
+        let bad = WireError::BadLength { id };
+        match id {
+            id::BITFIELD => Ok(Self::Bitfield(body)),
+            id::PIECE => piece(body, bad),
+            id::EXTENDED => Ok(Self::Extended {
+                id: body.try_get_u8().map_err(|_| bad)?,
+                payload: body,
+            }),
+            id::HASH_REQUEST => hash_request(body, bad).map(Self::HashRequest),
+            id::HASHES => hashes(body, bad),
+            id::HASH_REJECT => hash_request(body, bad).map(Self::HashReject),
+            unknown => Ok(Self::Unknown(unknown)),
+        }
+    }
+
+    /// Reads what follows the length where that is nothing but a few numbers, as most messages are: nothing
+    /// of it is kept. `None`: it is more.
+    pub(super) fn decode_brief(body: &[u8]) -> Option<Result<Self, WireError>> {
+        let Some((&id, rest)) = body.split_first() else {
+            return Some(Ok(Self::KeepAlive));
+        };
+        let block = || numbers(id, rest).map(BlockRequest::from_numbers);
+        Some(match id {
+            id::CHOKE => numbers(id, rest).map(|[]| Self::Choke),
+            id::UNCHOKE => numbers(id, rest).map(|[]| Self::Unchoke),
+            id::INTERESTED => numbers(id, rest).map(|[]| Self::Interested),
+            id::NOT_INTERESTED => numbers(id, rest).map(|[]| Self::NotInterested),
+            id::HAVE => numbers(id, rest).map(|[piece]| Self::Have(piece)),
+            id::REQUEST => block().map(Self::Request),
+            id::CANCEL => block().map(Self::Cancel),
+            id::SUGGEST => numbers(id, rest).map(|[piece]| Self::Suggest(piece)),
+            id::HAVE_ALL => numbers(id, rest).map(|[]| Self::HaveAll),
+            id::HAVE_NONE => numbers(id, rest).map(|[]| Self::HaveNone),
+            id::REJECT => block().map(Self::Reject),
+            id::ALLOWED_FAST => numbers(id, rest).map(|[piece]| Self::AllowedFast(piece)),
+            _ => return None,
+        })
+    }
+}
+
+impl BlockRequest {
+    fn numbers(&self) -> [u32; 3] {
+        [self.piece, self.begin, self.length]
+    }
+
+    fn from_numbers([piece, begin, length]: [u32; 3]) -> Self {
+        Self {
+            piece,
+            begin,
+            length,
         }
     }
 }
 
-fn put_number(out: &mut BytesMut, id: u8, number: u32) {
+/// Writes a message of an id and at most three numbers at once.
+fn put_brief<const N: usize>(out: &mut BytesMut, id: u8, numbers: [u32; N]) {
+    let mut message = [0; 4 + 1 + 3 * 4];
+    let length = 1 + 4 * N;
+    message[..4].copy_from_slice(&(length as u32).to_be_bytes());
+    message[4] = id;
+    for (place, number) in message[5..].chunks_exact_mut(4).zip(numbers) {
+        place.copy_from_slice(&number.to_be_bytes());
+    }
+    out.put_slice(&message[..4 + length]);
+}
+
+fn put_head(out: &mut BytesMut, id: u8, length: usize) {
+    out.put_u32(u32::try_from(1 + length).unwrap_or(u32::MAX));
     out.put_u8(id);
-    out.put_u32(number);
 }
 
-fn put_bytes(out: &mut BytesMut, id: u8, bytes: &[u8]) {
-    out.put_u8(id);
-    out.put_slice(bytes);
+fn put_bytes(out: &mut BytesMut, id: u8, parts: &[&[u8]]) {
+    put_head(out, id, parts.iter().map(|part| part.len()).sum());
+    parts.iter().for_each(|part| out.put_slice(part));
 }
 
-fn put_block_request(out: &mut BytesMut, id: u8, block: &BlockRequest) {
-    put_number(out, id, block.piece);
-    out.put_u32(block.begin);
-    out.put_u32(block.length);
-}
-
-fn put_hash_request(out: &mut BytesMut, id: u8, request: &HashRequest) {
-    put_bytes(out, id, request.pieces_root.as_ref());
+fn put_hashes(out: &mut BytesMut, id: u8, request: &HashRequest, hashes: &[Hash256]) {
+    put_head(out, id, HASH_REQUEST_LENGTH + hashes.len() * Hash256::LEN);
+    out.put_slice(request.pieces_root.as_ref());
     out.put_u32(request.base);
     out.put_u32(request.index);
     out.put_u32(request.length);
     out.put_u32(request.proof_layers);
+    hashes.iter().for_each(|hash| out.put_slice(hash.as_ref()));
 }
 
-fn block_request(body: &mut Bytes, bad: &WireError) -> Result<BlockRequest, WireError> {
-    if body.len() != 12 {
-        return Err(bad.clone());
+/// Reads what follows an id: so many numbers and nothing else.
+fn numbers<const N: usize>(id: u8, body: &[u8]) -> Result<[u32; N], WireError> {
+    let (numbers, rest) = body.as_chunks();
+    match <&[[u8; 4]; N]>::try_from(numbers) {
+        Ok(numbers) if rest.is_empty() => Ok(numbers.map(u32::from_be_bytes)),
+        _ => Err(WireError::BadLength { id }),
     }
-    Ok(BlockRequest {
-        piece: body.get_u32(),
-        begin: body.get_u32(),
-        length: body.get_u32(),
-    })
 }
 
 fn piece(mut body: Bytes, bad: WireError) -> Result<Message, WireError> {
@@ -233,13 +242,21 @@ fn piece(mut body: Bytes, bad: WireError) -> Result<Message, WireError> {
     })
 }
 
-fn hash_request(body: &mut Bytes, bad: &WireError) -> Result<HashRequest, WireError> {
+/// Reads a hash request and nothing else.
+fn hash_request(mut body: Bytes, bad: WireError) -> Result<HashRequest, WireError> {
+    match take_hash_request(&mut body) {
+        Some(request) if body.is_empty() => Ok(request),
+        _ => Err(bad),
+    }
+}
+
+fn take_hash_request(body: &mut Bytes) -> Option<HashRequest> {
     if body.len() < HASH_REQUEST_LENGTH {
-        return Err(bad.clone());
+        return None;
     }
     let root = body.split_to(Hash256::LEN);
-    Ok(HashRequest {
-        pieces_root: root.as_ref().try_into().map_err(|_| bad.clone())?,
+    Some(HashRequest {
+        pieces_root: root.as_ref().try_into().ok()?,
         base: body.get_u32(),
         index: body.get_u32(),
         length: body.get_u32(),
@@ -248,7 +265,9 @@ fn hash_request(body: &mut Bytes, bad: &WireError) -> Result<HashRequest, WireEr
 }
 
 fn hashes(mut body: Bytes, bad: WireError) -> Result<Message, WireError> {
-    let request = hash_request(&mut body, &bad)?;
+    let Some(request) = take_hash_request(&mut body) else {
+        return Err(bad);
+    };
     let (hashes, rest) = body.as_chunks::<{ Hash256::LEN }>();
     if !rest.is_empty() || hashes.len() as u64 != request.answer_length() {
         return Err(bad);
