@@ -5,8 +5,8 @@
 //! apart, [`metadata`] gets a magnet's metainfo, [`select`] knows what is wanted, [`interest`] keeps the
 //! books on who has what, [`request`] decides what to ask of whom, [`spare`] whether a seeder is asked for
 //! what others have, [`stream`] what somebody needs who plays a file, [`verify`] takes blocks
-//! from arrival to storage, [`recall`] mends what is damaged there, [`slots`] decides who is served and
-//! [`probe`] whether more could be, [`steer`] what they should take, [`serve`]
+//! from arrival to storage, [`recall`] mends what is damaged there, [`slots`] decides who of the [`line`] is
+//! served and [`probe`] whether more could be, [`steer`] what they should take, [`serve`]
 //! gives it to them, [`hashes`] answers for Merkle trees, [`upkeep`] is what time does, [`report`] is what
 //! people see; [`check`] and [`sabotage`] are for proofs.
 //!
@@ -21,6 +21,7 @@ mod contacts;
 pub(crate) mod gathering;
 mod hashes;
 mod interest;
+mod line;
 mod messages;
 mod metadata;
 mod neighbours;

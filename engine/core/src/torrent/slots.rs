@@ -9,9 +9,11 @@
 //! that asks for nothing leaves its slot to the next, at once, and comes back without asking.
 
 use super::Torrent;
+use super::line::{Line, MAX_TURN_TIME};
 use crate::io::LinkId;
 use crate::peer::Peer;
 use crate::shared::Shared;
+use crate::time::Timestamp;
 use shoal_protocol::wire::Message;
 use std::time::Duration;
 
@@ -25,23 +27,12 @@ const PIECE_TIME: Duration = Duration::from_millis(500);
 /// Peers that are unchoked at most, the idle among them.
 const MAX_UNCHOKED: usize = 24;
 
-/// A turn has so many bytes, at least a piece, and lasts so long: to change hands costs a round trip.
+/// A turn has so many bytes, at least a piece.
 const TURN: u64 = 128 << 10;
-const TURN_TIME: Duration = Duration::from_secs(1);
 
 /// How long a turn goes on after its end for the sake of pieces that only we have: they would lie
 /// half-finished at the loser, and nobody could get them before its next turn.
 const LAST_PIECES: Duration = Duration::from_secs(5);
-
-/// However slowly its holder takes what it has asked for, a turn ends after this.
-const MAX_TURN_TIME: Duration = Duration::from_secs(30);
-
-/// Who has had its turn and takes nothing at the moment is choked only after this long, for it may be about
-/// to ask: to be choked costs it a round trip. Much longer, and those who wait find no slot free.
-const PAUSE: Duration = Duration::from_millis(350);
-
-/// A peer that has pieces to take and asks for nothing gives its slot up to one who waits.
-const IDLE: Duration = Duration::from_secs(3);
 
 /// A peer that made nothing of its slot (it is paused, its disk is full, it means ill) gets the next one
 /// after so long, doubled each time in a row but a few; or at once where nobody else wants it. Else the
@@ -60,27 +51,36 @@ impl Torrent {
         if closed {
             return self.choke_all();
         }
-        let slots = self.slots(shared);
         let now = shared.now;
-        let takes = |peer: &&Peer| !peer.choked && peer.takes_slot(now);
-        let mut taken = self.peers.values().filter(takes).count();
-        self.end_turns(slots.saturating_sub(taken), shared);
-        while let Some(waiting) = self.next_in_line(taken < slots, shared) {
+        let turn = self.turn();
+        let mut line = Line::new(&mut self.peers, turn, now);
+        let slots = self.slots(&line, now);
+        let mut taken = line.taken();
+        self.end_turns(&line, slots.saturating_sub(taken), now);
+        let sabotage = shared.sabotage;
+        while let Some(waiting) =
+            line.next(taken < slots, |link| !sabotage.skips(&self.peers, link))
+        {
             if taken >= slots {
-                let Some(done) = self.had_its_turn(shared) else {
+                let Some(done) = self.had_its_turn(&line, now) else {
                     break;
                 };
-                taken -= usize::from(self.peers.get(&done).is_some_and(|peer| takes(&peer)));
-                self.note_idle_turn(done, shared);
+                self.note_idle_turn(done, now);
                 self.choke(done);
+                if let Some(done) = self.peers.get(&done) {
+                    taken -= usize::from(line.choked(done, now));
+                }
                 if taken >= slots {
                     continue;
                 }
             }
             self.unchoke(waiting, shared);
+            if let Some(peer) = self.peers.get(&waiting) {
+                line.unchoked(peer, turn, now);
+            }
             taken += 1;
         }
-        self.choke_idlest(shared);
+        self.choke_idlest(&line, now);
     }
 
     /// A slot has become free, or will be in a moment.
@@ -93,34 +93,39 @@ impl Torrent {
     /// How many are served at a time: so many that a piece takes each of them about [`PIECE_TIME`], for
     /// half a piece is of no use to anybody, and on a slow uplink many slots would mean many halves. Where
     /// it is them who are slow, the probe finds out that more of them take more.
-    fn slots(&mut self, shared: &Shared) -> usize {
+    fn slots(&mut self, line: &Line, now: Timestamp) -> usize {
         let Some(content) = &self.content else {
             return MIN_SLOTS;
         };
-        let rate = self.uploaded.rate(shared.now);
+        let rate = self.uploaded.rate(now);
         let piece = u128::from(content.metainfo.info().piece_length());
         let pieces = u128::from(rate) * PIECE_TIME.as_millis() / (1000 * piece);
         let slots = usize::try_from(pieces).unwrap_or(MAX_SLOTS);
         let slots = slots.clamp(MIN_SLOTS, MAX_SLOTS);
         // Whose link takes no more: it is slow, or our uplink is full, which the probe finds out.
-        let crowded = |peer: &&Peer| !peer.choked && !peer.upload.ready.is_empty();
-        let crowded = self.peers.values().filter(crowded).count() >= slots + self.probe.extra();
-        slots + self.probe.review(slots, rate, crowded, shared.now)
+        let crowded = line.crowded() >= slots + self.probe.extra();
+        slots + self.probe.review(slots, rate, crowded, now)
+    }
+
+    /// Bytes of a turn.
+    fn turn(&self) -> u64 {
+        let content = self.content.as_ref();
+        let piece = content.map_or(0, |content| content.metainfo.info().piece_length());
+        TURN.max(piece.into())
     }
 
     /// Those who have asked for nothing for a while stay unchoked, that they may ask the moment they want
     /// something; but not so many that all of them at once would be a crowd.
-    fn choke_idlest(&mut self, shared: &Shared) {
-        let open = || self.peers.values().filter(|peer| !peer.choked);
-        let crowd = open().count().saturating_sub(MAX_UNCHOKED);
+    fn choke_idlest(&mut self, line: &Line, now: Timestamp) {
+        let crowd = line.holders.len().saturating_sub(MAX_UNCHOKED);
         if crowd == 0 {
             return;
         }
-        let idle = open().filter(|peer| !peer.takes_slot(shared.now));
-        let mut idle: Vec<_> = idle.map(|peer| (peer.upload.busy, peer.link)).collect();
+        let idle = line.holders.iter().filter(|holder| !holder.takes);
+        let mut idle: Vec<_> = idle.map(|holder| (holder.busy, holder.link)).collect();
         idle.sort_unstable();
         for (_, link) in idle.into_iter().take(crowd) {
-            self.note_idle_turn(link, shared);
+            self.note_idle_turn(link, now);
             self.choke(link);
         }
     }
@@ -167,85 +172,50 @@ impl Torrent {
         }
     }
 
-    /// The waiting peer that has been served least; one that rests only if a slot is `free`.
-    fn next_in_line(&self, free: bool, shared: &Shared) -> Option<LinkId> {
-        let rests = |peer: &Peer| peer.upload.rest > shared.now;
-        let waiting = self.peers.values().filter(|peer| {
-            let waits = peer.is_ready() && peer.wants && peer.choked;
-            let missed = shared.sabotage.skips(&self.peers, peer.link);
-            waits && (free || !rests(peer)) && !missed
-        });
-        waiting
-            .min_by_key(|peer| (rests(peer), peer.upload.meter.total(), peer.link))
-            .map(|peer| peer.link)
-    }
-
     /// A peer that made nothing of its turn, or next to nothing of a long one, waits longer for the next.
-    fn note_idle_turn(&mut self, link: LinkId, shared: &Shared) {
+    fn note_idle_turn(&mut self, link: LinkId, now: Timestamp) {
         if let Some(peer) = self.peers.get_mut(&link) {
-            let held = shared.now.since(peer.unchoked_at);
+            let held = now.since(peer.unchoked_at);
             let trickles = peer.upload.turn < TURN && held > MAX_TURN_TIME;
             if peer.upload.turn > 0 && !trickles {
                 peer.upload.idle_turns = 0;
                 return;
             }
-            peer.upload.rest = shared.now + REST * (1 << peer.upload.idle_turns.min(MAX_RESTS));
+            peer.upload.rest = now + REST * (1 << peer.upload.idle_turns.min(MAX_RESTS));
             peer.upload.idle_turns = peer.upload.idle_turns.saturating_add(1);
         }
     }
 
     /// Begins no more with those whose turn is over, as many of them as there are others who wait.
-    fn end_turns(&mut self, free: usize, shared: &Shared) {
-        let rests = |peer: &Peer| peer.upload.rest > shared.now;
-        let waits = |peer: &&Peer| peer.is_ready() && peer.wants && peer.choked && !rests(peer);
-        let waiting = self.peers.values().filter(waits).count();
-        let more = waiting.saturating_sub(free);
+    fn end_turns(&mut self, line: &Line, free: usize, now: Timestamp) {
+        let more = line.eager().saturating_sub(free);
         let mut over: Vec<_> = match more {
             0 => Vec::new(),
-            _ => self.turns_over(shared).collect(),
+            _ => line.turns_over().collect(),
         };
         over.sort_unstable_by(|a, b| b.cmp(a));
         over.truncate(more);
-        for peer in self.peers.values_mut() {
-            let is_over = over.iter().any(|(.., link)| *link == peer.link);
-            if !is_over {
-                peer.upload.last_pieces = None;
-            } else if peer.upload.last_pieces.is_none() {
-                peer.upload.last_pieces = Some(shared.now);
+        for holder in &line.holders {
+            let is_over = over.iter().any(|(.., link)| *link == holder.link);
+            if let Some(peer) = self.peers.get_mut(&holder.link) {
+                let since = peer.upload.last_pieces.unwrap_or(now);
+                peer.upload.last_pieces = is_over.then_some(since);
             }
         }
     }
 
-    /// Holders of slots who have had a full turn or ask for nothing: whether idle, how much they had.
-    fn turns_over(&self, shared: &Shared) -> impl Iterator<Item = (bool, u64, LinkId)> {
-        let content = self.content.as_ref();
-        let piece_length =
-            content.map_or(0, |content| content.metainfo.info().piece_length().into());
-        let now = shared.now;
-        self.peers.values().filter_map(move |peer| {
-            let held = now.since(peer.unchoked_at);
-            let quiet = now.since(peer.upload.busy.max(peer.unchoked_at));
-            let idle = !peer.is_served() && quiet > IDLE;
-            let served = peer.upload.turn >= TURN.max(piece_length) && held > TURN_TIME;
-            let over = served || idle || held > MAX_TURN_TIME;
-            let pauses = !peer.takes_slot(now) && quiet <= PAUSE;
-            let over = over && !peer.choked && peer.wants && !pauses;
-            over.then_some((idle, peer.upload.turn, peer.link))
-        })
-    }
-
     /// The holder of a slot that asks for nothing, else the one that has had most of those whose turn is
     /// over and who have finished what only we have.
-    fn had_its_turn(&self, shared: &Shared) -> Option<LinkId> {
+    fn had_its_turn(&self, line: &Line, now: Timestamp) -> Option<LinkId> {
         let finished = |link: &LinkId| {
             let peer = self.peers.get(link);
             peer.is_some_and(|peer| {
                 let since = peer.upload.last_pieces;
-                let late = since.is_some_and(|since| shared.now.since(since) > LAST_PIECES);
+                let late = since.is_some_and(|since| now.since(since) > LAST_PIECES);
                 late || peer.steered.is_empty()
             })
         };
-        self.turns_over(shared)
+        line.turns_over()
             .filter(|(idle, _, link)| *idle || finished(link))
             .max()
             .map(|(.., link)| link)
