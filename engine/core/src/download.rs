@@ -5,7 +5,7 @@
 //! towards what the peer delivers in that time. So a fast, far peer gets many requests, and nobody's
 //! queue holds more than a fraction of a second of ours.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use shoal_protocol::{BLOCK_LENGTH, BlockRef, PieceIndex};
@@ -42,8 +42,8 @@ const STUCK_AFTER: (Duration, Duration) = (Duration::from_secs(5), Duration::fro
 /// What comes from a peer.
 #[derive(Debug)]
 pub(crate) struct Download {
-    /// Requests that are out, with when they were made.
-    requests: BTreeMap<BlockRef, Timestamp>,
+    /// Requests that are out, with when they were made, by block: few, and looked at all the time.
+    requests: Vec<(BlockRef, Timestamp)>,
     /// Requests taken back, which the peer may have answered before it knew.
     pub(crate) cancelled: BTreeSet<BlockRef>,
     pub(crate) meter: Meter,
@@ -71,7 +71,7 @@ pub(crate) struct Download {
 impl Download {
     pub(crate) fn new(now: Timestamp) -> Self {
         Self {
-            requests: BTreeMap::new(),
+            requests: Vec::new(),
             cancelled: BTreeSet::new(),
             meter: Meter::default(),
             progress: now,
@@ -112,15 +112,19 @@ impl Download {
             self.measured = 0;
         }
         // A cancelled request for it keeps its place in `cancelled`: it will be answered too.
-        self.requests.insert(block, now);
+        match self.find(block) {
+            Ok(place) => self.requests[place].1 = now,
+            Err(place) => self.requests.insert(place, (block, now)),
+        }
     }
 
     /// Notes a block that has come; returns whether it was asked for.
     pub(crate) fn deliver(&mut self, block: BlockRef, bytes: u64, now: Timestamp) -> bool {
         let full = self.requests.len() >= self.window;
-        let Some(asked) = self.requests.remove(&block) else {
+        let Ok(place) = self.find(block) else {
             return false;
         };
+        let (_, asked) = self.requests.remove(place);
         let took = now.since(asked);
         self.note_delay(took, now);
         self.progress = now;
@@ -134,34 +138,36 @@ impl Download {
 
     /// Takes a request off the list; returns whether it was there.
     pub(crate) fn remove(&mut self, block: BlockRef) -> bool {
-        self.requests.remove(&block).is_some()
+        let place = self.find(block);
+        place.map(|place| self.requests.remove(place)).is_ok()
     }
 
     /// Takes all requests off the list.
     pub(crate) fn take_all(&mut self) -> Vec<BlockRef> {
-        std::mem::take(&mut self.requests).into_keys().collect()
+        let requests = std::mem::take(&mut self.requests).into_iter();
+        requests.map(|(block, _)| block).collect()
     }
 
     /// Takes a piece's requests off the list.
     pub(crate) fn take_piece(&mut self, piece: PieceIndex) -> Vec<BlockRef> {
-        let first = BlockRef { piece, block: 0 };
-        let asked = self.requests.range(first..).map(|(block, _)| *block);
-        let asked: Vec<_> = asked.take_while(|block| block.piece == piece).collect();
-        self.requests.retain(|block, _| block.piece != piece);
-        asked
+        let asked = self
+            .requests
+            .extract_if(.., |(block, _)| block.piece == piece);
+        asked.map(|(block, _)| block).collect()
     }
 
     pub(crate) fn is_asked(&self, block: BlockRef) -> bool {
-        self.requests.contains_key(&block)
+        self.find(block).is_ok()
     }
 
     /// Returns when a block was asked for.
     pub(crate) fn asked_at(&self, block: BlockRef) -> Option<Timestamp> {
-        self.requests.get(&block).copied()
+        let place = self.find(block).ok()?;
+        Some(self.requests[place].1)
     }
 
     pub(crate) fn requests(&self) -> impl Iterator<Item = BlockRef> + '_ {
-        self.requests.keys().copied()
+        self.requests.iter().map(|(block, _)| *block)
     }
 
     pub(crate) fn is_idle(&self) -> bool {
@@ -182,6 +188,12 @@ impl Download {
             (self.delay * 4).clamp(least, most)
         };
         !self.requests.is_empty() && now.since(self.progress) > patience
+    }
+
+    /// Where a block stands among the requests, or would.
+    fn find(&self, block: BlockRef) -> Result<usize, usize> {
+        self.requests
+            .binary_search_by_key(&block, |(asked, _)| *asked)
     }
 
     fn note_delay(&mut self, took: Duration, now: Timestamp) {
