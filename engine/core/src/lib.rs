@@ -23,6 +23,7 @@
 //! | `picker`, `steering` | which piece next: rarest first with random ties; what a sole holder suggests (BEP 6, 16) |
 //! | `assembly`, `leaves` | a block's way to storage: nothing is written before it is verified (BEP 52) |
 //! | `limiter`, `rate` | token buckets with carry; measured rates |
+//! | `jobs` | what an answer to a read, write or hash is for |
 //!
 //! # What holds
 //! - Nothing that a peer or tracker sends panics, allocates without bound or ends more than its own
@@ -38,6 +39,7 @@ mod assembly;
 pub mod bitfield;
 mod download;
 pub mod io;
+mod jobs;
 mod leaves;
 mod limiter;
 pub mod limits;

@@ -10,8 +10,9 @@ use shoal_protocol::{InfoHash, PeerId};
 
 use crate::bitfield::Bitfield;
 use crate::io::{Command, Input, LinkEvent, LinkId, Output, Role, Token, TrackerRequest};
+use crate::jobs::Job;
 use crate::limits::Limits;
-use crate::shared::{Job, Shared};
+use crate::shared::Shared;
 use crate::snapshot::TorrentSnapshot;
 use crate::time::Timestamp;
 #[cfg(feature = "sabotage")]
@@ -407,7 +408,7 @@ impl Session {
         torrent.leave(&self.trackers, &mut self.shared);
         self.order.retain(|other| *other != id);
         // Answers that are under way are not for one that may be added under the same name.
-        self.shared.jobs.retain(|_, (torrent, _)| *torrent != id);
+        self.shared.jobs.forget(id);
         let torrents = &self.torrents;
         let used = |tracker| {
             torrents
@@ -429,7 +430,7 @@ impl Session {
         token: Token,
         act: impl FnOnce(&mut Torrent, Job, &mut Shared),
     ) -> Option<InfoHash> {
-        let (id, job) = self.shared.jobs.remove(&token)?;
+        let (id, job) = self.shared.jobs.remove(token)?;
         act(self.torrents.get_mut(&id)?, job, &mut self.shared);
         Some(id)
     }

@@ -2,13 +2,12 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use bytes::Bytes;
 use rand::{RngCore, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use shoal_protocol::wire::BlockRequest;
-use shoal_protocol::{BlockRef, InfoHash, OfferId, PieceIndex};
+use shoal_protocol::{InfoHash, OfferId};
 
 use crate::io::{Event, LinkId, Output, Token};
+use crate::jobs::{Job, Jobs};
 use crate::limiter::Bucket;
 use crate::limits::Rate;
 use crate::session::Config;
@@ -34,7 +33,7 @@ pub(crate) struct Shared {
     pub(crate) rng: ChaCha8Rng,
     pub(crate) now: Timestamp,
     pub(crate) outputs: VecDeque<Output>,
-    pub(crate) jobs: BTreeMap<Token, (InfoHash, Job)>,
+    pub(crate) jobs: Jobs,
     pub(crate) links: BTreeMap<LinkId, InfoHash>,
     /// Torrents that have to give a connection up, once for each time they are named.
     pub(crate) givers: Vec<InfoHash>,
@@ -51,28 +50,6 @@ pub(crate) struct Shared {
     pub(crate) download_line: usize,
     pub(crate) sabotage: Sabotage,
     next_link: u64,
-    next_token: u64,
-}
-
-/// What an answer of the caller is for.
-#[derive(Debug)]
-pub(crate) enum Job {
-    /// A block that a peer has asked for.
-    Serve { link: LinkId, request: BlockRequest },
-    /// A block that has arrived is hashed.
-    Verify { block: BlockRef },
-    /// A verified block is written.
-    Store { block: BlockRef, bytes: usize },
-    /// The info dictionary is hashed.
-    VerifyInfo { info: Bytes },
-    /// A block of ours that may be right is read.
-    Recall { block: BlockRef },
-    /// A block is read to be hashed for a peer.
-    ReadLeaf { piece: PieceIndex },
-    /// A block is hashed for a peer.
-    HashLeaf { piece: PieceIndex },
-    /// The files get their final names.
-    Finish,
 }
 
 impl Shared {
@@ -82,7 +59,7 @@ impl Shared {
             rng: ChaCha8Rng::seed_from_u64(seed),
             now: Timestamp::ZERO,
             outputs: VecDeque::new(),
-            jobs: BTreeMap::new(),
+            jobs: Jobs::default(),
             links: BTreeMap::new(),
             givers: Vec::new(),
             upload: Bucket::new(Rate::UNLIMITED, Timestamp::ZERO),
@@ -94,7 +71,6 @@ impl Shared {
             download_line: 0,
             sabotage: Sabotage::default(),
             next_link: 0,
-            next_token: 0,
         }
     }
 
@@ -161,10 +137,7 @@ impl Shared {
 
     /// Notes what an answer will be for.
     pub(crate) fn job(&mut self, torrent: InfoHash, job: Job) -> Token {
-        self.next_token += 1;
-        let token = Token(self.next_token);
-        self.jobs.insert(token, (torrent, job));
-        token
+        self.jobs.insert(torrent, job)
     }
 
     /// Returns whether memory for blocks is used up.

@@ -5,9 +5,10 @@ use shoal_protocol::{BlockRef, InfoHash};
 
 use super::neighbours::MAX_NEIGHBOURS;
 use super::{Content, Torrent};
+use crate::jobs::Job;
 use crate::outbox::MAX_PENDING;
 use crate::peer::{MAX_QUEUED, Peer};
-use crate::shared::{Job, Shared};
+use crate::shared::Shared;
 
 /// What a torrent's part in the session's counters is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -115,8 +116,8 @@ impl Torrent {
             blocks += if rests { 0 } else { open.block_count() };
         }
         holds(blocks == content.open_blocks, "begun blocks are miscounted")?;
-        let writing = shared.jobs.values().map(|(torrent, job)| match job {
-            Job::Store { bytes, .. } if *torrent == id => *bytes,
+        let writing = shared.jobs.of(id).map(|job| match job {
+            Job::Store { bytes, .. } => *bytes,
             _ => 0,
         });
         let unstored = held + writing.sum::<usize>();

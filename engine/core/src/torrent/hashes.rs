@@ -7,8 +7,9 @@ use shoal_protocol::{BlockRef, Hash256, PieceIndex};
 
 use super::Torrent;
 use crate::io::{LinkId, Output, StorageFault};
+use crate::jobs::Job;
 use crate::leaves::{Lookup, Making};
-use crate::shared::{Job, Shared};
+use crate::shared::Shared;
 
 impl Torrent {
     /// A peer asks for hashes.

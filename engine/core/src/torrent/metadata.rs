@@ -14,8 +14,9 @@ use shoal_protocol::wire::extension::{METADATA, METADATA_PIECE_LENGTH, MetadataM
 
 use super::Torrent;
 use crate::io::{Event, LinkId, Output};
+use crate::jobs::Job;
 use crate::peer::Peer;
-use crate::shared::{Job, Shared};
+use crate::shared::Shared;
 use crate::time::Timestamp;
 
 /// Requests for parts or layers that are out to one peer.

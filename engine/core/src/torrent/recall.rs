@@ -13,7 +13,8 @@ use shoal_protocol::{BlockRef, PieceIndex};
 use super::{Ending, Torrent};
 use crate::assembly::{Leaves, OpenPiece};
 use crate::io::{LinkId, Output, StorageFault};
-use crate::shared::{Job, Shared};
+use crate::jobs::Job;
+use crate::shared::Shared;
 
 /// Pieces that are looked into at a time: a peer makes block hashes for [`crate::leaves::MAX_JOBS`] pieces at
 /// once, and others ask it too.
@@ -32,9 +33,7 @@ impl Torrent {
         }
         self.close_all_offers(shared);
         // What is under way is of no use any more.
-        shared
-            .jobs
-            .retain(|_, (torrent, _)| *torrent != self.info_hash);
+        shared.jobs.forget(self.info_hash);
         if let Some(content) = self.content.take() {
             shared.let_go(content.unstored);
         }

@@ -6,8 +6,9 @@ use shoal_protocol::wire::{BlockRequest, Message, PIECE_HEAD_LENGTH};
 use super::Torrent;
 use super::messages::block_of;
 use crate::io::{LinkId, Output, StorageFault};
+use crate::jobs::Job;
 use crate::peer::{MAX_QUEUED, QUIET};
-use crate::shared::{Job, Shared};
+use crate::shared::Shared;
 
 /// Blocks that are being read or wait to be sent for one peer: enough to keep a fast link busy.
 const READ_AHEAD: usize = 16;

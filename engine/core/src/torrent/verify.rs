@@ -11,8 +11,9 @@ use super::spare::Mark;
 use super::{Content, Ending, Torrent};
 use crate::assembly::{Leaves, Verdict};
 use crate::io::{Event, LinkId, Output, StorageFault};
+use crate::jobs::Job;
 use crate::peer::Peer;
-use crate::shared::{Job, Shared};
+use crate::shared::Shared;
 
 /// Blocks that nobody has asked for, after which a peer is sent away: they are an attack on our bandwidth.
 const MAX_UNASKED: u32 = 16;
