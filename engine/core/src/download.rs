@@ -91,8 +91,13 @@ impl Download {
 
     /// Returns whether one more request may be made, of at most `most`.
     pub(crate) fn has_room(&self, most: usize, now: Timestamp) -> bool {
+        !self.is_full() && self.requests.len() < most.max(1) && now >= self.rest
+    }
+
+    /// Returns whether as many requests are out as should be.
+    pub(crate) fn is_full(&self) -> bool {
         let window = if self.snubbed { 1 } else { self.window };
-        self.requests.len() < window.min(most.max(1)) && now >= self.rest
+        self.requests.len() >= window
     }
 
     /// Notes that a request was rejected.
@@ -181,13 +186,18 @@ impl Download {
 
     /// Returns whether the peer has left its requests without an answer for too long.
     pub(crate) fn is_stuck(&self, now: Timestamp) -> bool {
+        self.stuck_at().is_some_and(|stuck| now > stuck)
+    }
+
+    /// Returns when that will be so, if nothing comes.
+    pub(crate) fn stuck_at(&self) -> Option<Timestamp> {
         let (least, most) = STUCK_AFTER;
         let patience = if self.meter.total() == 0 {
             least * 2
         } else {
             (self.delay * 4).clamp(least, most)
         };
-        !self.requests.is_empty() && now.since(self.progress) > patience
+        (!self.requests.is_empty()).then(|| self.progress + patience)
     }
 
     /// Where a block stands among the requests, or would.

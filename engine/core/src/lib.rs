@@ -19,6 +19,7 @@
 //! | `trackers` | connections to trackers: hello, back-off with jitter |
 //! | `torrent` | one swarm: who is connected, what is asked of whom, who is served, what is announced |
 //! | `peer`, `download`, `outbox` | one connection: stage, inventory, request window, send queue within the link's credit |
+//! | `standing` | the same in short, for whoever looks at all connections |
 //! | [`selection`] | which files are wanted, and so which pieces |
 //! | `picker`, `steering` | which piece next: rarest first with random ties; what a sole holder suggests (BEP 6, 16) |
 //! | `assembly`, `leaves` | a block's way to storage: nothing is written before it is verified (BEP 52) |
@@ -53,6 +54,7 @@ pub mod selection;
 pub mod session;
 mod shared;
 pub mod snapshot;
+mod standing;
 mod steering;
 pub mod time;
 mod torrent;

@@ -5,21 +5,34 @@ use std::cell::Cell;
 use crate::io::LinkId;
 
 /// A map by link: a torrent has a few dozen at most, looks one up with every step, and walks over all of
-/// them often. A sorted list of small keys is found in a few cache lines, and walked without a jump.
+/// them often. A sorted list of small keys is found in a few cache lines, and walked without a jump; and so
+/// is what can be said of each in short.
 #[derive(Debug)]
-pub(crate) struct LinkMap<T> {
+pub(crate) struct LinkMap<T: Summarize> {
     links: Vec<LinkId>,
     /// In the order of `links`; boxed, for they are large and may have to move aside.
     values: Vec<Box<T>>,
+    /// The same in short, and which of them may have changed since.
+    summaries: Vec<T::Summary>,
+    changed: Vec<bool>,
     /// Where the last one was found: most often the next to be looked up is the same.
     last: Cell<usize>,
 }
 
-impl<T> LinkMap<T> {
+/// What can be said of something in short.
+pub(crate) trait Summarize {
+    type Summary;
+
+    fn summarize(&self) -> Self::Summary;
+}
+
+impl<T: Summarize> LinkMap<T> {
     pub(crate) fn new() -> Self {
         Self {
             links: Vec::new(),
             values: Vec::new(),
+            summaries: Vec::new(),
+            changed: Vec::new(),
             last: Cell::new(0),
         }
     }
@@ -48,6 +61,7 @@ impl<T> LinkMap<T> {
 
     pub(crate) fn get_mut(&mut self, link: &LinkId) -> Option<&mut T> {
         let place = self.find(link)?;
+        self.changed[place] = true;
         self.values.get_mut(place).map(|value| &mut **value)
     }
 
@@ -64,9 +78,14 @@ impl<T> LinkMap<T> {
     /// Puts a value in, in place of what was there for this link.
     pub(crate) fn insert(&mut self, link: LinkId, value: T) {
         match self.links.binary_search(&link) {
-            Ok(place) => *self.values[place] = value,
+            Ok(place) => {
+                *self.values[place] = value;
+                self.changed[place] = true;
+            }
             Err(place) => {
                 self.links.insert(place, link);
+                self.summaries.insert(place, value.summarize());
+                self.changed.insert(place, false);
                 self.values.insert(place, Box::new(value));
             }
         }
@@ -75,6 +94,8 @@ impl<T> LinkMap<T> {
     pub(crate) fn remove(&mut self, link: &LinkId) -> Option<T> {
         let place = self.links.binary_search(link).ok()?;
         self.links.remove(place);
+        self.summaries.remove(place);
+        self.changed.remove(place);
         Some(*self.values.remove(place))
     }
 
@@ -87,7 +108,18 @@ impl<T> LinkMap<T> {
     }
 
     pub(crate) fn values_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.changed.fill(true);
         self.values.iter_mut().map(|value| &mut **value)
+    }
+
+    /// What can be said of each in short: at little cost where few have changed since last time.
+    pub(crate) fn summaries(&mut self) -> impl DoubleEndedIterator<Item = (LinkId, &T::Summary)> {
+        for (place, changed) in self.changed.iter_mut().enumerate() {
+            if std::mem::take(changed) {
+                self.summaries[place] = self.values[place].summarize();
+            }
+        }
+        self.links.iter().copied().zip(&self.summaries)
     }
 }
 
@@ -100,26 +132,48 @@ mod tests {
 
     use super::*;
 
+    impl Summarize for u32 {
+        type Summary = Self;
+
+        fn summarize(&self) -> Self {
+            self / 2
+        }
+    }
+
     #[test]
     fn it_does_what_an_ordered_map_does() {
         let mut rng = ChaCha8Rng::seed_from_u64(1);
         let mut map = LinkMap::new();
         let mut model = BTreeMap::new();
-        for step in 0..5_000 {
+        for step in 0..10_000 {
             let link = LinkId(rng.random_range(0..40));
-            match rng.random_range(0..3) {
-                0 => {
+            match rng.random_range(0..6) {
+                0 | 1 => {
                     map.insert(link, step);
                     model.insert(link, step);
                 }
-                1 => assert_eq!(map.remove(&link), model.remove(&link)),
-                _ => assert_eq!(map.get_mut(&link), model.get_mut(&link)),
+                2 | 3 => assert_eq!(map.remove(&link), model.remove(&link)),
+                4 => {
+                    if let Some(value) = map.get_mut(&link) {
+                        *value += 7;
+                    }
+                    model.entry(link).and_modify(|value| *value += 7);
+                }
+                _ => {
+                    map.values_mut().for_each(|value| *value /= 3);
+                    model.values_mut().for_each(|value| *value /= 3);
+                }
             }
             assert_eq!(map.get(&link), model.get(&link));
             assert_eq!(map.contains_key(&link), model.contains_key(&link));
             assert_eq!(map.place(link), model.range(..link).count());
             assert!(map.keys().eq(model.keys()) && map.values().eq(model.values()));
             assert!(map.len() == model.len() && map.is_empty() == model.is_empty());
+            if step % 3 == 0 {
+                let short = map.summaries().map(|(link, short)| (link, *short));
+                let expected = model.iter().map(|(link, value)| (*link, value / 2));
+                assert!(short.eq(expected));
+            }
         }
     }
 }

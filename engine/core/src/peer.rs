@@ -7,7 +7,6 @@
 //! Only state and its arithmetic; what is done with it is the torrent's.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::time::Duration;
 
 use bytes::Bytes;
 use shoal_protocol::metainfo::MAX_PIECES;
@@ -26,9 +25,6 @@ use crate::torrent::gathering::Gathering;
 
 /// Requests of a peer that wait here at most; more are rejected.
 pub(crate) const MAX_QUEUED: usize = 256;
-
-/// How soon somebody who wants more will have asked for it.
-pub(crate) const QUIET: Duration = Duration::from_millis(150);
 
 /// A peer.
 #[derive(Debug)]
@@ -250,16 +246,11 @@ impl Peer {
         !self.upload.is_empty() || self.outbox.in_transit() > BLOCK_LENGTH as usize
     }
 
-    /// Returns whether it takes part of our uplink now, or will in a moment.
-    pub(crate) fn takes_slot(&self, now: Timestamp) -> bool {
-        let quiet = now.since(self.upload.busy.max(self.unchoked_at));
-        self.wants && (self.is_served() || !self.steered.is_empty() || quiet < QUIET)
-    }
-
     /// Returns whether there may be something to do for it: to ask, to suggest, to serve or to send.
     pub(crate) fn may_go_on(&self) -> bool {
-        let asked = self.we_want && !self.chokes_us;
-        asked || !self.choked || !self.outbox.is_empty() || !self.upload.is_empty()
+        let asked = self.we_want && !self.chokes_us && !self.download.is_full();
+        let steered = self.wants && !self.choked;
+        asked || steered || !self.outbox.is_empty() || self.upload.may_go_on()
     }
 
     pub(crate) fn is_ready(&self) -> bool {
@@ -268,10 +259,18 @@ impl Peer {
 
     /// Keeps the books on whether blocks go either way.
     pub(crate) fn note_moved(&mut self, now: Timestamp) {
-        let total = self.download.meter.total() + self.upload.meter.total();
-        if total != self.moved.0 {
-            self.moved = (total, now);
+        if self.has_moved() {
+            self.moved = (self.bytes_moved(), now);
         }
+    }
+
+    /// Returns whether blocks have gone either way since last noted.
+    pub(crate) fn has_moved(&self) -> bool {
+        self.bytes_moved() != self.moved.0
+    }
+
+    fn bytes_moved(&self) -> u64 {
+        self.download.meter.total() + self.upload.meter.total()
     }
 
     /// Returns the pieces it has, once the torrent is known.
@@ -315,6 +314,11 @@ impl Upload {
     /// who asks and cancels again and again gets no more of them.
     pub(crate) fn reads_ahead(&self) -> usize {
         self.reading.len() + self.abandoned + self.ready.len()
+    }
+
+    /// Returns whether there is something to read or to send.
+    pub(crate) fn may_go_on(&self) -> bool {
+        !self.queue.is_empty() || !self.ready.is_empty()
     }
 
     /// Returns whether it has nothing to wait for.

@@ -351,8 +351,8 @@ impl Torrent {
 
     /// Lets all do what they now may. Of many neighbours few are asked or served.
     pub(crate) fn touch_all(&mut self) {
-        let busy = self.peers.values().filter(|peer| peer.may_go_on());
-        self.touched.extend(busy.map(|peer| peer.link));
+        let busy = self.peers.summaries().filter(|(_, peer)| peer.may_go_on);
+        self.touched.extend(busy.map(|(link, _)| link));
     }
 
     /// Lets the touched peers do all they can: ask, serve, send.

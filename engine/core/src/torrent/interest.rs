@@ -11,6 +11,7 @@ use crate::bitfield::Bitfield;
 use crate::io::LinkId;
 use crate::peer::{Inventory, Peer};
 use crate::shared::Shared;
+use crate::standing::Standing;
 use crate::time::Timestamp;
 
 /// How long *have*s are gathered for those who want something from us anyway: with many neighbours they
@@ -164,11 +165,14 @@ impl Torrent {
         if content.picker.copies(piece) == 0 {
             content.untold.put(piece);
         }
-        let givers = self.peers.values_mut().filter(|peer| peer.has(piece));
-        for peer in givers.filter(|_| was_missing) {
-            peer.wanted = peer.wanted.saturating_sub(1);
-            if review_interest(peer) {
-                self.touched.insert(peer.link);
+        let givers = self.peers.values().filter(|peer| peer.has(piece));
+        let givers = givers.filter(|_| was_missing).map(|peer| peer.link);
+        for link in givers.collect::<Vec<_>>() {
+            if let Some(peer) = self.peers.get_mut(&link) {
+                peer.wanted = peer.wanted.saturating_sub(1);
+                if review_interest(peer) {
+                    self.touched.insert(link);
+                }
             }
         }
         let soon = shared.now.max(self.haves_sent + FIRST_HAVE_DELAY);
@@ -189,18 +193,22 @@ impl Torrent {
         let Some(content) = &self.content else {
             return;
         };
-        let mut peers = self.peers.values_mut();
-        let now = shared.now;
-        let mut later = false;
-        while let Some(peer) = peers.find(|peer| peer.is_ready() && (all || !peer.wants)) {
-            if now.since(peer.told_at) < have_gap(peer) {
-                later |= peer.told < content.stored.len();
-                continue;
+        let (now, stored) = (shared.now, content.stored.len());
+        let (mut due, mut later) = (Vec::new(), false);
+        let hears = |peer: &Standing| peer.ready && (all || !peer.wants) && peer.told < stored;
+        for (link, peer) in self.peers.summaries().filter(|(_, peer)| hears(peer)) {
+            match now.since(peer.told_at) < have_gap(peer) {
+                true => later = true,
+                false => due.push(link),
             }
-            if content.tell_haves(peer, now) {
-                self.touched.insert(peer.link);
+        }
+        for link in due {
+            if let Some(peer) = self.peers.get_mut(&link) {
+                if content.tell_haves(peer, now) {
+                    self.touched.insert(link);
+                }
+                later |= peer.told < stored;
             }
-            later |= peer.told < content.stored.len();
         }
         if later {
             self.haves_due.get_or_insert(now + HAVE_DELAY);
@@ -232,10 +240,10 @@ impl Content {
 }
 
 /// The least time between *have*s to a peer that nothing else is said to.
-fn have_gap(peer: &Peer) -> Duration {
+fn have_gap(peer: &Standing) -> Duration {
     match (peer.wants, peer.choked) {
         (false, _) => Duration::ZERO,
-        _ if peer.is_served() => SERVED_HAVE_GAP,
+        _ if peer.served => SERVED_HAVE_GAP,
         (true, true) => WAITING_HAVE_GAP,
         (true, false) => Duration::ZERO,
     }

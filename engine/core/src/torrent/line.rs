@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::io::LinkId;
 use crate::link_map::LinkMap;
 use crate::peer::Peer;
+use crate::standing::Standing;
 use crate::time::Timestamp;
 
 /// Who has had its turn and takes nothing at the moment is choked only after this long, for it may be about
@@ -55,13 +56,8 @@ impl Line {
             holders: Vec::with_capacity(peers.len()),
             waiting: Vec::with_capacity(peers.len()),
         };
-        for peer in peers.values_mut() {
-            if peer.choked {
-                peer.upload.last_pieces = None;
-                line.wait(peer, now);
-            } else {
-                line.holders.push(Holder::new(peer, turn, now));
-            }
+        for (link, peer) in peers.summaries() {
+            line.enter(link, peer, turn, now);
         }
         line
     }
@@ -98,48 +94,49 @@ impl Line {
         })
     }
 
-    /// A peer has been choked; returns whether it had taken a slot.
-    pub(super) fn choked(&mut self, peer: &Peer, now: Timestamp) -> bool {
-        self.wait(peer, now);
-        let place = self
-            .holders
-            .iter()
-            .position(|holder| holder.link == peer.link);
-        place.is_some_and(|place| self.holders.remove(place).takes)
+    /// A peer has been choked or unchoked; returns whether it had taken a slot.
+    pub(super) fn moves(
+        &mut self,
+        link: LinkId,
+        peer: &Standing,
+        turn: u64,
+        now: Timestamp,
+    ) -> bool {
+        let had = self.holders.extract_if(.., |holder| holder.link == link);
+        let had_taken = had.filter(|holder| holder.takes).count() > 0;
+        self.waiting.retain(|waiter| waiter.link != link);
+        self.enter(link, peer, turn, now);
+        had_taken
     }
 
-    /// A peer has been unchoked.
-    pub(super) fn unchoked(&mut self, peer: &Peer, turn: u64, now: Timestamp) {
-        self.waiting.retain(|waiter| waiter.link != peer.link);
-        self.holders.push(Holder::new(peer, turn, now));
-    }
-
-    fn wait(&mut self, peer: &Peer, now: Timestamp) {
-        if peer.wants && peer.is_ready() {
+    fn enter(&mut self, link: LinkId, peer: &Standing, turn: u64, now: Timestamp) {
+        if !peer.choked {
+            self.holders.push(Holder::new(link, peer, turn, now));
+        } else if peer.wants && peer.ready {
             self.waiting.push(Waiter {
-                link: peer.link,
-                rests: peer.upload.rest > now,
-                total: peer.upload.meter.total(),
+                link,
+                rests: peer.rest > now,
+                total: peer.sent,
             });
         }
     }
 }
 
 impl Holder {
-    fn new(peer: &Peer, turn: u64, now: Timestamp) -> Self {
+    fn new(link: LinkId, peer: &Standing, turn: u64, now: Timestamp) -> Self {
         let takes = peer.takes_slot(now);
         let held = now.since(peer.unchoked_at);
-        let quiet = now.since(peer.upload.busy.max(peer.unchoked_at));
-        let idle = quiet > IDLE && !peer.is_served();
-        let served = peer.upload.turn >= turn && held > TURN_TIME;
+        let quiet = peer.quiet(now);
+        let idle = quiet > IDLE && !peer.served;
+        let served = peer.turn >= turn && held > TURN_TIME;
         let over = served || idle || held > MAX_TURN_TIME;
         let pauses = !takes && quiet <= PAUSE;
         Self {
-            link: peer.link,
+            link,
             takes,
-            crowded: !peer.upload.ready.is_empty(),
-            busy: peer.upload.busy,
-            over: (over && peer.wants && !pauses).then_some((idle, peer.upload.turn)),
+            crowded: peer.crowded,
+            busy: peer.busy,
+            over: (over && peer.wants && !pauses).then_some((idle, peer.turn)),
         }
     }
 }

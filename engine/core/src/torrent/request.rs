@@ -168,14 +168,19 @@ impl Torrent {
             return;
         };
         let request = content.request(block);
-        for peer in self.peers.values_mut() {
-            if peer.download.remove(block) {
+        let asked = self
+            .peers
+            .values()
+            .filter(|peer| peer.download.is_asked(block));
+        for link in asked.map(|peer| peer.link).collect::<Vec<_>>() {
+            if let Some(peer) = self.peers.get_mut(&link) {
+                peer.download.remove(block);
                 remember_cancelled(peer, block);
                 peer.outbox.push(&Message::Cancel(request));
                 self.download.give_back(request.length);
                 shared.download.give_back(request.length);
                 shared.note_answered(request.length);
-                self.touched.insert(peer.link);
+                self.touched.insert(link);
             }
         }
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::Torrent;
 use crate::bitfield::Bitfield;
 use crate::io::LinkId;
-use crate::link_map::LinkMap;
+use crate::link_map::{LinkMap, Summarize};
 use crate::shared::Shared;
 
 /// How long the hasty wait for a block: less than it lies in the queue of a slow peer.
@@ -50,7 +50,7 @@ impl Sabotage {
     }
 
     /// Whether the walk over `all` misses this one.
-    pub(super) fn skips<T>(self, all: &LinkMap<T>, link: LinkId) -> bool {
+    pub(super) fn skips<T: Summarize>(self, all: &LinkMap<T>, link: LinkId) -> bool {
         let misses = || {
             let step = (2..all.len()).find(|step| all.len().is_multiple_of(*step));
             let place = all.place(link);
@@ -70,21 +70,23 @@ impl Sabotage {
 }
 
 impl Torrent {
-    /// Asks again for what a peer has not sent yet.
-    pub(super) fn resend_hastily(&mut self, link: LinkId, shared: &mut Shared) {
-        let Some(peer) = self.peers.get_mut(&link) else {
-            return;
-        };
+    /// Asks again for what peers have not sent yet.
+    pub(super) fn resend_hastily(&mut self, shared: &mut Shared) {
         if !shared.sabotage.commits(Fault::HastyResend) {
             return;
         }
-        let late = |asked| shared.now.since(asked) > HASTE;
-        let owed = peer.download.requests();
-        let late = owed.filter(|block| peer.download.asked_at(*block).is_some_and(late));
-        for block in late.collect::<Vec<_>>() {
-            if let Some(peer) = self.peers.get_mut(&link) {
+        let now = shared.now;
+        let late = |asked| now.since(asked) > HASTE;
+        let mut all_late = Vec::new();
+        for peer in self.peers.values_mut() {
+            let owed = peer.download.requests();
+            let late = owed.filter(|block| peer.download.asked_at(*block).is_some_and(late));
+            for block in late.collect::<Vec<_>>() {
                 peer.download.remove(block);
+                all_late.push((peer.link, block));
             }
+        }
+        for (link, block) in all_late {
             self.release(link, block, false, shared);
         }
     }

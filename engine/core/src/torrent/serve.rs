@@ -7,8 +7,9 @@ use super::Torrent;
 use super::messages::block_of;
 use crate::io::{LinkId, Output, StorageFault};
 use crate::jobs::Job;
-use crate::peer::{MAX_QUEUED, QUIET};
+use crate::peer::MAX_QUEUED;
 use crate::shared::Shared;
+use crate::standing::QUIET;
 
 /// Blocks that are being read or wait to be sent for one peer: enough to keep a fast link busy.
 const READ_AHEAD: usize = 16;

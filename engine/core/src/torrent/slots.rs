@@ -11,6 +11,7 @@
 use super::Torrent;
 use super::line::{Line, MAX_TURN_TIME};
 use crate::io::LinkId;
+use crate::link_map::Summarize;
 use crate::peer::Peer;
 use crate::shared::Shared;
 use crate::time::Timestamp;
@@ -67,17 +68,13 @@ impl Torrent {
                 };
                 self.note_idle_turn(done, now);
                 self.choke(done);
-                if let Some(done) = self.peers.get(&done) {
-                    taken -= usize::from(line.choked(done, now));
-                }
+                taken -= usize::from(self.moves(&mut line, done, now));
                 if taken >= slots {
                     continue;
                 }
             }
             self.unchoke(waiting, shared);
-            if let Some(peer) = self.peers.get(&waiting) {
-                line.unchoked(peer, turn, now);
-            }
+            self.moves(&mut line, waiting, now);
             taken += 1;
         }
         self.choke_idlest(&line, now);
@@ -112,6 +109,12 @@ impl Torrent {
         let content = self.content.as_ref();
         let piece = content.map_or(0, |content| content.metainfo.info().piece_length());
         TURN.max(piece.into())
+    }
+
+    /// A peer has been choked or unchoked; returns whether it had taken a slot.
+    fn moves(&self, line: &mut Line, link: LinkId, now: Timestamp) -> bool {
+        let peer = self.peers.get(&link);
+        peer.is_some_and(|peer| line.moves(link, &peer.summarize(), self.turn(), now))
     }
 
     /// Those who have asked for nothing for a while stay unchoked, that they may ask the moment they want
@@ -195,11 +198,13 @@ impl Torrent {
         };
         over.sort_unstable_by(|a, b| b.cmp(a));
         over.truncate(more);
-        for holder in &line.holders {
-            let is_over = over.iter().any(|(.., link)| *link == holder.link);
-            if let Some(peer) = self.peers.get_mut(&holder.link) {
-                let since = peer.upload.last_pieces.unwrap_or(now);
-                peer.upload.last_pieces = is_over.then_some(since);
+        let is_over = |link| over.iter().any(|(.., other)| *other == link);
+        let peers = self.peers.summaries();
+        let others = peers.filter(|(link, peer)| peer.ending != is_over(*link));
+        for link in others.map(|(link, _)| link).collect::<Vec<_>>() {
+            if let Some(peer) = self.peers.get_mut(&link) {
+                let ends = peer.upload.last_pieces.is_none();
+                peer.upload.last_pieces = ends.then_some(now);
             }
         }
     }

@@ -9,6 +9,7 @@ use super::Torrent;
 use crate::assembly::Leaves;
 use crate::io::LinkId;
 use crate::limiter::Bucket;
+use crate::peer::Peer;
 use crate::shared::Shared;
 use crate::time::Timestamp;
 use crate::trackers::Trackers;
@@ -31,10 +32,12 @@ const LEAF_TIMEOUT: Duration = Duration::from_secs(10);
 impl Torrent {
     /// Does what is due. Called a few times a second.
     pub(crate) fn tick(&mut self, trackers: &Trackers, shared: &mut Shared) {
-        let links: Vec<_> = self.peers.keys().copied().collect();
-        for link in links {
+        let peers = self.peers.summaries();
+        let due = peers.filter(|(_, peer)| peer.check_due <= shared.now);
+        for link in due.map(|(link, _)| link).collect::<Vec<_>>() {
             self.check_peer(link, trackers, shared);
         }
+        self.resend_hastily(shared);
         self.check_offers(shared);
         self.check_leaves(shared);
         self.recall_all(shared);
@@ -113,12 +116,7 @@ impl Torrent {
             }
             return self.tell_when_complete(link, trackers, shared);
         }
-        let silence = if peer.is_ours() {
-            SILENCE
-        } else {
-            STRANGERS_SILENCE
-        };
-        if now.since(peer.last_received) > silence {
+        if now.since(peer.last_received) > peer.silence() {
             return self.drop_peer(link, "the peer has fallen silent", shared);
         }
         peer.note_moved(now);
@@ -133,7 +131,6 @@ impl Torrent {
             self.hand_over(link, shared);
         }
         self.unsteer_forgotten(link, shared);
-        self.resend_hastily(link, shared);
     }
 
     fn check_leaves(&mut self, shared: &mut Shared) {
@@ -152,5 +149,29 @@ impl Torrent {
             self.leaves_refused(link, shared, |asked| *asked == request);
         }
         self.find_leaf_sources(shared);
+    }
+}
+
+impl Peer {
+    /// Returns when it has to be looked at, if nothing happens before.
+    pub(crate) fn check_due(&self) -> Timestamp {
+        if !self.is_ready() || self.has_moved() || !self.steered.is_empty() {
+            return Timestamp::ZERO;
+        }
+        let pause = match self.outbox.is_empty() {
+            true => KEEP_ALIVE,
+            false => STRANGERS_SILENCE,
+        };
+        let due = (self.last_sent + pause).min(self.last_received + self.silence());
+        let stuck = self.download.stuck_at();
+        stuck.map_or(due, |stuck| due.min(stuck))
+    }
+
+    /// How long it may be silent.
+    fn silence(&self) -> Duration {
+        match self.is_ours() {
+            true => SILENCE,
+            false => STRANGERS_SILENCE,
+        }
     }
 }

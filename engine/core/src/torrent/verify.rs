@@ -265,10 +265,9 @@ impl Torrent {
             let Leaves::Wanted(request) = open.leaves else {
                 continue;
             };
-            let gives =
-                |peer: &&mut Peer| peer.has(open.piece) && !open.leafless.contains(&peer.link);
-            let other = self.peers.values_mut().find(gives);
-            if let Some(peer) = other {
+            let gives = |peer: &&Peer| peer.has(open.piece) && !open.leafless.contains(&peer.link);
+            let other = self.peers.values().find(gives).map(|peer| peer.link);
+            if let Some(peer) = other.and_then(|link| self.peers.get_mut(&link)) {
                 peer.outbox.push(&Message::HashRequest(request));
                 self.touched.insert(peer.link);
                 open.leaves = Leaves::Asked {
