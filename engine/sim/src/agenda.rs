@@ -5,14 +5,16 @@
 //! than it takes any node to hear of another's doings, so none misses anything: a conservative simulation with
 //! lookahead (Chandy and Misra 1979), though on one thread.
 
-use std::cmp::Reverse;
+use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 use std::time::Duration;
 
 use shoal_core::Timestamp;
-use slab::Slab;
 
 /// A queue by time in lanes; what is due at the same time comes in the order in which it was put in.
+///
+/// `T` should be small, for a heap moves what it holds, and another lane's heap is in no cache. What is large
+/// is better boxed: the memory of a box was used a moment ago by somebody who is awake.
 pub(crate) struct Agenda<T> {
     lanes: Vec<Lane<T>>,
     /// What each lane has next, or [`NEVER`].
@@ -32,11 +34,14 @@ type Due = (u64, u64);
 const NEVER: Due = (u64::MAX, u64::MAX);
 
 struct Lane<T> {
-    /// By time, with the place in `entries`: small, for a heap moves what it holds.
-    queue: BinaryHeap<Reverse<(Due, usize)>>,
-    entries: Slab<T>,
+    queue: BinaryHeap<Entry<T>>,
     /// What other lanes have put in since it was taken from last.
-    inbox: Vec<(Due, T)>,
+    inbox: Vec<Entry<T>>,
+}
+
+struct Entry<T> {
+    due: Due,
+    what: T,
 }
 
 impl<T> Agenda<T> {
@@ -57,7 +62,6 @@ impl<T> Agenda<T> {
     pub(crate) fn add_lane(&mut self) -> usize {
         self.lanes.push(Lane {
             queue: BinaryHeap::new(),
-            entries: Slab::new(),
             inbox: Vec::new(),
         });
         self.next.push(NEVER);
@@ -73,10 +77,10 @@ impl<T> Agenda<T> {
         let due = (nanos(at), self.count);
         self.next[lane] = self.next[lane].min(due);
         if lane == self.lane {
-            self.lanes[lane].push(due, what);
+            self.lanes[lane].queue.push(Entry { due, what });
         } else {
             assert!(due >= self.end, "a node hears of another's doings too soon");
-            self.lanes[lane].inbox.push((due, what));
+            self.lanes[lane].inbox.push(Entry { due, what });
         }
     }
 
@@ -104,10 +108,10 @@ impl<T> Agenda<T> {
         while let Some(next) = self.next.get(self.lane) {
             if *next < self.end {
                 let lane = &mut self.lanes[self.lane];
-                let ((at, _), what) = lane.pop()?;
+                let entry = lane.pop()?;
                 self.next[self.lane] = lane.next();
-                let at = Timestamp::new(Duration::from_nanos(at));
-                return Some((self.lane, at, what));
+                let at = Timestamp::new(Duration::from_nanos(entry.due.0));
+                return Some((self.lane, at, entry.what));
             }
             self.lane += 1;
         }
@@ -117,26 +121,37 @@ impl<T> Agenda<T> {
 }
 
 impl<T> Lane<T> {
-    fn push(&mut self, due: Due, what: T) {
-        let place = self.entries.insert(what);
-        self.queue.push(Reverse((due, place)));
-    }
-
-    fn pop(&mut self) -> Option<(Due, T)> {
-        let mut inbox = std::mem::take(&mut self.inbox);
-        for (due, what) in inbox.drain(..) {
-            self.push(due, what);
-        }
-        self.inbox = inbox;
-        let Reverse((due, place)) = self.queue.pop()?;
-        Some((due, self.entries.remove(place)))
+    fn pop(&mut self) -> Option<Entry<T>> {
+        self.queue.extend(self.inbox.drain(..));
+        self.queue.pop()
     }
 
     /// What is next, of what was not put in by others since.
     fn next(&self) -> Due {
-        self.queue.peek().map_or(NEVER, |Reverse((due, _))| *due)
+        self.queue.peek().map_or(NEVER, |entry| entry.due)
     }
 }
+
+/// The greatest is due first.
+impl<T> Ord for Entry<T> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        other.due.cmp(&self.due)
+    }
+}
+
+impl<T> PartialOrd for Entry<T> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<T> PartialEq for Entry<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.due == other.due
+    }
+}
+
+impl<T> Eq for Entry<T> {}
 
 fn nanos(at: Timestamp) -> u64 {
     u64::try_from(at.since_start().as_nanos()).unwrap_or(u64::MAX)

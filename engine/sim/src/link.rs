@@ -18,7 +18,8 @@ pub(crate) struct Packet {
     pub(crate) block: Bytes,
 }
 
-/// This side of a connection.
+/// This side of a connection. What every packet needs comes first, also in memory.
+#[repr(C)]
 pub(crate) struct Endpoint {
     /// The other side, as soon as it is known.
     pub(crate) remote: Option<(usize, LinkId)>,

@@ -40,31 +40,42 @@ const TRACKER_LANE: usize = ALONE + 1;
 const FIRST_NODE_LANE: usize = TRACKER_LANE + 1;
 
 /// What is going to happen, to the node in whose lane it lies.
-///
-/// Rare things lie elsewhere, for what is frequent is small and moved about.
 enum Happening {
     Input(Box<Input>),
     Wake,
     /// The uplink has sent a packet.
     Sent(LinkId, usize),
-    /// A packet is there, and these blocks and rejects begin in it, as far as anybody wants to know.
-    Arrived(LinkId, Packet, Vec<Seen>),
+    /// A packet is there.
+    Arrived(Box<Arrival>),
     /// The same, but for a downlink that has its limits.
-    AtDownlink(LinkId, Packet, Vec<Seen>),
+    AtDownlink(Box<Arrival>),
     /// A channel is open, or a stranger's handshake is due on it.
     Opened(LinkId),
     Greet(LinkId),
     /// The other side has closed a connection.
-    Closed(LinkId, String),
-    Read(Token, Result<Bytes, StorageFault>),
-    /// So many bytes are written, or hashed.
-    Written(Token, usize, Result<(), StorageFault>),
-    Hashed(Token, usize, Hash256),
+    Closed(Box<(LinkId, String)>),
+    Done(Box<Done>),
     /// A node's message is at the tracker; in the tracker's lane.
     Tracker(usize, Box<ClientMessage>),
     TrackerText(usize, Box<Request>),
     /// In the lane [`ALONE`].
     Script(Box<dyn FnOnce(&mut World)>),
+}
+
+/// A packet reaches the other side of a link.
+struct Arrival {
+    link: LinkId,
+    packet: Packet,
+    /// Blocks and rejects that begin in it, as far as anybody wants to know.
+    seen: Vec<Seen>,
+}
+
+/// The disk or the processor has done what a session asked for.
+enum Done {
+    Read(Token, Result<Bytes, StorageFault>),
+    /// So many bytes are written, or hashed.
+    Written(Token, usize, Result<(), StorageFault>),
+    Hashed(Token, usize, Hash256),
 }
 
 /// A swarm, or several, on virtual time.

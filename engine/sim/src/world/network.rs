@@ -5,7 +5,7 @@ use std::time::Duration;
 use rand::Rng;
 use shoal_core::{Input, LinkEvent, LinkId};
 
-use super::{Happening, World};
+use super::{Arrival, Happening, World};
 use crate::link::Packet;
 use crate::tap::Seen;
 
@@ -43,7 +43,11 @@ impl World {
             return;
         };
         let delay = self.delay(node, other);
-        self.after(delay, other, Happening::Closed(theirs, reason.to_owned()));
+        self.after(
+            delay,
+            other,
+            Happening::Closed(Box::new((theirs, reason.to_owned()))),
+        );
     }
 
     /// The other side has closed a connection.
@@ -126,7 +130,8 @@ impl World {
     }
 
     /// Bytes have come over a link, with these blocks and rejects in them.
-    pub(super) fn arrived(&mut self, node: usize, link: LinkId, packet: Packet, seen: Vec<Seen>) {
+    pub(super) fn arrived(&mut self, node: usize, arrival: Arrival) {
+        let Arrival { link, packet, seen } = arrival;
         let Some(end) = self.nodes[node].endpoints.get(&link) else {
             return;
         };
@@ -211,26 +216,25 @@ impl World {
             arrives = arrives.max(end.last_arrival);
             end.last_arrival = arrives;
         }
+        let arrival = Box::new(Arrival {
+            link: theirs,
+            packet,
+            seen,
+        });
         let what = match self.nodes[other].spec.down {
-            Some(_) => Happening::AtDownlink(theirs, packet, seen),
-            None => Happening::Arrived(theirs, packet, seen),
+            Some(_) => Happening::AtDownlink(arrival),
+            None => Happening::Arrived(arrival),
         };
         self.at(arrives, other, what);
     }
 
     /// A packet waits for the downlink, and takes its time there.
-    pub(super) fn at_downlink(
-        &mut self,
-        node: usize,
-        link: LinkId,
-        packet: Packet,
-        seen: Vec<Seen>,
-    ) {
+    pub(super) fn at_downlink(&mut self, node: usize, arrival: Box<Arrival>) {
         let computer = &mut self.nodes[node];
-        let took = transfer_time(packet.len(), computer.spec.down);
+        let took = transfer_time(arrival.packet.len(), computer.spec.down);
         let arrives = computer.down_free.max(self.now) + took;
         computer.down_free = arrives;
-        self.at(arrives, node, Happening::Arrived(link, packet, seen));
+        self.at(arrives, node, Happening::Arrived(arrival));
     }
 
     /// Counts payload, and notes what is in a packet.

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use shoal_core::{Bitfield, Command, Event, Input, Output, Role};
+use bytes::Bytes;
+use shoal_core::{Bitfield, Command, Event, Input, Output, Role, Timestamp};
 use shoal_protocol::tracker::Signal;
 
-use super::{Happening, What, World};
+use super::{Done, Happening, What, World};
 use crate::link::{Endpoint, Packet};
 use crate::node::Actor;
 
@@ -41,6 +42,30 @@ impl World {
         }
     }
 
+    /// Tells a session what its disk or processor has done.
+    pub(super) fn done(&mut self, node: usize, done: Done) {
+        let computer = &mut self.nodes[node];
+        let input = match done {
+            Done::Read(token, result) => {
+                computer.jobs_bytes -= result.as_ref().map_or(0, Bytes::len);
+                Input::Read { token, result }
+            }
+            Done::Written(token, bytes, result) => {
+                computer.books.unstored -= bytes;
+                Input::Written { token, result }
+            }
+            Done::Hashed(token, bytes, hash) => {
+                computer.books.unstored -= bytes;
+                Input::Hashed { token, hash }
+            }
+        };
+        self.input(node, input);
+    }
+
+    fn when_done(&mut self, at: Timestamp, node: usize, done: Done) {
+        self.at(at, node, Happening::Done(Box::new(done)));
+    }
+
     fn output(&mut self, node: usize, output: Output) {
         match output {
             Output::Connect { link, role, .. } => {
@@ -70,8 +95,8 @@ impl World {
                 let computer = &mut self.nodes[node];
                 let done = computer.disk_done(self.now, span.length as usize);
                 let result = computer.read(span);
-                computer.jobs_bytes += result.as_ref().map_or(0, bytes::Bytes::len);
-                self.at(done, node, Happening::Read(token, result));
+                computer.jobs_bytes += result.as_ref().map_or(0, Bytes::len);
+                self.when_done(done, node, Done::Read(token, result));
                 self.check_bounds(node);
             }
             Output::Write {
@@ -90,14 +115,14 @@ impl World {
                         .note_stored(self.now, torrent, file, offset, data.len());
                 }
                 self.note_unstored(node, data.len());
-                self.at(done, node, Happening::Written(token, data.len(), result));
+                self.when_done(done, node, Done::Written(token, data.len(), result));
             }
             Output::Hash { token, data } => {
                 let bytes = data.len();
                 let done = self.nodes[node].cpu_done(self.now, bytes);
                 let hash = self.nodes[node].hash(&data);
                 self.note_unstored(node, bytes);
-                self.at(done, node, Happening::Hashed(token, bytes, hash));
+                self.when_done(done, node, Done::Hashed(token, bytes, hash));
             }
             Output::Finish { token, torrent } => {
                 let store = self.nodes[node].stores.get_mut(&torrent).unwrap();

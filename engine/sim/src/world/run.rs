@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use shoal_core::{Input, Timestamp};
 
 use super::{FIRST_NODE_LANE, Happening, TRACKER_LANE, World, script, signalling};
@@ -123,25 +122,15 @@ impl World {
                 }
             }
             Happening::Sent(link, length) => self.sent(node, link, length),
-            Happening::Arrived(link, packet, seen) => self.arrived(node, link, packet, seen),
-            Happening::AtDownlink(link, packet, seen) => {
-                self.at_downlink(node, link, packet, seen);
-            }
+            Happening::Arrived(arrival) => self.arrived(node, *arrival),
+            Happening::AtDownlink(arrival) => self.at_downlink(node, arrival),
             Happening::Opened(link) => self.opened(node, link),
             Happening::Greet(link) => self.stranger_opened(node, link),
-            Happening::Closed(link, reason) => self.closed(node, link, reason),
-            Happening::Read(token, result) => {
-                self.nodes[node].jobs_bytes -= result.as_ref().map_or(0, Bytes::len);
-                self.input(node, Input::Read { token, result });
+            Happening::Closed(closing) => {
+                let (link, reason) = *closing;
+                self.closed(node, link, reason);
             }
-            Happening::Written(token, bytes, result) => {
-                self.nodes[node].books.unstored -= bytes;
-                self.input(node, Input::Written { token, result });
-            }
-            Happening::Hashed(token, bytes, hash) => {
-                self.nodes[node].books.unstored -= bytes;
-                self.input(node, Input::Hashed { token, hash });
-            }
+            Happening::Done(done) => self.done(node, *done),
             Happening::Tracker(..) | Happening::TrackerText(..) | Happening::Script(_) => {
                 unreachable!("not a node's")
             }
