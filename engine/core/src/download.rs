@@ -165,6 +165,11 @@ impl Download {
         self.find(block).is_ok()
     }
 
+    /// Returns the requests that are out, with when they were made.
+    pub(crate) fn asked(&self) -> impl Iterator<Item = (BlockRef, Timestamp)> + '_ {
+        self.requests.iter().copied()
+    }
+
     /// Returns when a block was asked for.
     pub(crate) fn asked_at(&self, block: BlockRef) -> Option<Timestamp> {
         let place = self.find(block).ok()?;

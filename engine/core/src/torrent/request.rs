@@ -510,13 +510,16 @@ impl Content {
             return None;
         }
         let patience = peer.download.usual_delay() + LATE;
+        // Who is stuck with it does not count: two such would keep it from us for ever.
+        let going = peers.values().filter(|other| !other.download.snubbed);
+        let mut asked: Vec<_> = going.flat_map(|other| other.download.asked()).collect();
+        asked.sort_unstable();
         let is_late = |block: &BlockRef, now: Timestamp| {
-            // Who is stuck with it does not count: two such would keep it from us for ever.
-            let going = peers.values().filter(|other| !other.download.snubbed);
-            let mut asked = going.filter_map(|other| other.download.asked_at(*block));
+            let from = asked.partition_point(|(other, _)| other < block);
+            let mut asked = asked[from..].iter().take_while(|(other, _)| other == block);
             match (asked.next(), asked.next()) {
                 (None, _) => true,
-                (Some(asked), None) => now.since(asked) > patience,
+                (Some((_, asked)), None) => now.since(*asked) > patience,
                 (Some(_), Some(_)) => false,
             }
         };
