@@ -75,6 +75,11 @@ impl Outbox {
         self.waiting += self.pending.len() - before;
     }
 
+    /// Makes room for so many bytes of messages at once.
+    pub(crate) fn reserve(&mut self, bytes: usize) {
+        self.pending.reserve(bytes);
+    }
+
     /// Queues a *piece* message with the block that was asked for.
     pub(crate) fn push_block(&mut self, request: &BlockRequest, block: Bytes) {
         let head = Message::piece_head(request);

@@ -132,7 +132,12 @@ impl Session {
 
     /// Returns the next thing to do; `None`: nothing more until the next input.
     pub fn poll_output(&mut self) -> Option<Output> {
-        self.shared.outputs.pop_front()
+        let output = self.shared.outputs.pop_front();
+        if output.is_none() {
+            // From its beginning again: else it would wander through all of its memory.
+            self.shared.outputs.clear();
+        }
+        output
     }
 
     /// Returns when [`Input::Timeout`] is due.

@@ -14,6 +14,10 @@ use crate::shared::Shared;
 use crate::standing::Standing;
 use crate::time::Timestamp;
 
+/// Bytes of a *have*, and for how many of them room is made at once.
+const HAVE_LENGTH: usize = 4 + 1 + 4;
+const MAX_RESERVED: usize = 64;
+
 /// How long *have*s are gathered for those who want something from us anyway: with many neighbours they
 /// would else be most of what is sent and heard. They go sooner with whatever is sent to a peer.
 const HAVE_DELAY: Duration = Duration::from_millis(150);
@@ -221,6 +225,10 @@ impl Content {
     /// was something to tell.
     pub(super) fn tell_haves(&self, peer: &mut Peer, now: Timestamp) -> bool {
         let before = peer.told;
+        let news = self.stored.len().saturating_sub(before);
+        if news > 1 && peer.is_ready() {
+            peer.outbox.reserve(news.min(MAX_RESERVED) * HAVE_LENGTH);
+        }
         while !peer.outbox.is_busy()
             && let Some(number) = self.stored.get(peer.told).filter(|_| peer.is_ready())
         {
