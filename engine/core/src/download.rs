@@ -39,33 +39,35 @@ const REST: Duration = Duration::from_secs(10);
 /// A peer that delivers nothing for four times its usual delay, within these bounds, is stuck.
 const STUCK_AFTER: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(30));
 
-/// What comes from a peer.
+/// What comes from a peer. See [`crate::peer::Peer`] for the order.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Download {
     /// Requests that are out, with when they were made, by block: few, and looked at all the time.
     requests: Vec<(BlockRef, Timestamp)>,
-    /// Requests taken back, which the peer may have answered before it knew.
-    pub(crate) cancelled: BTreeSet<BlockRef>,
-    pub(crate) meter: Meter,
+    window: usize,
     /// When the last block came, or the first request of a fresh row was made.
     pub(crate) progress: Timestamp,
+    /// Until when it is left alone for its rejects.
+    rest: Timestamp,
     /// It let requests time out: it gets no more than one until it delivers.
     pub(crate) snubbed: bool,
+    /// Rejects since the last block.
+    rejects: u32,
     /// The piece it is giving us.
     pub(crate) current: Option<PieceIndex>,
-    /// Rejects since the last block, and until when it is left alone for them.
-    rejects: u32,
-    rest: Timestamp,
-    window: usize,
+    pub(crate) meter: Meter,
+    /// Usual delay between a request and its block.
+    delay: Duration,
     /// Shortest delays of this and the last period of [`BEST_FOR`].
     best: (Option<Duration>, Option<Duration>),
     best_since: Timestamp,
-    /// Usual delay between a request and its block.
-    delay: Duration,
     /// Bytes a second over the last measured time.
     rate: u64,
     measured: u64,
     since: Timestamp,
+    /// Requests taken back, which the peer may have answered before it knew.
+    pub(crate) cancelled: BTreeSet<BlockRef>,
 }
 
 impl Download {

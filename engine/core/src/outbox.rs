@@ -43,18 +43,19 @@ const MEASURE: Duration = Duration::from_millis(100);
 /// A transport that gives no credit back for this long while its buffer is not full waits for it to be.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// A peer's send queue.
+/// A peer's send queue. See [`crate::peer::Peer`] for the order.
 #[derive(Debug, Default)]
+#[repr(C)]
 pub(crate) struct Outbox {
-    /// Sends that end with a block: what stands before it, and the block.
-    blocks: VecDeque<(Bytes, Bytes)>,
-    /// What comes after them.
-    pending: BytesMut,
-    /// Bytes of both.
+    /// Bytes of `blocks` and `pending`.
     waiting: usize,
     credit: usize,
     /// The credit of an empty buffer.
     capacity: usize,
+    /// Sends that end with a block: what stands before it, and the block.
+    blocks: VecDeque<(Bytes, Bytes)>,
+    /// What comes after them.
+    pending: BytesMut,
     /// Bytes a second that the link passes on.
     drain: u64,
     measured: usize,

@@ -26,74 +26,73 @@ use crate::torrent::gathering::Gathering;
 /// Requests of a peer that wait here at most; more are rejected.
 pub(crate) const MAX_QUEUED: usize = 256;
 
-/// A peer.
+/// A peer. In memory it lies as it is written here: first what is looked at with every step, so that most steps
+/// need but a few cache lines of it.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Peer {
     pub(crate) link: LinkId,
-    pub(crate) id: PeerId,
-    /// The attempt's name in signalling.
-    pub(crate) offer: OfferId,
-    pub(crate) role: Role,
-    /// The tracker that passes the signals on.
-    pub(crate) tracker: TrackerId,
     pub(crate) stage: Stage,
-    pub(crate) telling: Telling,
-    /// When the stage must be over.
-    pub(crate) deadline: Timestamp,
-    /// When its handshake came; until then, when the attempt began.
-    pub(crate) ready_at: Timestamp,
-    pub(crate) route: Route,
-
-    pub(crate) decoder: Decoder,
-    /// Bytes of an incomplete message that have counted as progress.
-    pub(crate) buffered: usize,
-    pub(crate) outbox: Outbox,
-    pub(crate) last_received: Timestamp,
-    pub(crate) last_sent: Timestamp,
-    /// Bytes of blocks that have gone either way when last looked, and since when they are no more.
-    pub(crate) moved: (u64, Timestamp),
-
-    pub(crate) fast: bool,
-    /// It speaks the extension protocol (BEP 10).
-    pub(crate) extended: bool,
-    pub(crate) v2: bool,
-    pub(crate) extensions: ExtensionHandshake,
-    pub(crate) inventory: Inventory,
-
     /// It does not serve us.
     pub(crate) chokes_us: bool,
     pub(crate) we_want: bool,
     /// We do not serve it.
     pub(crate) choked: bool,
     pub(crate) wants: bool,
-    pub(crate) unchoked_at: Timestamp,
-
-    pub(crate) download: Download,
+    pub(crate) fast: bool,
+    /// It lets suggestions lie and asks for nothing.
+    pub(crate) deaf: bool,
     /// It stands in the line for the download limit.
     pub(crate) in_line: bool,
-    /// Blocks that came though nobody had asked for them.
-    pub(crate) unasked: u32,
-    pub(crate) upload: Upload,
-    /// It had everything when it came, and is counted so.
-    pub(crate) seed: bool,
     /// Pieces it has that we want and lack.
     pub(crate) wanted: u32,
+    /// How much more often it has begun another such piece than one that we had suggested.
+    pub(crate) strays: u32,
+    pub(crate) last_received: Timestamp,
+    pub(crate) last_sent: Timestamp,
+    pub(crate) unchoked_at: Timestamp,
     /// How many of the torrent's stored pieces, in their order, it has been told of.
     pub(crate) told: usize,
     /// When it was told last.
     pub(crate) told_at: Timestamp,
+    /// Bytes of blocks that have gone either way when last looked, and since when they are no more.
+    pub(crate) moved: (u64, Timestamp),
+    /// Pieces that only we have and that it is to take: those we have suggested, and those it has begun.
+    pub(crate) steered: BTreeMap<u32, Steered>,
+    pub(crate) outbox: Outbox,
+    pub(crate) upload: Upload,
+    pub(crate) download: Download,
+    pub(crate) inventory: Inventory,
+    pub(crate) decoder: Decoder,
+    /// Bytes of an incomplete message that have counted as progress.
+    pub(crate) buffered: usize,
+
+    /// When it last led us: by a suggestion, or by a block of a piece that it had suggested.
+    pub(crate) led: Option<Timestamp>,
+    /// It had everything when it came, and is counted so.
+    pub(crate) seed: bool,
+    /// It speaks the extension protocol (BEP 10).
+    pub(crate) extended: bool,
+    pub(crate) v2: bool,
+    pub(crate) role: Role,
+    pub(crate) route: Route,
+    /// Blocks that came though nobody had asked for them.
+    pub(crate) unasked: u32,
+    pub(crate) id: PeerId,
     /// Pieces it suggests to take next (BEP 6), oldest first.
     pub(crate) suggested: VecDeque<u32>,
     /// Those of them that we have begun.
     pub(crate) followed: BTreeSet<u32>,
-    /// When it last led us: by a suggestion, or by a block of a piece that it had suggested.
-    pub(crate) led: Option<Timestamp>,
-    /// Pieces that only we have and that it is to take: those we have suggested, and those it has begun.
-    pub(crate) steered: BTreeMap<u32, Steered>,
-    /// How much more often it has begun another such piece than one that we had suggested.
-    pub(crate) strays: u32,
-    /// It lets suggestions lie and asks for nothing.
-    pub(crate) deaf: bool,
+    pub(crate) extensions: ExtensionHandshake,
+    /// When its handshake came; until then, when the attempt began.
+    pub(crate) ready_at: Timestamp,
+    /// When the stage must be over.
+    pub(crate) deadline: Timestamp,
+    /// The tracker that passes the signals on.
+    pub(crate) tracker: TrackerId,
+    /// The attempt's name in signalling.
+    pub(crate) offer: OfferId,
+    pub(crate) telling: Telling,
 }
 
 /// What has become of a suggestion.
@@ -144,27 +143,29 @@ pub(crate) enum Inventory {
     Known(Bitfield),
 }
 
-/// What goes to a peer.
+/// What goes to a peer. See [`Peer`] for the order.
 #[derive(Debug, Default)]
+#[repr(C)]
 pub(crate) struct Upload {
+    /// When it last asked for something or was sent something.
+    pub(crate) busy: Timestamp,
+    /// Bytes sent since it was unchoked.
+    pub(crate) turn: u64,
+    /// Since when its turn is over, but for the pieces that it has begun.
+    pub(crate) last_pieces: Option<Timestamp>,
+    /// Until when it gets no other's slot, for it made nothing of its own.
+    pub(crate) rest: Timestamp,
+    pub(crate) meter: Meter,
     /// What it has asked for, oldest first.
     pub(crate) queue: VecDeque<(BlockRef, BlockRequest)>,
     /// Blocks that are being read for it.
     pub(crate) reading: Vec<BlockRequest>,
     /// Blocks that are read and wait for the link and the limits.
     pub(crate) ready: VecDeque<(BlockRequest, Bytes)>,
-    pub(crate) meter: Meter,
     /// Reads for it whose requests it has taken back.
     pub(crate) abandoned: usize,
-    /// Bytes sent since it was unchoked.
-    pub(crate) turn: u64,
-    /// When it last asked for something or was sent something.
-    pub(crate) busy: Timestamp,
-    /// Since when its turn is over, but for the pieces that it has begun.
-    pub(crate) last_pieces: Option<Timestamp>,
-    /// Turns in a row of which it made nothing, and until when it gets no other's slot for them.
+    /// Turns in a row of which it made nothing.
     pub(crate) idle_turns: u32,
-    pub(crate) rest: Timestamp,
     /// It stands in the line for the upload limit.
     pub(crate) in_line: bool,
 }
