@@ -103,10 +103,11 @@ impl Content {
     /// The block that begins with the first of these bytes: those themselves, not a copy.
     fn find(&self, data: &Bytes) -> Option<&Block> {
         let start = (data.as_ptr() as usize).checked_sub(self.framed.as_ptr() as usize)?;
-        let place = self
-            .blocks
-            .binary_search_by_key(&start, |block| block.start);
-        self.blocks.get(place.ok()?)
+        // There it would be if no block before it were shorter than others; so it is seldom far.
+        let first = start / (PIECE_HEAD_LENGTH + BLOCK_LENGTH as usize);
+        let mut blocks = self.blocks.get(first..)?.iter();
+        let found = blocks.find(|block| block.start >= start)?;
+        (found.start == start).then_some(found)
     }
 
     fn block(&self, file: FileIndex, offset: u64) -> &Block {
