@@ -10,6 +10,10 @@ use std::io::Write;
 use clap::Parser;
 use shoal_sim::{Report, Scenario};
 
+#[cfg(not(target_family = "wasm"))]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// Prints the figures of simulated swarms beside the goals
 #[derive(Debug, Parser)]
 struct Flags {

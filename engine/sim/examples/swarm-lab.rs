@@ -12,6 +12,10 @@ use shoal_core::Rate;
 use shoal_protocol::metainfo::{MAX_PIECE_LENGTH, MIN_PIECE_LENGTH};
 use shoal_sim::{Report, Scenario, World};
 
+#[cfg(not(target_family = "wasm"))]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// Runs one swarm on virtual time and prints what it came to
 #[derive(Debug, Parser)]
 struct Flags {
