@@ -172,12 +172,6 @@ impl Download {
         self.requests.iter().copied()
     }
 
-    /// Returns when a block was asked for.
-    pub(crate) fn asked_at(&self, block: BlockRef) -> Option<Timestamp> {
-        let place = self.find(block).ok()?;
-        Some(self.requests[place].1)
-    }
-
     pub(crate) fn requests(&self) -> impl Iterator<Item = BlockRef> + '_ {
         self.requests.iter().map(|(block, _)| *block)
     }
@@ -298,7 +292,8 @@ mod tests {
                 break;
             };
             now = arrives;
-            let asked = download.asked_at(block_ref).unwrap();
+            let asked = download.asked().find(|(block, _)| *block == block_ref);
+            let (_, asked) = asked.unwrap();
             if now > Timestamp::new(Duration::from_secs(15)) {
                 bytes += block;
                 worst = worst.max(now.since(asked));

@@ -112,6 +112,19 @@ impl<T: Summarize> LinkMap<T> {
         self.values.iter_mut().map(|value| &mut **value)
     }
 
+    /// Those that fit; they alone count as changed.
+    pub(crate) fn values_mut_if(
+        &mut self,
+        fits: impl Fn(&T) -> bool,
+    ) -> impl Iterator<Item = &mut T> {
+        let all = self.values.iter_mut().zip(&mut self.changed);
+        let fit = all.filter(move |(value, _)| fits(value));
+        fit.map(|(value, changed)| {
+            *changed = true;
+            &mut **value
+        })
+    }
+
     /// What can be said of each in short: at little cost where few have changed since last time.
     pub(crate) fn summaries(&mut self) -> impl DoubleEndedIterator<Item = (LinkId, &T::Summary)> {
         for (place, changed) in self.changed.iter_mut().enumerate() {
@@ -147,7 +160,7 @@ mod tests {
         let mut model = BTreeMap::new();
         for step in 0..10_000 {
             let link = LinkId(rng.random_range(0..40));
-            match rng.random_range(0..6) {
+            match rng.random_range(0..7) {
                 0 | 1 => {
                     map.insert(link, step);
                     model.insert(link, step);
@@ -158,6 +171,12 @@ mod tests {
                         *value += 7;
                     }
                     model.entry(link).and_modify(|value| *value += 7);
+                }
+                5 => {
+                    let odd = map.values_mut_if(|value| value % 2 == 1);
+                    odd.for_each(|value| *value /= 5);
+                    let odd = model.values_mut().filter(|value| **value % 2 == 1);
+                    odd.for_each(|value| *value /= 5);
                 }
                 _ => {
                     map.values_mut().for_each(|value| *value /= 3);

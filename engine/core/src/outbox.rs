@@ -78,7 +78,7 @@ impl Outbox {
 
     /// Makes room for so many bytes of messages at once.
     pub(crate) fn reserve(&mut self, bytes: usize) {
-        self.pending.reserve(bytes);
+        self.pending.reserve(bytes + ROOM);
     }
 
     /// Queues a *piece* message with the block that was asked for.

@@ -10,7 +10,7 @@ use std::io::Write;
 use clap::Parser;
 use shoal_sim::{Report, Scenario};
 
-#[cfg(not(target_family = "wasm"))]
+#[cfg(unix)]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 

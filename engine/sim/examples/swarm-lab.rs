@@ -12,7 +12,7 @@ use shoal_core::Rate;
 use shoal_protocol::metainfo::{MAX_PIECE_LENGTH, MIN_PIECE_LENGTH};
 use shoal_sim::{Report, Scenario, World};
 
-#[cfg(not(target_family = "wasm"))]
+#[cfg(unix)]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 

@@ -169,14 +169,11 @@ impl Torrent {
         if content.picker.copies(piece) == 0 {
             content.untold.put(piece);
         }
-        let givers = self.peers.values().filter(|peer| peer.has(piece));
-        let givers = givers.filter(|_| was_missing).map(|peer| peer.link);
-        for link in givers.collect::<Vec<_>>() {
-            if let Some(peer) = self.peers.get_mut(&link) {
-                peer.wanted = peer.wanted.saturating_sub(1);
-                if review_interest(peer) {
-                    self.touched.insert(link);
-                }
+        let gives = |peer: &Peer| was_missing && peer.has(piece);
+        for peer in self.peers.values_mut_if(gives) {
+            peer.wanted = peer.wanted.saturating_sub(1);
+            if review_interest(peer) {
+                self.touched.insert(peer.link);
             }
         }
         let soon = shared.now.max(self.haves_sent + FIRST_HAVE_DELAY);
@@ -226,7 +223,7 @@ impl Content {
     pub(super) fn tell_haves(&self, peer: &mut Peer, now: Timestamp) -> bool {
         let before = peer.told;
         let news = self.stored.len().saturating_sub(before);
-        if news > 1 && peer.is_ready() {
+        if news > 1 && peer.is_ready() && !peer.outbox.is_busy() {
             peer.outbox.reserve(news.min(MAX_RESERVED) * HAVE_LENGTH);
         }
         while !peer.outbox.is_busy()

@@ -26,6 +26,9 @@ pub(super) const MAX_TURN_TIME: Duration = Duration::from_secs(30);
 pub(super) struct Line {
     pub(super) holders: Vec<Holder>,
     waiting: Vec<Waiter>,
+    /// Bytes of a turn.
+    turn: u64,
+    now: Timestamp,
 }
 
 /// A peer that is unchoked.
@@ -55,9 +58,11 @@ impl Line {
         let mut line = Self {
             holders: Vec::with_capacity(peers.len()),
             waiting: Vec::with_capacity(peers.len()),
+            turn,
+            now,
         };
         for (link, peer) in peers.summaries() {
-            line.enter(link, peer, turn, now);
+            line.enter(link, peer);
         }
         line
     }
@@ -95,27 +100,22 @@ impl Line {
     }
 
     /// A peer has been choked or unchoked; returns whether it had taken a slot.
-    pub(super) fn moves(
-        &mut self,
-        link: LinkId,
-        peer: &Standing,
-        turn: u64,
-        now: Timestamp,
-    ) -> bool {
+    pub(super) fn moves(&mut self, link: LinkId, peer: &Standing) -> bool {
         let had = self.holders.extract_if(.., |holder| holder.link == link);
         let had_taken = had.filter(|holder| holder.takes).count() > 0;
         self.waiting.retain(|waiter| waiter.link != link);
-        self.enter(link, peer, turn, now);
+        self.enter(link, peer);
         had_taken
     }
 
-    fn enter(&mut self, link: LinkId, peer: &Standing, turn: u64, now: Timestamp) {
+    fn enter(&mut self, link: LinkId, peer: &Standing) {
         if !peer.choked {
-            self.holders.push(Holder::new(link, peer, turn, now));
+            let holder = Holder::new(link, peer, self.turn, self.now);
+            self.holders.push(holder);
         } else if peer.wants && peer.ready {
             self.waiting.push(Waiter {
                 link,
-                rests: peer.rest > now,
+                rests: peer.rest > self.now,
                 total: peer.sent,
             });
         }

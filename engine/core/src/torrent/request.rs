@@ -168,20 +168,15 @@ impl Torrent {
             return;
         };
         let request = content.request(block);
-        let asked = self
-            .peers
-            .values()
-            .filter(|peer| peer.download.is_asked(block));
-        for link in asked.map(|peer| peer.link).collect::<Vec<_>>() {
-            if let Some(peer) = self.peers.get_mut(&link) {
-                peer.download.remove(block);
-                remember_cancelled(peer, block);
-                peer.outbox.push(&Message::Cancel(request));
-                self.download.give_back(request.length);
-                shared.download.give_back(request.length);
-                shared.note_answered(request.length);
-                self.touched.insert(link);
-            }
+        let asked = |peer: &Peer| peer.download.is_asked(block);
+        for peer in self.peers.values_mut_if(asked) {
+            peer.download.remove(block);
+            remember_cancelled(peer, block);
+            peer.outbox.push(&Message::Cancel(request));
+            self.download.give_back(request.length);
+            shared.download.give_back(request.length);
+            shared.note_answered(request.length);
+            self.touched.insert(peer.link);
         }
     }
 

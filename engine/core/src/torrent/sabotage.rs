@@ -79,9 +79,8 @@ impl Torrent {
         let late = |asked| now.since(asked) > HASTE;
         let mut all_late = Vec::new();
         for peer in self.peers.values_mut() {
-            let owed = peer.download.requests();
-            let late = owed.filter(|block| peer.download.asked_at(*block).is_some_and(late));
-            for block in late.collect::<Vec<_>>() {
+            let late = peer.download.asked().filter(|(_, asked)| late(*asked));
+            for (block, _) in late.collect::<Vec<_>>() {
                 peer.download.remove(block);
                 all_late.push((peer.link, block));
             }

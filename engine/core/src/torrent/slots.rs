@@ -68,13 +68,13 @@ impl Torrent {
                 };
                 self.note_idle_turn(done, now);
                 self.choke(done);
-                taken -= usize::from(self.moves(&mut line, done, now));
+                taken -= usize::from(self.moves(&mut line, done));
                 if taken >= slots {
                     continue;
                 }
             }
             self.unchoke(waiting, shared);
-            self.moves(&mut line, waiting, now);
+            self.moves(&mut line, waiting);
             taken += 1;
         }
         self.choke_idlest(&line, now);
@@ -112,9 +112,9 @@ impl Torrent {
     }
 
     /// A peer has been choked or unchoked; returns whether it had taken a slot.
-    fn moves(&self, line: &mut Line, link: LinkId, now: Timestamp) -> bool {
+    fn moves(&self, line: &mut Line, link: LinkId) -> bool {
         let peer = self.peers.get(&link);
-        peer.is_some_and(|peer| line.moves(link, &peer.summarize(), self.turn(), now))
+        peer.is_some_and(|peer| line.moves(link, &peer.summarize()))
     }
 
     /// Those who have asked for nothing for a while stay unchoked, that they may ask the moment they want

@@ -88,8 +88,10 @@ impl Torrent {
             return self.sparing.restart(now);
         }
         let serves = |peer: &Peer| peer.has_led() && !peer.chokes_us;
-        let served = self.sparing.led.is_some() && self.peers.values().any(serves);
-        self.sparing.review(now, served);
+        if self.sparing.led.is_some() {
+            let served = self.peers.values().any(serves);
+            self.sparing.review(now, served);
+        }
     }
 }
 

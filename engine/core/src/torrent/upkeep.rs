@@ -175,3 +175,59 @@ impl Peer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use shoal_protocol::{BlockRef, OfferId, PeerId};
+
+    use super::*;
+    use crate::io::{Role, TrackerId};
+    use crate::peer::{Stage, Telling};
+    use crate::torrent::connect::Attempt;
+
+    fn at(seconds: u64) -> Timestamp {
+        Timestamp::ZERO + Duration::from_secs(seconds)
+    }
+
+    fn peer() -> Peer {
+        let attempt = Attempt {
+            id: PeerId::new([1; 20]),
+            offer: OfferId::new([1; 20]),
+            role: Role::Offerer,
+            tracker: TrackerId(1),
+            telling: Telling::Trickled,
+        };
+        let mut peer = Peer::new(LinkId(1), attempt, at(100), at(130));
+        peer.stage = Stage::Ready;
+        peer
+    }
+
+    #[test]
+    fn a_peer_is_looked_at_when_the_first_of_its_terms_is_over() {
+        let mut quiet = peer();
+        assert_eq!(quiet.check_due(), at(100) + KEEP_ALIVE);
+        quiet.last_sent = at(249);
+        assert_eq!(quiet.check_due(), at(100) + STRANGERS_SILENCE);
+        quiet.last_received = at(300);
+        quiet.outbox.push(&Message::KeepAlive);
+        assert_eq!(quiet.check_due(), at(249) + STRANGERS_SILENCE);
+        let piece = crate::picker::test_info(1).pieces().next().unwrap();
+        let block = BlockRef { piece, block: 0 };
+        quiet.download.ask(block, at(300));
+        let stuck = quiet.download.stuck_at();
+        assert!(stuck.is_some_and(|stuck| stuck < at(249) + STRANGERS_SILENCE));
+        assert_eq!(Some(quiet.check_due()), stuck);
+    }
+
+    #[test]
+    fn a_peer_of_which_something_is_to_be_noted_is_looked_at_at_once() {
+        let mut connecting = peer();
+        connecting.stage = Stage::Connecting;
+        assert_eq!(connecting.check_due(), Timestamp::ZERO);
+        let mut sent = peer();
+        sent.upload.meter.add(1, at(100));
+        assert_eq!(sent.check_due(), Timestamp::ZERO);
+        sent.note_moved(at(100));
+        assert_ne!(sent.check_due(), Timestamp::ZERO);
+    }
+}
