@@ -117,6 +117,8 @@ pub(crate) struct Torrent {
     pub(crate) can_save: bool,
     /// Whether there is a part of it that can be handed to the user now (in the page).
     pub(crate) can_save_part: bool,
+    /// Whether a copy is being handed to the user.
+    pub(crate) is_being_saved: bool,
 }
 
 impl Torrent {

@@ -241,6 +241,41 @@ fn what_there_is_of_an_unfinished_download_can_be_had() {
 }
 
 #[test]
+fn a_copy_that_is_being_saved_is_not_asked_for_again() {
+    let saving = Torrent {
+        can_save_part: true,
+        is_being_saved: true,
+        ..samples::download()
+    };
+    for (torrent, button) in [
+        (saving.clone(), r#"data-testid="save-part""#),
+        (
+            Torrent {
+                state: TransferState::Complete,
+                can_save: true,
+                can_save_part: false,
+                ..saving
+            },
+            r#"data-testid="save""#,
+        ),
+    ] {
+        let html = card(torrent.clone());
+        let pressed = html.split("<button").find(|part| part.contains(button));
+        let pressed = pressed.expect("there is such a button");
+        assert!(pressed.contains("disabled=true"), "{pressed}");
+        assert!(pressed.contains("Saving…"), "{pressed}");
+        let html = card(Torrent {
+            is_being_saved: false,
+            ..torrent
+        });
+        assert!(
+            !html.contains("Saving…") && !html.contains("disabled=true"),
+            "{html}"
+        );
+    }
+}
+
+#[test]
 fn a_share_that_is_hashed_shows_speed_and_time_and_can_be_cancelled() {
     let html = card(Torrent {
         eta_s: Some(12),
