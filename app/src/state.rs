@@ -141,6 +141,15 @@ impl Torrent {
                 .is_some_and(|total| total > 0 && self.have_bytes >= total))
     }
 
+    /// Returns whether it is a share whose files have to be found, allowed or mended first. The user has them,
+    /// so there is nothing to say of it but its size.
+    #[must_use]
+    pub(crate) fn waits_for_files(&self) -> bool {
+        self.is_share
+            && self.have_bytes == 0
+            && matches!(self.state, TransferState::Paused | TransferState::Error)
+    }
+
     /// Returns whether removing it throws away what would have to be fetched again. Of a share it does not:
     /// the files are the user's own.
     #[must_use]

@@ -61,10 +61,10 @@ async function measure(browser, page) {
   page.unharmed();
   const devtools = await browser.context.browser().newBrowserCDPSession();
   const { processInfo } = await devtools.send("SystemInfo.getProcessInfo");
+  // The smaller one is kept ready for the next page.
   const renderers = processInfo.filter(({ type }) => type === "renderer");
   const peaks = await Promise.all(renderers.map(({ id }) => peakOf(id)));
   const heaps = await Promise.all([page.page, ...page.page.workers()].map((where) => heap(where, page.page.url())));
-  // A browser keeps a process ready for the next page; it has done nothing.
   return { peak: Math.max(...peaks), heaps };
 }
 
