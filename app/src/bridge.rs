@@ -96,7 +96,7 @@ impl Bridge {
             Command::Save(TorrentId::Known(torrent)) => self.save(torrent).await,
             Command::SavePart(TorrentId::Known(torrent)) => {
                 let saved = self.engine.save_part(torrent).await;
-                self.tell(torrent, saved);
+                self.tell_saved(torrent, saved);
             }
             Command::ChoosePlace(TorrentId::Known(torrent)) => self.choose_place(torrent).await,
             Command::ShowPlace(TorrentId::Known(torrent)) => self.show_place(torrent),
@@ -155,7 +155,14 @@ impl Bridge {
 
     async fn save(&self, torrent: InfoHash) {
         let saved = self.engine.save(torrent, self.facts.save_mode).await;
-        self.tell(torrent, saved);
+        self.tell_saved(torrent, saved);
+    }
+
+    fn tell_saved(&self, torrent: InfoHash, saved: Result<(), EngineError>) {
+        // The second click of two is no mistake.
+        if !matches!(saved, Err(EngineError::Saving)) {
+            self.tell(torrent, saved);
+        }
     }
 
     async fn choose_place(&self, torrent: InfoHash) {

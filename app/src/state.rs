@@ -117,6 +117,8 @@ pub(crate) struct Torrent {
     pub(crate) can_save: bool,
     /// Whether there is a part of it that can be handed to the user now (in the page).
     pub(crate) can_save_part: bool,
+    /// Whether a copy is being handed to the user.
+    pub(crate) is_being_saved: bool,
 }
 
 impl Torrent {
@@ -137,6 +139,15 @@ impl Torrent {
             ) && self
                 .total_bytes
                 .is_some_and(|total| total > 0 && self.have_bytes >= total))
+    }
+
+    /// Returns whether it is a share whose files have to be found, allowed or mended first. The user has them,
+    /// so there is nothing to say of it but its size.
+    #[must_use]
+    pub(crate) fn waits_for_files(&self) -> bool {
+        self.is_share
+            && self.have_bytes == 0
+            && matches!(self.state, TransferState::Paused | TransferState::Error)
     }
 
     /// Returns whether removing it throws away what would have to be fetched again. Of a share it does not:

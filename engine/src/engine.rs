@@ -158,7 +158,7 @@ impl Engine {
     /// are there already and nothing is done.
     ///
     /// # Errors
-    /// When it is not complete, or cannot be saved. Declining a picker is no error.
+    /// When it is not complete, is being saved already, or cannot be. Declining a picker is no error.
     pub async fn save(&self, torrent: InfoHash, mode: SaveMode) -> Result<(), EngineError> {
         self.ask(|reply| Request::Save {
             torrent,
@@ -174,7 +174,7 @@ impl Engine {
     /// already, and nothing is done.
     ///
     /// # Errors
-    /// When there is nothing of it yet, or it cannot be saved.
+    /// When there is nothing of it yet, or it is being saved already, or cannot be.
     pub async fn save_part(&self, torrent: InfoHash) -> Result<(), EngineError> {
         self.ask(|reply| Request::SavePart { torrent, reply })
             .await?

@@ -31,6 +31,9 @@ pub enum EngineError {
     /// Of the torrent nothing is complete, or not all where all is needed.
     #[error("the download is not complete yet")]
     Incomplete,
+    /// One at a time.
+    #[error("a copy of this is being saved already")]
+    Saving,
     /// The platform lacks something (no WebRTC, no thread).
     #[error("{0}")]
     Platform(String),

@@ -74,4 +74,6 @@ pub struct TorrentView {
     /// It is a share whose files are known, and the person has to allow that they are read again:
     /// [`crate::Engine::resume`] asks, while the click for it is fresh.
     pub waits_for_permission: bool,
+    /// A copy of it is being handed over: there is one at a time.
+    pub is_being_saved: bool,
 }

@@ -1,12 +1,13 @@
 // Test data on disk: random files, trees of files, and their SHA-256.
 import { createHash, randomFillSync } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, open, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join, relative } from "node:path";
 import { pipeline } from "node:stream/promises";
 
 export const MIB = 1024 * 1024;
+const STEP = 16 * MIB;
 
 /** Makes an empty folder that is removed after the test. */
 export async function scratch(test) {
@@ -18,9 +19,15 @@ export async function scratch(test) {
 /** Writes `size` random bytes to `path`; returns the path. */
 export async function randomFile(path, size) {
   await mkdir(dirname(path), { recursive: true });
-  const bytes = Buffer.alloc(size);
-  if (size > 0) randomFillSync(bytes);
-  await writeFile(path, bytes);
+  const file = await open(path, "w");
+  try {
+    // In steps: one may be larger than memory.
+    for (let left = size; left > 0; left -= STEP) {
+      await file.writeFile(randomFillSync(Buffer.alloc(Math.min(left, STEP))));
+    }
+  } finally {
+    await file.close();
+  }
   return path;
 }
 

@@ -61,6 +61,35 @@ for (const store of [undefined, "memory"]) {
   });
 }
 
+test("one copy is saved at a time", async (t) => {
+  const dir = await scratch(t);
+  const source = await randomFile(join(dir, "film.mkv"), 24 * MIB);
+  const { page } = await downloadPart(t, [source], 40);
+  // What the page asks of its worker waits, so that saving does.
+  await page.page.evaluate(() => {
+    const [post, held] = [Worker.prototype.postMessage, []];
+    Worker.prototype.postMessage = function (...message) {
+      held.push(() => post.apply(this, message));
+    };
+    globalThis.release = () => {
+      Worker.prototype.postMessage = post;
+      held.forEach((send) => send());
+    };
+  });
+  let downloads = 0;
+  page.page.on("download", () => (downloads += 1));
+  await page.id("save-part").evaluate((button) => [button.click(), button.click()]);
+  const button = (state, words) => page.page.locator(`[data-testid=save-part]:${state}`, { hasText: words }).waitFor();
+  await button("disabled", "Saving…");
+  await page.page.evaluate(() => globalThis.release());
+  await button("enabled", "Save what I have");
+  assert.deepEqual(await page.page.locator("[data-testid=torrent] [role=alert]").allInnerTexts(), []);
+
+  await page.save(join(dir, "again"), "save-part");
+  assert.equal(downloads, 2);
+  page.unharmed();
+});
+
 test("of a folder the complete files are saved whole and the others marked", async (t) => {
   const dir = await scratch(t);
   const root = join(dir, "album");

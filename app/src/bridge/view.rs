@@ -117,6 +117,7 @@ impl Viewer {
                 && !view.is_share
                 && view.is_started
                 && view.location.is_none(),
+            is_being_saved: view.is_being_saved,
             place: if view.is_started {
                 view.location.clone()
             } else {
@@ -177,6 +178,7 @@ fn preparing(share: &Preparing) -> Torrent {
         place: None,
         can_save: false,
         can_save_part: false,
+        is_being_saved: false,
     }
 }
 

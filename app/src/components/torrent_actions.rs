@@ -48,9 +48,15 @@ pub(crate) fn TorrentActions(
                     class: "button primary",
                     r#type: "button",
                     "data-testid": "save",
+                    disabled: torrent.is_being_saved,
+                    "aria-busy": torrent.is_being_saved,
                     onclick: send(Command::Save),
                     Icon { shape: Shape::Save }
-                    "Save"
+                    if torrent.is_being_saved {
+                        "Saving…"
+                    } else {
+                        "Save"
+                    }
                 }
             }
             if torrent.can_save_part {
@@ -59,9 +65,15 @@ pub(crate) fn TorrentActions(
                     r#type: "button",
                     "data-testid": "save-part",
                     title: "Saves the complete files, and of others what is here, with zeros in the gaps; their names say (incomplete)",
+                    disabled: torrent.is_being_saved,
+                    "aria-busy": torrent.is_being_saved,
                     onclick: send(Command::SavePart),
                     Icon { shape: Shape::Save }
-                    "Save what I have"
+                    if torrent.is_being_saved {
+                        "Saving…"
+                    } else {
+                        "Save what I have"
+                    }
                 }
             }
             if torrent.place.is_some() && !torrent.awaits_start && torrent.have_bytes > 0 {

@@ -56,7 +56,9 @@ pub(crate) fn TorrentCard(
             if torrent.awaits_start {
                 StartPanel { torrent: torrent.clone(), on_command }
             } else {
-                Progress { label, have: torrent.have_bytes, total: torrent.total_bytes }
+                if !torrent.waits_for_files() {
+                    Progress { label, have: torrent.have_bytes, total: torrent.total_bytes }
+                }
                 TorrentFigures { torrent: torrent.clone() }
             }
             if !torrent.pieces.have.is_empty() && !torrent.awaits_start {

@@ -11,7 +11,8 @@ pub(crate) fn TorrentFigures(
     /// The torrent.
     torrent: Torrent,
 ) -> Element {
-    let whole = torrent.is_whole();
+    let waits = torrent.waits_for_files();
+    let whole = torrent.is_whole() || waits;
     let is_hashed = torrent.is_being_hashed();
     let size = match torrent.total_bytes {
         None => "not known yet".to_owned(),
@@ -45,6 +46,13 @@ pub(crate) fn TorrentFigures(
                 if let Some(eta) = eta {
                     Figure { name: "Left", value: eta }
                 }
+            }
+        };
+    }
+    if waits {
+        return rsx! {
+            dl { class: "figures",
+                Figure { name: size_name, value: size }
             }
         };
     }

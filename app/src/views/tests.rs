@@ -4,6 +4,7 @@ mod samples;
 
 use dioxus::prelude::*;
 
+use crate::piece_map::Pieces;
 use crate::state::{
     AppState, FileEntry, Limits, Rate, Selection, Torrent, Tracker, TrackerState, TransferState,
 };
@@ -241,6 +242,41 @@ fn what_there_is_of_an_unfinished_download_can_be_had() {
 }
 
 #[test]
+fn a_copy_that_is_being_saved_is_not_asked_for_again() {
+    let saving = Torrent {
+        can_save_part: true,
+        is_being_saved: true,
+        ..samples::download()
+    };
+    for (torrent, button) in [
+        (saving.clone(), r#"data-testid="save-part""#),
+        (
+            Torrent {
+                state: TransferState::Complete,
+                can_save: true,
+                can_save_part: false,
+                ..saving
+            },
+            r#"data-testid="save""#,
+        ),
+    ] {
+        let html = card(torrent.clone());
+        let pressed = html.split("<button").find(|part| part.contains(button));
+        let pressed = pressed.expect("there is such a button");
+        assert!(pressed.contains("disabled=true"), "{pressed}");
+        assert!(pressed.contains("Saving…"), "{pressed}");
+        let html = card(Torrent {
+            is_being_saved: false,
+            ..torrent
+        });
+        assert!(
+            !html.contains("Saving…") && !html.contains("disabled=true"),
+            "{html}"
+        );
+    }
+}
+
+#[test]
 fn a_share_that_is_hashed_shows_speed_and_time_and_can_be_cancelled() {
     let html = card(Torrent {
         eta_s: Some(12),
@@ -253,6 +289,32 @@ fn a_share_that_is_hashed_shows_speed_and_time_and_can_be_cancelled() {
     for unwanted in ["Peers</dt>", r#"data-testid="pause""#] {
         assert!(!html.contains(unwanted), "{unwanted} in {html}");
     }
+}
+
+#[test]
+fn of_a_share_that_waits_for_its_files_nothing_is_missing() {
+    let waiting = Torrent {
+        state: TransferState::Paused,
+        is_interrupted: true,
+        waits_for_permission: true,
+        have_bytes: 0,
+        peers: Vec::new(),
+        pieces: Pieces::default(),
+        ..samples::share()
+    };
+    let html = card(waiting.clone());
+    for wanted in ["Size", "73.4 MB", "Go on sharing", "Discard"] {
+        assert!(html.contains(wanted), "{wanted} in {html}");
+    }
+    for unwanted in ["progressbar", "0 B of", "Peers</dt>"] {
+        assert!(!html.contains(unwanted), "{unwanted} in {html}");
+    }
+    let download = card(Torrent {
+        is_share: false,
+        waits_for_permission: false,
+        ..waiting
+    });
+    assert!(download.contains("progressbar"), "{download}");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What the driver knows of a torrent beside the session.
 
 use std::cell::Cell;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,6 +44,8 @@ pub(super) struct Entry {
     pub(super) asks: bool,
     /// See [`Storage::stamps`].
     pub(super) stamps: Vec<u64>,
+    /// Lives as long as a copy of it is being saved.
+    pub(super) saving: Weak<()>,
     /// What is remembered of it.
     pub(super) written: Written,
     pub(super) stage: Stage,
@@ -103,6 +105,7 @@ impl Entry {
             is_paused: false,
             asks: false,
             stamps: Vec::new(),
+            saving: Weak::new(),
             written: Written::default(),
             stage: Stage::Waiting,
             pace: Pace::default(),
@@ -120,6 +123,11 @@ impl Entry {
     /// Returns whether its files are being looked through.
     pub(super) fn is_being_checked(&self) -> bool {
         matches!(self.stage, Stage::Checking(_))
+    }
+
+    /// Returns whether a copy of it is being saved.
+    pub(super) fn is_being_saved(&self) -> bool {
+        self.saving.strong_count() > 0
     }
 
     /// Returns whether it is a share whose files are known and may not be read.
@@ -170,6 +178,7 @@ impl Entry {
             is_share: self.sources.is_some(),
             is_interrupted: self.asks || matches!(self.stage, Stage::Lost),
             waits_for_permission: self.waits_for_permission(),
+            is_being_saved: self.is_being_saved(),
         }
     }
 }

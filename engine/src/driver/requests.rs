@@ -116,6 +116,12 @@ impl Hashing {
     }
 }
 
+/// Where somebody waits for how it went.
+type Reply = oneshot::Sender<Result<(), EngineError>>;
+
+/// A torrent of which a copy is made, and what lives as long as that takes.
+type Copied = (Arc<Metainfo>, Rc<dyn Storage>, Rc<()>);
+
 /// How hashing a share ended.
 pub(super) type SharedOutcome = Result<(Metainfo, Rc<dyn Storage>), EngineError>;
 
@@ -519,49 +525,59 @@ impl Driver {
         }));
     }
 
-    fn save(
+    fn save(&mut self, torrent: InfoHash, mode: SaveMode, reply: Reply) {
+        let platform = Rc::clone(&self.platform);
+        let is_complete = self.is_complete(torrent);
+        self.hand_over(torrent, reply, async move |metainfo, storage| {
+            if !is_complete {
+                return Err(EngineError::Incomplete);
+            }
+            platform.save(&metainfo, storage, mode).await
+        });
+    }
+
+    fn save_part(&mut self, torrent: InfoHash, reply: Reply) {
+        let platform = Rc::clone(&self.platform);
+        let snapshot = self.session.snapshot(self.now(), torrent);
+        self.hand_over(torrent, reply, async move |metainfo, storage| {
+            let have = snapshot.ok_or(EngineError::UnknownTorrent)?.have;
+            platform.save_part(&metainfo, storage, &have).await
+        });
+    }
+
+    /// Lets a copy of a torrent be made, one at a time: each may take as much room as all of it.
+    fn hand_over(
         &mut self,
         torrent: InfoHash,
-        mode: SaveMode,
-        reply: oneshot::Sender<Result<(), EngineError>>,
+        reply: Reply,
+        copy: impl AsyncFnOnce(Arc<Metainfo>, Rc<dyn Storage>) -> Result<(), EngineError> + 'static,
     ) {
-        let platform = Rc::clone(&self.platform);
-        let complete = self.is_complete(torrent);
-        let parts = self
-            .entries
-            .get(&torrent)
-            .map(|entry| (entry.storage.clone(), entry.metainfo.clone()));
+        let begun = self.begin_to_save(torrent);
         self.jobs.push(Box::pin(async move {
-            let result = match parts {
-                None => Err(EngineError::UnknownTorrent),
-                Some((Some(storage), Some(metainfo))) if complete => {
-                    platform.save(&metainfo, storage, mode).await
-                }
-                Some(_) => Err(EngineError::Incomplete),
+            let copied = async {
+                let (metainfo, storage, saving) = begun?;
+                let copied = copy(metainfo, storage).await;
+                drop(saving);
+                copied
             };
             // Whoever asked may have gone.
-            let _ = reply.send(result);
+            let _ = reply.send(copied.await);
             Done::Nothing
         }));
     }
 
-    fn save_part(&mut self, torrent: InfoHash, reply: oneshot::Sender<Result<(), EngineError>>) {
-        let platform = Rc::clone(&self.platform);
-        let snapshot = self.session.snapshot(self.now(), torrent);
-        let entry = self.entries.get(&torrent);
-        let parts = entry.and_then(|entry| entry.storage.clone().zip(entry.metainfo.clone()));
-        self.jobs.push(Box::pin(async move {
-            let result = match (parts, snapshot) {
-                (_, None) => Err(EngineError::UnknownTorrent),
-                (Some((storage, metainfo)), Some(snapshot)) => {
-                    platform.save_part(&metainfo, storage, &snapshot.have).await
-                }
-                (None, Some(_)) => Err(EngineError::Incomplete),
-            };
-            // Whoever asked may have gone.
-            let _ = reply.send(result);
-            Done::Nothing
-        }));
+    /// Returns what a copy is made of, and what lives while it is made.
+    fn begin_to_save(&mut self, torrent: InfoHash) -> Result<Copied, EngineError> {
+        let entry = self.entries.get_mut(&torrent);
+        let entry = entry.ok_or(EngineError::UnknownTorrent)?;
+        if entry.is_being_saved() {
+            return Err(EngineError::Saving);
+        }
+        let metainfo = entry.metainfo.clone().ok_or(EngineError::Incomplete)?;
+        let storage = entry.storage.clone().ok_or(EngineError::Incomplete)?;
+        let saving = Rc::new(());
+        entry.saving = Rc::downgrade(&saving);
+        Ok((metainfo, storage, saving))
     }
 
     pub(super) fn failed(&mut self, torrent: InfoHash, fault: &StorageFault) {

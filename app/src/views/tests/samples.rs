@@ -243,6 +243,7 @@ fn nothing() -> Torrent {
         place: None,
         can_save: false,
         can_save_part: false,
+        is_being_saved: false,
     }
 }
 

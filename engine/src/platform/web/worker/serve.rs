@@ -42,8 +42,9 @@ pub fn serve_if_worker() -> bool {
     let listener = EventListener::new(&scope, "message", move |event| {
         let event: &MessageEvent = event.unchecked_ref();
         if let Some(message) = Message::read(&event.data()) {
+            let reading = begin_to_read(&message);
             // The other end is never dropped.
-            let _ = sender.send(message);
+            let _ = sender.send((message, reading));
         }
     });
     // As long as the worker lives.
@@ -63,10 +64,30 @@ pub fn serve_tests() -> bool {
     serve_if_worker()
 }
 
-async fn serve(scope: DedicatedWorkerGlobalScope, mut inbox: mpsc::UnboundedReceiver<Message>) {
+/// A call, and what is being read for it.
+type Begun = (Message, Option<JsFuture>);
+
+/// Begins to read what is to be hashed: that goes on while the calls before it are served. The page bounds
+/// how much that is.
+fn begin_to_read(message: &Message) -> Option<JsFuture> {
+    let Call::HashSource { offset, length } = message.call else {
+        return None;
+    };
+    let source: &Blob = message.payload.dyn_ref()?;
+    let end = (offset + length) as f64;
+    let slice = source.slice_with_f64_and_f64(offset as f64, end).ok()?;
+    Some(slice.array_buffer().into())
+}
+
+async fn serve(scope: DedicatedWorkerGlobalScope, mut inbox: mpsc::UnboundedReceiver<Begun>) {
     let mut desk = Desk::default();
-    while let Some(Message { id, call, payload }) = inbox.recv().await {
-        let (result, payload) = match desk.serve(call, payload).await {
+    while let Some((message, reading)) = inbox.recv().await {
+        let Message { id, call, payload } = message;
+        let outcome = match (&call, reading) {
+            (Call::HashSource { length, .. }, Some(reading)) => hash_read(reading, *length).await,
+            _ => desk.serve(call, payload).await,
+        };
+        let (result, payload) = match outcome {
             Ok((answer, payload)) => (Ok(answer), payload),
             Err(fault) => (Err(fault), JsValue::UNDEFINED),
         };
@@ -97,7 +118,8 @@ impl Desk {
     async fn serve(&mut self, call: Call, payload: JsValue) -> Outcome {
         match call {
             Call::Hash => Ok(hashes(&bytes(&payload)?.to_vec())),
-            Call::HashSource { offset, length } => hash_source(payload, offset, length).await,
+            // It is no file.
+            Call::HashSource { .. } => Err(unknown()),
             Call::Open { download, to_write } => {
                 let metainfo = bytes(&payload)?.to_vec();
                 self.open(download, &metainfo, to_write).await
@@ -208,21 +230,17 @@ fn hashes(data: &[u8]) -> (Answer, JsValue) {
     (Answer::Bytes, Uint8Array::from(hashes.as_slice()).into())
 }
 
-async fn hash_source(source: JsValue, offset: u64, length: u64) -> Outcome {
-    let source: Blob = source.dyn_into().map_err(|_| unknown())?;
-    let read = async {
-        let slice = source.slice_with_f64_and_f64(offset as f64, (offset + length) as f64)?;
-        let buffer = JsFuture::from(slice.array_buffer()).await?;
-        Ok::<_, Exception>(Uint8Array::new(&buffer))
-    };
+async fn hash_read(reading: JsFuture, length: u64) -> Outcome {
     // The page knows the name.
     let changed = || StorageFault::Changed(String::new());
-    let read = read
-        .await
-        .map_err(|exception| match exception.is_changed() {
+    let buffer = reading.await.map_err(|thrown| {
+        let exception = Exception::from(thrown);
+        match exception.is_changed() {
             true => changed(),
             false => fault("", &exception),
-        })?;
+        }
+    })?;
+    let read = Uint8Array::new(&buffer);
     if u64::from(read.length()) != length {
         return Err(changed());
     }
