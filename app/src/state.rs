@@ -147,6 +147,7 @@ impl Torrent {
     pub(crate) fn waits_for_files(&self) -> bool {
         self.is_share
             && self.have_bytes == 0
+            && self.total_bytes != Some(0)
             && matches!(self.state, TransferState::Paused | TransferState::Error)
     }
 

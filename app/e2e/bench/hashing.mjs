@@ -48,12 +48,13 @@ async function share(page, path) {
 async function loop(page) {
   const { rate, hash, expected } = await page.page.evaluate(async ([payload, block]) => {
     const program = JSON.stringify(new URL("wasm/shoal.js", location));
-    const script = new Blob([`self.window = self; import(${program})`], { type: "text/javascript" });
+    const script = new Blob([`self.window = self; import(${program}).catch((error) => postMessage(String(error)))`], { type: "text/javascript" });
     const worker = new Worker(URL.createObjectURL(script), { type: "module" });
     const heard = () => new Promise((resolve) => {
       worker.addEventListener("message", ({ data }) => resolve(data), { once: true });
     });
-    await heard(); // that it has started
+    const word = await heard();
+    if (word !== "started") throw new Error(word);
     const hash = async (id) => {
       const bytes = new Uint8Array(payload);
       const [answer, begin] = [heard(), performance.now()];

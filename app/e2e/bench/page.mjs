@@ -14,6 +14,9 @@ import { Table } from "./table.mjs";
 
 const parts = { stores: compareStores, hashing: compareHashing, memory: compareMemory };
 
+const wanted = process.argv.length > 2 ? process.argv.slice(2) : Object.keys(parts);
+for (const name of wanted) if (!(name in parts)) throw new Error(`no part ${name}, but ${Object.keys(parts)}`);
+
 await within(async (scope) => {
   const dir = await scratch(scope);
   const sources = new Map();
@@ -21,10 +24,9 @@ await within(async (scope) => {
     sources.set(size, await randomFile(join(dir, `${size}.bin`), size));
   }
   const setting = { dir, tracker: await startTracker(scope), sources, table: new Table() };
-  for (const [name, compare] of Object.entries(parts)) {
-    if (process.argv.length > 2 && !process.argv.includes(name)) continue;
+  for (const name of wanted) {
     console.error(name);
-    await compare(setting);
+    await parts[name](setting);
   }
   console.log(`${setting.table}`);
 });

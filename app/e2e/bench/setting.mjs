@@ -16,7 +16,16 @@ export async function within(work) {
   try {
     return await work({ after: (end) => last.push(end) });
   } finally {
-    for (const end of last.reverse()) await end();
+    // One that fails must not keep the others from ending, for a process that goes on keeps this one alive.
+    const faults = [];
+    for (const end of last.reverse()) {
+      try {
+        await end();
+      } catch (fault) {
+        faults.push(fault);
+      }
+    }
+    faults.forEach((fault) => note(`left behind: ${fault}`));
   }
 }
 

@@ -38,13 +38,15 @@ function download(link, store) {
     const url = new URL(link);
     if (store === "memory") url.searchParams.set("store", "memory");
     const page = await ShoalPage.openIn(browser, url.href);
-    const timed = page.page.evaluate(() => new Promise((resolve) => {
+    const timed = page.page.evaluate(() => new Promise((resolve, reject) => {
       let begin;
       const look = () => {
         const [now, bar] = [performance.now(), document.querySelector("[data-state] [role=progressbar]")];
         const percent = Number(bar?.getAttribute("aria-valuenow") ?? 0);
         if (percent >= 4) begin ??= { percent, now };
-        if (document.querySelector("[data-state=complete]")) resolve({ begin, seconds: (now - begin.now) / 1000 });
+        if (!document.querySelector("[data-state=complete]")) return;
+        if (begin) resolve({ begin, seconds: (now - begin.now) / 1000 });
+        else reject(new Error("it was complete before the bar was seen to move"));
       };
       new MutationObserver(look).observe(document.body, { subtree: true, childList: true, attributes: true });
     }));

@@ -81,8 +81,10 @@ test("one copy is saved at a time", async (t) => {
   await page.id("save-part").evaluate((button) => [button.click(), button.click()]);
   const button = (state, words) => page.page.locator(`[data-testid=save-part]:${state}`, { hasText: words }).waitFor();
   await button("disabled", "Saving…");
+  const first = page.page.waitForEvent("download");
   await page.page.evaluate(() => globalThis.release());
   await button("enabled", "Save what I have");
+  await first;
   assert.deepEqual(await page.page.locator("[data-testid=torrent] [role=alert]").allInnerTexts(), []);
 
   await page.save(join(dir, "again"), "save-part");

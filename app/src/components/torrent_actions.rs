@@ -44,36 +44,22 @@ pub(crate) fn TorrentActions(
     rsx! {
         div { class: "actions",
             if torrent.can_save {
-                button {
+                SaveButton {
                     class: "button primary",
-                    r#type: "button",
-                    "data-testid": "save",
-                    disabled: torrent.is_being_saved,
-                    "aria-busy": torrent.is_being_saved,
+                    testid: "save",
+                    words: "Save",
+                    busy: torrent.is_being_saved,
                     onclick: send(Command::Save),
-                    Icon { shape: Shape::Save }
-                    if torrent.is_being_saved {
-                        "Saving…"
-                    } else {
-                        "Save"
-                    }
                 }
             }
             if torrent.can_save_part {
-                button {
+                SaveButton {
                     class: "button",
-                    r#type: "button",
-                    "data-testid": "save-part",
+                    testid: "save-part",
                     title: "Saves the complete files, and of others what is here, with zeros in the gaps; their names say (incomplete)",
-                    disabled: torrent.is_being_saved,
-                    "aria-busy": torrent.is_being_saved,
+                    words: "Save what I have",
+                    busy: torrent.is_being_saved,
                     onclick: send(Command::SavePart),
-                    Icon { shape: Shape::Save }
-                    if torrent.is_being_saved {
-                        "Saving…"
-                    } else {
-                        "Save what I have"
-                    }
                 }
             }
             if torrent.place.is_some() && !torrent.awaits_start && torrent.have_bytes > 0 {
@@ -139,6 +125,37 @@ pub(crate) fn TorrentActions(
                 } else {
                     "Remove"
                 }
+            }
+        }
+    }
+}
+
+/// Saves, one copy at a time.
+#[component]
+fn SaveButton(
+    class: &'static str,
+    testid: &'static str,
+    /// What it does, if its words do not say it all.
+    title: Option<&'static str>,
+    words: &'static str,
+    /// A copy is being made.
+    busy: bool,
+    onclick: EventHandler<MouseEvent>,
+) -> Element {
+    rsx! {
+        button {
+            class,
+            r#type: "button",
+            "data-testid": testid,
+            title,
+            disabled: busy,
+            "aria-busy": busy,
+            onclick: move |event| onclick.call(event),
+            Icon { shape: Shape::Save }
+            if busy {
+                "Saving…"
+            } else {
+                {words}
             }
         }
     }

@@ -545,7 +545,8 @@ impl Driver {
         });
     }
 
-    /// Lets a copy of a torrent be made, one at a time: each may take as much room as all of it.
+    /// Lets a copy of a torrent be made. Only one is being made at a time: it may take as much room as all of
+    /// the torrent.
     fn hand_over(
         &mut self,
         torrent: InfoHash,
@@ -555,10 +556,8 @@ impl Driver {
         let begun = self.begin_to_save(torrent);
         self.jobs.push(Box::pin(async move {
             let copied = async {
-                let (metainfo, storage, saving) = begun?;
-                let copied = copy(metainfo, storage).await;
-                drop(saving);
-                copied
+                let (metainfo, storage, _saving) = begun?;
+                copy(metainfo, storage).await
             };
             // Whoever asked may have gone.
             let _ = reply.send(copied.await);

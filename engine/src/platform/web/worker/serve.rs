@@ -1,6 +1,7 @@
 //! What runs in the worker: one call at a time, in the order in which they come.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use gloo_events::EventListener;
@@ -39,19 +40,24 @@ pub fn serve_if_worker() -> bool {
         reason = "the page asks for no more at a time than its session may hold"
     )]
     let (sender, inbox) = mpsc::unbounded_channel();
-    let listener = EventListener::new(&scope, "message", move |event| {
-        let event: &MessageEvent = event.unchecked_ref();
-        if let Some(message) = Message::read(&event.data()) {
-            let reading = begin_to_read(&message);
-            // The other end is never dropped.
-            let _ = sender.send((message, reading));
-        }
-    });
+    let places = Rc::new(());
+    let listener = {
+        let places = Rc::clone(&places);
+        EventListener::new(&scope, "message", move |event| {
+            let event: &MessageEvent = event.unchecked_ref();
+            if let Some(message) = Message::read(&event.data()) {
+                let has_room = Rc::strong_count(&places) < 2 + READ_AHEAD;
+                let reading = has_room.then(|| Reading::begin(&message, &places));
+                // The other end is never dropped.
+                let _ = sender.send((message, reading.flatten()));
+            }
+        })
+    };
     // As long as the worker lives.
     listener.forget();
     // The page waits for the first word; a page that is gone needs none.
     let _ = scope.post_message(&JsValue::from_str(STARTED));
-    spawn_local(serve(scope, inbox));
+    spawn_local(serve(scope, inbox, places));
     true
 }
 
@@ -64,28 +70,68 @@ pub fn serve_tests() -> bool {
     serve_if_worker()
 }
 
-/// A call, and what is being read for it.
-type Begun = (Message, Option<JsFuture>);
+/// Parts of files that are read before it is their turn to be hashed, of all shares together: enough that the
+/// hashing never waits.
+const READ_AHEAD: usize = 8;
 
-/// Begins to read what is to be hashed: that goes on while the calls before it are served. The page bounds
-/// how much that is.
-fn begin_to_read(message: &Message) -> Option<JsFuture> {
-    let Call::HashSource { offset, length } = message.call else {
-        return None;
-    };
-    let source: &Blob = message.payload.dyn_ref()?;
-    let end = (offset + length) as f64;
-    let slice = source.slice_with_f64_and_f64(offset as f64, end).ok()?;
-    Some(slice.array_buffer().into())
+/// A part of a file that is being read to be hashed, while the calls before it are served.
+struct Reading {
+    buffer: Result<JsFuture, Exception>,
+    length: u64,
+    /// One of [`READ_AHEAD`].
+    _place: Rc<()>,
 }
 
-async fn serve(scope: DedicatedWorkerGlobalScope, mut inbox: mpsc::UnboundedReceiver<Begun>) {
+impl Reading {
+    fn begin(message: &Message, places: &Rc<()>) -> Option<Self> {
+        let Call::HashSource { offset, length } = message.call else {
+            return None;
+        };
+        let source: &Blob = message.payload.dyn_ref()?;
+        let end = (offset + length) as f64;
+        let slice = source.slice_with_f64_and_f64(offset as f64, end);
+        Some(Self {
+            buffer: slice
+                .map(|slice| slice.array_buffer().into())
+                .map_err(Exception::from),
+            length,
+            _place: Rc::clone(places),
+        })
+    }
+
+    async fn hash(self) -> Outcome {
+        // The page knows the name.
+        let changed = || StorageFault::Changed(String::new());
+        let read = async { self.buffer?.await.map_err(Exception::from) };
+        let buffer = read
+            .await
+            .map_err(|exception| match exception.is_changed() {
+                true => changed(),
+                false => fault("", &exception),
+            })?;
+        let read = Uint8Array::new(&buffer);
+        if u64::from(read.length()) != self.length {
+            return Err(changed());
+        }
+        Ok(hashes(&read.to_vec()))
+    }
+}
+
+/// A call, and what is being read for it already.
+type Begun = (Message, Option<Reading>);
+
+async fn serve(
+    scope: DedicatedWorkerGlobalScope,
+    mut inbox: mpsc::UnboundedReceiver<Begun>,
+    places: Rc<()>,
+) {
     let mut desk = Desk::default();
     while let Some((message, reading)) = inbox.recv().await {
+        let reading = reading.or_else(|| Reading::begin(&message, &places));
         let Message { id, call, payload } = message;
-        let outcome = match (&call, reading) {
-            (Call::HashSource { length, .. }, Some(reading)) => hash_read(reading, *length).await,
-            _ => desk.serve(call, payload).await,
+        let outcome = match reading {
+            Some(reading) => reading.hash().await,
+            None => desk.serve(call, payload).await,
         };
         let (result, payload) = match outcome {
             Ok((answer, payload)) => (Ok(answer), payload),
@@ -228,23 +274,6 @@ fn hashes(data: &[u8]) -> (Answer, JsValue) {
         .flat_map(|block| *hash_block(block).as_bytes())
         .collect();
     (Answer::Bytes, Uint8Array::from(hashes.as_slice()).into())
-}
-
-async fn hash_read(reading: JsFuture, length: u64) -> Outcome {
-    // The page knows the name.
-    let changed = || StorageFault::Changed(String::new());
-    let buffer = reading.await.map_err(|thrown| {
-        let exception = Exception::from(thrown);
-        match exception.is_changed() {
-            true => changed(),
-            false => fault("", &exception),
-        }
-    })?;
-    let read = Uint8Array::new(&buffer);
-    if u64::from(read.length()) != length {
-        return Err(changed());
-    }
-    Ok(hashes(&read.to_vec()))
 }
 
 async fn delete(torrent: &str) -> Outcome {
