@@ -2,7 +2,9 @@
 //!
 //! The rate grows until the tracker falls behind, then the limit is narrowed down between the last
 //! rate it kept up with and the first it did not. Something else may have had the machine for a
-//! moment: who falls behind gets a second try.
+//! moment: who falls behind gets a second try. Where the generator itself was late, that says nothing
+//! of the tracker: such a rate is tried more often, and if the generator stays late, a lower one. The
+//! search then ends at the generator's limit, and says so ([`is_generators`]).
 
 use std::time::Duration;
 
@@ -33,6 +35,15 @@ pub struct Step {
     pub usage: Option<Usage>,
 }
 
+/// What a step says of the tracker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    KeptUp,
+    Behind,
+    /// Nothing: the generator was late.
+    Unknown,
+}
+
 impl Search {
     /// Searches. Returns all that was tried; `each` sees every step as it is done.
     ///
@@ -47,7 +58,7 @@ impl Search {
         let mut steps: Vec<Step> = Vec::new();
         let mut range = Range::default();
         let mut rate = Some(self.from);
-        let mut is_second_try = false;
+        let mut tries = 0;
         while let Some(next) = rate {
             fleet.reconnect()?;
             let load = Load {
@@ -67,9 +78,10 @@ impl Search {
                 usage,
             };
             each(&step);
-            is_second_try = !step.kept_up() && !is_second_try;
-            if !is_second_try {
+            tries += 1;
+            if tries >= step.outcome().most_tries() {
                 rate = range.next(next, step.kept_up());
+                tries = 0;
             }
             steps.push(step);
         }
@@ -90,6 +102,27 @@ impl Step {
     #[must_use]
     pub fn generator_is_late(&self) -> bool {
         self.tally.lateness.quantile(0.99) > LATE / 2
+    }
+
+    fn outcome(&self) -> Outcome {
+        if self.kept_up() {
+            Outcome::KeptUp
+        } else if self.generator_is_late() {
+            Outcome::Unknown
+        } else {
+            Outcome::Behind
+        }
+    }
+}
+
+impl Outcome {
+    /// How often a rate is tried of which this is the outcome.
+    fn most_tries(self) -> u32 {
+        match self {
+            Self::KeptUp => 1,
+            Self::Behind => 2,
+            Self::Unknown => 4,
+        }
     }
 }
 
@@ -122,6 +155,17 @@ impl std::fmt::Display for Step {
 pub fn best(steps: &[Step]) -> Option<&Step> {
     let kept_up = steps.iter().filter(|step| step.kept_up());
     kept_up.max_by(|a, b| a.rate.total_cmp(&b.rate))
+}
+
+/// Whether the search ended at the generator's limit, so that the tracker's is higher: at the lowest
+/// rate beyond the highest that was kept up with, the generator was late at every try.
+#[must_use]
+pub fn is_generators(steps: &[Step]) -> bool {
+    let most = best(steps).map_or(0.0, |step| step.rate);
+    let beyond = steps.iter().filter(|step| step.rate > most);
+    let lowest = beyond.clone().map(|step| step.rate).min_by(f64::total_cmp);
+    let mut lowest = beyond.filter(|step| Some(step.rate) == lowest);
+    lowest.all(|step| step.outcome() == Outcome::Unknown)
 }
 
 /// Returns the step in which most was done a second, too late or not, if nothing was lost. It depends
@@ -205,6 +249,35 @@ mod tests {
             );
             assert!(tries < 20, "{tries}");
         }
+    }
+
+    fn step(rate: f64, latency_ms: u64, lateness_ms: u64) -> Step {
+        let mut tally = Tally::default();
+        tally.reply.record(Duration::from_millis(latency_ms));
+        tally.lateness.record(Duration::from_millis(lateness_ms));
+        Step {
+            rate,
+            tally,
+            usage: None,
+        }
+    }
+
+    #[test]
+    fn late_generator_says_nothing_of_the_tracker() {
+        assert_eq!(step(1.0, 90, 80).outcome(), Outcome::KeptUp);
+        assert_eq!(step(1.0, 900, 80).outcome(), Outcome::Unknown);
+        assert_eq!(step(1.0, 900, 0).outcome(), Outcome::Behind);
+        let kept_up = step(100.0, 1, 0);
+        let late = step(150.0, 900, 800);
+        let steps = [kept_up.clone(), late.clone(), late.clone()];
+        assert!(is_generators(&steps));
+        // Once it was not, it was the tracker.
+        let steps = [kept_up.clone(), late.clone(), step(150.0, 900, 0)];
+        assert!(!is_generators(&steps));
+        let steps = [kept_up.clone(), late, step(120.0, 900, 0)];
+        assert!(!is_generators(&steps));
+        // Nothing above was tried.
+        assert!(is_generators(&[kept_up]));
     }
 
     #[test]
