@@ -37,6 +37,13 @@ pub fn encode(from: NodeId, message: &NodeMessage) -> Vec<u8> {
     postcard::to_allocvec(&(from, message)).expect("writing into memory does not fail")
 }
 
+/// Reads whose message it is, and no more of it.
+#[must_use]
+pub fn decode_sender(bytes: &[u8]) -> Option<NodeId> {
+    let (sender, _) = postcard::take_from_bytes(bytes).ok()?;
+    Some(sender)
+}
+
 /// Reads a message of a node, and whose it is.
 ///
 /// # Errors
