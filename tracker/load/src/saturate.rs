@@ -121,7 +121,7 @@ impl Outcome {
         match self {
             Self::KeptUp => 1,
             Self::Behind => 2,
-            Self::Unknown => 4,
+            Self::Unknown => 3,
         }
     }
 }
