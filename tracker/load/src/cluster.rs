@@ -10,7 +10,8 @@
 //!   spend on an announce, everything in it that they do for each other: where there are cores, a node
 //!   that spends as much as a tracker alone does as many announces, and two do twice as many. The rate is
 //!   the same for both, so each node has half of it: that is to the nodes' disadvantage, who are woken
-//!   for fewer messages at a time than the tracker alone. Redis's own time is told beside.
+//!   for fewer messages at a time than the tracker alone. It is as high as two cores can carry with the
+//!   generator and Redis on them, as a limit is what is asked for. Redis's own time is told beside.
 //!
 //! The mirrored traffic is in it: with offers, 5 of 9 go to the other node and as many answers come
 //! back; and a load of which every announce tells something new (a member has everything now, or has
@@ -36,6 +37,12 @@ use crate::tally::milliseconds;
 pub struct Cluster {
     #[command(flatten)]
     plan: Plan,
+    /// Announces a second at which processor time without offers is compared
+    #[arg(long, default_value_t = 20_000.0)]
+    announces: f64,
+    /// Announces a second at which processor time with offers is compared
+    #[arg(long, default_value_t = 3_000.0)]
+    relays: f64,
 }
 
 /// What is compared. In the order of the table.
@@ -100,8 +107,8 @@ impl Cluster {
         // The one that leaves some members complete is the last.
         for kind in [Kind::Offering, Kind::Plain, Kind::Changing] {
             let (rate, offers) = match kind {
-                Kind::Offering => (self.plan.relays, 5),
-                Kind::Plain | Kind::Changing => (self.plan.announces, 0),
+                Kind::Offering => (self.relays, 5),
+                Kind::Plain | Kind::Changing => (self.announces, 0),
             };
             let load = Load {
                 changes: kind == Kind::Changing,

@@ -29,6 +29,12 @@ pub struct Compare {
     /// The script that runs bittorrent-tracker, beside its node_modules
     #[arg(long, value_name = "SCRIPT")]
     npm: Option<PathBuf>,
+    /// Announces a second at which processor time without offers is compared
+    #[arg(long, default_value_t = 10_000.0)]
+    announces: f64,
+    /// Announces a second at which processor time with offers is compared
+    #[arg(long, default_value_t = 1_000.0)]
+    relays: f64,
     /// Peers of the comparison with abusive ones among them
     #[arg(long, default_value_t = 10_000)]
     crowded: usize,
@@ -81,8 +87,8 @@ impl Compare {
         memory.idle = settled(process)?;
         let mut figures = BTreeMap::new();
         for (figure, rate, offers) in [
-            (Figure::AnnounceCpu, self.plan.announces, 0),
-            (Figure::RelayCpu, self.plan.relays, 5),
+            (Figure::AnnounceCpu, self.announces, 0),
+            (Figure::RelayCpu, self.relays, 5),
         ] {
             let load = Load::new(rate, self.plan.seconds, offers)?;
             self.plan.warm_up(&mut fleet, load)?;
@@ -122,8 +128,8 @@ impl Compare {
         let mut fleet = tracker.join(&self.plan.shape)?;
         let mut figures = BTreeMap::new();
         for (figure, from, offers) in [
-            (Figure::Announces, self.plan.announces, 0),
-            (Figure::Offers, self.plan.relays, 5),
+            (Figure::Announces, self.announces, 0),
+            (Figure::Offers, self.relays, 5),
         ] {
             let load = Load::new(from, self.plan.seconds, offers)?;
             self.plan.warm_up(&mut fleet, load)?;

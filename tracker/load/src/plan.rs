@@ -28,12 +28,6 @@ pub struct Plan {
     /// How long each load lasts, in seconds
     #[arg(long, default_value_t = 6.0)]
     pub(crate) seconds: f64,
-    /// Announces a second at which processor time without offers is compared
-    #[arg(long, default_value_t = 10_000.0)]
-    pub(crate) announces: f64,
-    /// Announces a second at which processor time with offers is compared
-    #[arg(long, default_value_t = 1_000.0)]
-    pub(crate) relays: f64,
 }
 
 /// What our tracker lets one peer and one address do.
