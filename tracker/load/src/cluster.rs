@@ -26,7 +26,7 @@ use clap::Args;
 
 use self::nodes::Nodes;
 use crate::crowd::Load;
-use crate::fleet::Fleet;
+use crate::fleet::{Fleet, raise_file_limit};
 use crate::goal::{Bound, median};
 use crate::plan::{Plan, QUIET_RATE, check};
 use crate::process::{Process, during};
@@ -74,6 +74,7 @@ impl Cluster {
     /// # Errors
     /// When something could not be measured.
     pub fn run(self) -> anyhow::Result<()> {
+        raise_file_limit(self.plan.shape.peers.get())?;
         let mut results = Results::default();
         for round in 1..=self.plan.rounds {
             for count in [1, NODES] {
