@@ -18,7 +18,7 @@ use crate::crowd::Load;
 use crate::fleet::{Fleet, Shape, raise_file_limit};
 use crate::memory::{Memory, mebibytes, settled};
 use crate::plan::{Limits, Plan, QUIET_RATE, check};
-use crate::saturate::{Search, Step, fastest, is_generators};
+use crate::saturate::{Search, Step, ended_at_generators_limit, fastest};
 use crate::tally::milliseconds;
 
 /// What is compared, and how thoroughly.
@@ -153,7 +153,7 @@ impl Compare {
             eprintln!("  {step}");
         })?;
         if let Some(step) = fastest(&steps) {
-            if is_generators(&steps) {
+            if ended_at_generators_limit(&steps) {
                 eprintln!("  the generator is late beyond: this is the least it can do");
             }
             return Ok(step.clone());

@@ -19,7 +19,7 @@ use shoal_tracker_load::echo;
 use shoal_tracker_load::fleet::{Fleet, Shape, raise_file_limit};
 use shoal_tracker_load::memory::{Memory, mebibytes, settled};
 use shoal_tracker_load::process::{Process, Usage};
-use shoal_tracker_load::saturate::{Search, best, fastest, is_generators};
+use shoal_tracker_load::saturate::{Search, best, ended_at_generators_limit, fastest};
 use shoal_tracker_load::socket::Endpoint;
 use shoal_tracker_load::tally::Tally;
 
@@ -265,7 +265,7 @@ fn saturate(target: &Target, step: f64, kinds: [(usize, f64); 2]) -> anyhow::Res
         let steps = search.run(&mut fleet, tracker.process.as_ref(), |step| {
             println!("{step}");
         })?;
-        let at_least = if is_generators(&steps) {
+        let at_least = if ended_at_generators_limit(&steps) {
             "at least, for the generator is late beyond: "
         } else {
             ""
