@@ -240,8 +240,10 @@ async fn read(
     shared: Arc<Shared>,
 ) {
     let mut messages = Vec::new();
-    while incoming.recv_many(&mut messages, MAX_BATCH).await > 0 {
+    while incoming.recv_many(&mut messages, MAX_READ).await > 0 {
         for message in messages.drain(..) {
+            // For the runtime, all of a batch is one step: without this, others would wait for thousands.
+            tokio::task::consume_budget().await;
             let now = Instant::now();
             bytes.fetch_sub(message.len(), Ordering::Relaxed);
             match decode(&message) {
@@ -295,8 +297,11 @@ const BATCH_BURST: u32 = 32;
 /// The command by which Redis passes a message on.
 const PUBLISH: &str = "PUBLISH";
 
-/// Most messages that are sent, or taken, at once.
+/// Most messages that are sent at once.
 const MAX_BATCH: usize = 512;
+
+/// Most messages that are taken from the queue at once.
+const MAX_READ: usize = 32;
 
 /// Most messages, and bytes, that have come in and were not read.
 const MAX_INCOMING: usize = 16 * 1024;
