@@ -44,43 +44,48 @@ impl Nodes {
             nodes.endpoints.push(Endpoint::find(&url)?);
         }
         if count > 1 {
-            nodes.wait_until("hear the others", |cluster| {
-                cluster["nodes"] == count as u64 - 1
+            let others = count as u64 - 1;
+            nodes.wait_until("hear the others", |clusters| {
+                clusters.iter().all(|cluster| cluster["nodes"] == others)
             })?;
         }
         Ok(nodes)
     }
 
-    /// Waits until every node knows the members of the others: of so many in all, who are spread
-    /// evenly.
+    /// Waits until every node knows the members of the others, of so many in all.
     pub(super) fn wait_for_members(&self, members: usize) -> anyhow::Result<()> {
         if self.redis.is_none() {
             return Ok(());
         }
-        let elsewhere = members - members / self.endpoints.len();
-        self.wait_until("know all members", |cluster| {
-            cluster["members"] == elsewhere as u64
-        })
+        self.wait_until("know all members", |clusters| know_all(clusters, members))
     }
 
-    fn wait_until(&self, what: &str, holds: impl Fn(&Value) -> bool) -> anyhow::Result<()> {
+    /// Waits until something holds of the nodes' numbers about the cluster.
+    fn wait_until(&self, what: &str, holds: impl Fn(&[Value]) -> bool) -> anyhow::Result<()> {
         let start = Instant::now();
-        for endpoint in &self.endpoints {
-            let address = endpoint.address();
-            loop {
-                let stats = stats(address).with_context(|| format!("no numbers at {address}"))?;
-                if holds(&stats["cluster"]) {
-                    break;
-                }
-                anyhow::ensure!(
-                    start.elapsed() < PATIENCE,
-                    "the nodes do not {what} after {PATIENCE:?}: {stats}"
-                );
-                std::thread::sleep(POLL);
+        loop {
+            let clusters = self
+                .endpoints
+                .iter()
+                .map(|endpoint| cluster_stats(endpoint.address()))
+                .collect::<anyhow::Result<Vec<_>>>()?;
+            if holds(&clusters) {
+                return Ok(());
             }
+            anyhow::ensure!(
+                start.elapsed() < PATIENCE,
+                "the nodes do not {what} after {PATIENCE:?}: {clusters:?}"
+            );
+            std::thread::sleep(POLL);
         }
-        Ok(())
     }
+}
+
+/// Whether so many members are known to all nodes. However they are spread, each is a member elsewhere
+/// for all nodes but its own.
+fn know_all(clusters: &[Value], members: usize) -> bool {
+    let elsewhere: Option<u64> = clusters.iter().map(|it| it["members"].as_u64()).sum();
+    elsewhere == Some((members * clusters.len().saturating_sub(1)) as u64)
 }
 
 /// A Redis that keeps nothing, as nodes need it.
@@ -93,6 +98,12 @@ fn start_redis(address: SocketAddr) -> anyhow::Result<Process> {
     command.extend(["--bind", &host, "--port", &port, "--dir"].map(OsString::from));
     command.push(folder.into());
     Process::start(&command, address).context("Debian's redis-server is needed")
+}
+
+/// Asks a node for its numbers about the cluster.
+fn cluster_stats(address: SocketAddr) -> anyhow::Result<Value> {
+    let mut stats = stats(address).with_context(|| format!("no numbers at {address}"))?;
+    Ok(stats["cluster"].take())
 }
 
 /// Asks a tracker for its numbers.
@@ -111,3 +122,22 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How often they are asked meanwhile.
 const POLL: Duration = Duration::from_millis(20);
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn all_members_are_known_however_they_are_spread() {
+        let knows = |members: u64| json!({ "nodes": 1, "members": members });
+        // Five: two at one node, three at the other.
+        assert!(know_all(&[knows(3), knows(2)], 5));
+        assert!(!know_all(&[knows(3), knows(1)], 5));
+        assert!(!know_all(&[knows(0), knows(0)], 5));
+        // Of three nodes, each member is elsewhere for two.
+        assert!(know_all(&[knows(3), knows(3), knows(4)], 5));
+        assert!(!know_all(&[json!({}), knows(5)], 5));
+    }
+}
