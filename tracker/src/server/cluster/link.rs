@@ -125,6 +125,7 @@ impl Link {
         self.shared.is_up.store(true, Ordering::Relaxed);
         hub.beat(Instant::now());
         let mut batch = Vec::new();
+        // Of batches.
         let mut rate = Rate::new(Instant::now(), BATCHES_PER_SECOND, BATCH_BURST);
         loop {
             if let Some(next) = rate.wait_until(Instant::now) {
