@@ -1,5 +1,6 @@
 //! What the messages of the CBOR dialect do.
 
+use std::num::{NonZeroU32, NonZeroU64};
 use std::time::Instant;
 
 use shoal_protocol::tracker::webtorrent::{Response, Sdp};
@@ -101,12 +102,12 @@ impl Registry {
     }
 
     /// Welcomes the peers again whose turn it is, so that they know the ICE servers of now. In so many
-    /// turns, each has one.
-    pub fn welcome_again(&mut self, turn: u32, turns: u32) {
+    /// turns, counted from 0, each has one.
+    pub fn welcome_again(&mut self, turn: u32, turns: NonZeroU32) {
+        let turns = NonZeroU64::from(turns);
         let connections = self.connections.iter();
         let due = connections.filter(|(id, connection)| {
-            id.0 % u64::from(turns) == u64::from(turn)
-                && matches!(connection.speaker, Speaker::Cbor { .. })
+            id.0 % turns == u64::from(turn) && matches!(connection.speaker, Speaker::Cbor { .. })
         });
         let due: Vec<_> = due.map(|(id, _)| *id).collect();
         for connection in due {

@@ -71,8 +71,7 @@ pub(super) fn parse(given: &str, timed: Option<&(String, String)>) -> Result<Ice
 
 /// Whether a server that can be read gets the credentials that end.
 pub(super) fn is_timed(given: &str) -> bool {
-    let is_turn = given.starts_with("turn:") || given.starts_with("turns:");
-    is_turn && !given.contains('@')
+    matches!(parse(given, None), Err(IceError::NoCredentials))
 }
 
 /// Returns what may be shown of a server that could not be read.
@@ -158,6 +157,7 @@ mod tests {
         assert!(is_timed("turns:turn.example:443?transport=tcp"));
         assert!(!is_timed("turn:ann:secret@turn.example"));
         assert!(!is_timed("stun:stun.example"));
+        assert!(!is_timed("turn:turn.example:0"));
     }
 
     #[test]
