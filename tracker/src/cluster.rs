@@ -24,7 +24,9 @@ mod codec;
 mod message;
 mod roster;
 
-pub use self::codec::{DecodeError, MAX_NODE_MESSAGE, MAX_RECORDS, VERSION, decode, encode};
+pub use self::codec::{
+    DecodeError, MAX_NODE_MESSAGE, MAX_RECORDS, VERSION, decode, decode_sender, encode,
+};
 pub use self::message::{
     Audience, Change, MemberRecord, NodeId, NodeMessage, NodeSignal, Proof, RefusedSignal,
 };

@@ -17,8 +17,6 @@
 mod access;
 mod cbor;
 mod cluster;
-#[cfg(test)]
-mod endurance;
 mod introductions;
 mod output;
 mod refusal;
@@ -26,6 +24,8 @@ mod remote;
 mod signals;
 mod swarm;
 mod tally;
+#[cfg(test)]
+mod tests;
 mod webtorrent;
 
 use std::collections::{HashMap, VecDeque};
@@ -262,8 +262,9 @@ impl Registry {
         }
     }
 
-    /// Forgets the members that have been silent for too long, and the memory that many have left.
-    /// To be called now and then.
+    /// Forgets the members that have been silent for too long, and the memory that many have left. To be
+    /// called now and then: until then, maps keep the room of the most entries since the last time, of
+    /// which there are never more than connections and their memberships may be.
     pub fn expire(&mut self, now: Instant) {
         let expiry = self.rules.expiry;
         let mut silent = Vec::new();
@@ -282,6 +283,9 @@ impl Registry {
         self.peers.shrink_to(self.peers.len() * 2);
         self.joins.shrink_to(self.joins.len() * 2);
         self.connections.shrink_to(self.connections.len() * 2);
+        if let Some(cluster) = &mut self.cluster {
+            cluster.disputes.shrink_to(cluster.disputes.len() * 2);
+        }
         self.outputs.shrink_to(self.outputs.len());
     }
 
@@ -497,62 +501,3 @@ const RETURNS_PER_SECOND: usize = 500;
 
 /// Longest time that peers are asked to stay away for after the tracker has stopped, in seconds.
 const MAX_RETRY_AFTER_S: u32 = 60;
-
-#[cfg(test)]
-mod tests {
-    use shoal_protocol::tracker::{AnnounceEvent, ClientMessage};
-
-    use super::*;
-
-    #[test]
-    fn memory_is_given_back_when_all_have_left() {
-        let rules = Rules {
-            ice_servers: Vec::new(),
-            interval: Duration::from_secs(60),
-            expiry: Duration::from_secs(120),
-            max_introductions: 10,
-            max_swarms_per_connection: 10,
-            max_members_per_swarm: 100_000,
-            max_joins_per_address: 100_000,
-            introduction_lifetime: Duration::from_secs(60),
-            access: Access::default(),
-        };
-        let now = Instant::now();
-        let mut registry = Registry::new(rules, 1);
-        let connections: Vec<_> = (0..10_000_u32)
-            .map(|number| {
-                let connection = registry.connect(IpAddr::from([127, 0, 0, 1]));
-                let mut peer = [0; 20];
-                peer[..4].copy_from_slice(&number.to_be_bytes());
-                let hello = ClientMessage::Hello {
-                    version: 1,
-                    peer: peer.into(),
-                    key: [0; 16].into(),
-                };
-                registry.handle(now, connection, hello);
-                // Some in one large swarm, each in a small one.
-                for swarm in [[0xff; 20], peer] {
-                    let announce = ClientMessage::Announce {
-                        swarm: swarm.into(),
-                        event: AnnounceEvent::Started,
-                        left: None,
-                        want: 0,
-                    };
-                    registry.handle(now, connection, announce);
-                }
-                while registry.poll_output().is_some() {}
-                connection
-            })
-            .collect();
-        assert_eq!(registry.counts().members, 20_000);
-        for connection in connections {
-            registry.disconnect(connection);
-        }
-        registry.expire(now);
-        assert_eq!(registry.counts(), Counts::default());
-        assert_eq!(registry.connections.capacity(), 0);
-        assert_eq!(registry.peers.capacity(), 0);
-        assert_eq!(registry.joins.capacity(), 0);
-        assert_eq!(registry.swarms.capacity(), 0);
-    }
-}

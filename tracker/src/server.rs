@@ -9,6 +9,7 @@ mod addresses;
 mod admission;
 mod cluster;
 mod connection;
+mod credentials;
 mod hub;
 mod metrics;
 mod outbox;
@@ -23,6 +24,7 @@ mod websocket;
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -195,7 +197,7 @@ impl Server {
         let sweeper = tokio::spawn(sweep(shared.clone(), settings.clone()));
         {
             let accepting = accept(&listener, acceptor.as_ref(), &settings, &shared);
-            let mut accepting = std::pin::pin!(accepting);
+            let mut accepting = pin!(accepting);
             tokio::select! {
                 never = accepting.as_mut() => match never {},
                 () = shutdown => {}
@@ -312,7 +314,7 @@ where
         .max_buf_size(MAX_REQUEST)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
-    let mut connection = std::pin::pin!(connection);
+    let mut connection = pin!(connection);
     let result = tokio::select! {
         result = connection.as_mut() => result,
         () = shared.stop.cancelled() => {
@@ -335,22 +337,18 @@ fn turn_away(stream: &TcpStream) {
 /// Does what is due now and then, for ever: the silent are forgotten, credentials and certificates
 /// renewed.
 async fn sweep(shared: Shared, settings: Settings) {
+    let mut renewing = pin!(credentials::renew(&shared.hub, &settings, SystemTime::now));
     let mut ticks = tokio::time::interval(shared.limits.member_expiry / 8);
     let mut looks = tokio::time::interval(CERTIFICATE_CHECK);
     loop {
         tokio::select! {
-            _ = ticks.tick() => {
-                shared.hub.expire();
-                match settings.ice_servers(SystemTime::now()) {
-                    Ok(servers) => shared.hub.set_ice_servers(servers),
-                    Err(error) => tracing::error!(%error, "no new credentials"),
-                }
-            }
+            _ = ticks.tick() => shared.hub.expire(),
             _ = looks.tick() => {
                 if let Some(certificate) = &shared.certificate {
                     certificate.refresh();
                 }
             }
+            never = renewing.as_mut() => match never {},
         }
     }
 }

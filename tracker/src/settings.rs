@@ -43,7 +43,7 @@ pub struct Settings {
     /// What a TURN server without a user and a password shares with the tracker (coturn's
     /// `static-auth-secret` with `use-auth-secret`): peers get credentials that end.
     pub turn_secret: Option<Secret>,
-    /// How long those credentials are good for.
+    /// How long those credentials are good for. Peers that stay get new ones after half of it.
     #[serde(rename = "turn_lifetime_s", deserialize_with = "limits::seconds")]
     pub turn_lifetime: Duration,
     /// Origins of pages that may use the tracker (`https://app.example`); empty: all. Programs that
@@ -206,6 +206,12 @@ impl Settings {
         {
             return Err(SettingsError::NoWebApp { path: path.clone() });
         }
+        if self.turn_lifetime < Duration::from_secs(1) {
+            return Err(SettingsError::TooLittle {
+                name: "turn_lifetime_s",
+                least: "0",
+            });
+        }
         self.limits.check()
     }
 
@@ -235,6 +241,13 @@ impl Settings {
                 })
             })
             .collect()
+    }
+
+    /// Returns how long credentials are good for that end; `None`: there are none of these.
+    pub(crate) fn credentials_lifetime(&self) -> Option<Duration> {
+        let is_used =
+            self.turn_secret.is_some() && self.ice.iter().any(|given| ice::is_timed(given));
+        is_used.then_some(self.turn_lifetime)
     }
 
     /// The registry's part.
@@ -376,6 +389,9 @@ mod tests {
         let settings = parse("[limits]\nidle_timeout_s = 5").unwrap();
         let error = settings.check().unwrap_err().to_string();
         assert_eq!(error, "idle_timeout_s must be more than ping_interval_s");
+        let settings = parse("turn_lifetime_s = 0").unwrap();
+        let error = settings.check().unwrap_err().to_string();
+        assert_eq!(error, "turn_lifetime_s must be more than 0");
         assert!(parse("web = \"/nowhere\"").unwrap().check().is_err());
         assert!(parse("ice = [\"http://a\"]").unwrap().check().is_err());
     }

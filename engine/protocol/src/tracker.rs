@@ -1,9 +1,9 @@
 //! The messages between a peer and a tracker, CBOR dialect: one message a binary WebSocket frame.
 //!
-//! A peer says [`ClientMessage::Hello`] first and is told [`ServerMessage::Welcome`]. It announces
-//! each swarm it is in and is told whom to connect to ([`ServerMessage::Peers`]); only then does it
-//! make offers, one for each of them. Signals (offers, answers, candidates) go through the tracker
-//! from one member of a swarm to another.
+//! A peer says [`ClientMessage::Hello`] first and is told [`ServerMessage::Welcome`], which comes again
+//! when the ICE servers in it have changed. It announces each swarm it is in and is told whom to connect
+//! to ([`ServerMessage::Peers`]); only then does it make offers, one for each of them. Signals (offers,
+//! answers, candidates) go through the tracker from one member of a swarm to another.
 //!
 //! # Schema
 //! Version 1, in CDDL (RFC 8610). The first element of a message is its type: a client's are below

@@ -17,29 +17,18 @@ use crate::abuse::Abuse;
 use crate::crowd::Load;
 use crate::fleet::{Fleet, Shape, raise_file_limit};
 use crate::memory::{Memory, mebibytes, settled};
-use crate::saturate::{Search, Step, fastest};
-use crate::tally::{Tally, milliseconds};
+use crate::plan::{Limits, Plan, QUIET_RATE, check};
+use crate::saturate::{Search, Step, ended_at_generators_limit, fastest};
+use crate::tally::milliseconds;
 
 /// What is compared, and how thoroughly.
 #[derive(Args, Debug)]
 pub struct Compare {
-    /// The program shoal-tracker
-    #[arg(long, value_name = "PROGRAM")]
-    ours: Option<PathBuf>,
-    /// Settings of our tracker under load
-    #[arg(long, value_name = "FILE")]
-    limits: Option<PathBuf>,
+    #[command(flatten)]
+    plan: Plan,
     /// The script that runs bittorrent-tracker, beside its node_modules
     #[arg(long, value_name = "SCRIPT")]
     npm: Option<PathBuf>,
-    #[command(flatten)]
-    shape: Shape,
-    /// Turns of every tracker, of which the median counts
-    #[arg(long, default_value = "3")]
-    rounds: u32,
-    /// How long each load lasts, in seconds
-    #[arg(long, default_value_t = 6.0)]
-    seconds: f64,
     /// Announces a second at which processor time without offers is compared
     #[arg(long, default_value_t = 10_000.0)]
     announces: f64,
@@ -61,11 +50,11 @@ impl Compare {
     /// When nothing can be measured at all, or ours could not. Another tracker that fails has no figures,
     /// and the table says why.
     pub fn run(self) -> anyhow::Result<()> {
-        raise_file_limit(self.crowded.max(self.shape.peers.get()))?;
+        raise_file_limit(self.crowded.max(self.plan.shape.peers.get()))?;
         let mut results = Results::default();
-        for round in 1..=self.rounds {
+        for round in 1..=self.plan.rounds {
             for contender in Contender::ALL {
-                eprintln!("round {round} of {}: {contender}", self.rounds);
+                eprintln!("round {round} of {}: {contender}", self.plan.rounds);
                 let outcome = self.moderate(contender);
                 results.add(contender, outcome, &Figure::MODERATE);
             }
@@ -91,18 +80,18 @@ impl Compare {
         let process = &tracker.process;
         let mut memory = Memory {
             empty: settled(process)?,
-            peers: self.shape.peers.get(),
+            peers: self.plan.shape.peers.get(),
             ..Memory::default()
         };
-        let mut fleet = tracker.join(&self.shape)?;
+        let mut fleet = tracker.join(&self.plan.shape)?;
         memory.idle = settled(process)?;
         let mut figures = BTreeMap::new();
         for (figure, rate, offers) in [
             (Figure::AnnounceCpu, self.announces, 0),
             (Figure::RelayCpu, self.relays, 5),
         ] {
-            self.warm_up(&mut fleet, rate, offers)?;
-            let load = Load::new(rate, self.seconds, offers)?;
+            let load = Load::new(rate, self.plan.seconds, offers)?;
+            self.plan.warm_up(&mut fleet, load)?;
             let (tally, usage) = process.during(|| fleet.run(load))?;
             eprintln!(
                 "  {figure}: {:.1}, generator {:.1}; {:.2} and {:.2} cores",
@@ -114,7 +103,7 @@ impl Compare {
             check(&tally)?;
             figures.insert(figure, usage.tracker_each(tally.due));
         }
-        let tally = fleet.run(Load::new(QUIET_RATE, self.seconds, 5)?)?;
+        let tally = fleet.run(Load::new(QUIET_RATE, self.plan.seconds, 5)?)?;
         eprintln!("  announce to answer at {QUIET_RATE}/s: {}", tally.answer);
         check(&tally)?;
         figures.insert(Figure::Latency, milliseconds(tally.answer.quantile(0.99)));
@@ -136,13 +125,14 @@ impl Compare {
     /// The highest rates.
     fn limits(&self, contender: Contender) -> Measured {
         let tracker = Running::start(self, contender, Limits::Raised)?;
-        let mut fleet = tracker.join(&self.shape)?;
+        let mut fleet = tracker.join(&self.plan.shape)?;
         let mut figures = BTreeMap::new();
         for (figure, from, offers) in [
             (Figure::Announces, self.announces, 0),
             (Figure::Offers, self.relays, 5),
         ] {
-            self.warm_up(&mut fleet, from, offers)?;
+            let load = Load::new(from, self.plan.seconds, offers)?;
+            self.plan.warm_up(&mut fleet, load)?;
             let step = self.search(&tracker, &mut fleet, from, offers)?;
             let each = offers.max(1) as f64;
             figures.insert(figure, step.tally.achieved() * each);
@@ -157,12 +147,15 @@ impl Compare {
         from: f64,
         offers: usize,
     ) -> anyhow::Result<Step> {
-        let step = self.seconds / 2.0;
+        let step = self.plan.seconds / 2.0;
         let search = Search { from, offers, step };
         let steps = search.run(fleet, Some(&tracker.process), |step| {
             eprintln!("  {step}");
         })?;
         if let Some(step) = fastest(&steps) {
+            if ended_at_generators_limit(&steps) {
+                eprintln!("  the generator is late beyond: this is the least it can do");
+            }
             return Ok(step.clone());
         }
         let reason = steps
@@ -183,7 +176,7 @@ impl Compare {
         let shape = Shape {
             peers: honest.try_into()?,
             swarms: (honest / SWARM).try_into()?,
-            ..self.shape.clone()
+            ..self.plan.shape.clone()
         };
         let mut fleet = tracker.join(&shape)?;
         let before = tracker.process.memory()?;
@@ -191,9 +184,9 @@ impl Compare {
             peers: self.abusive,
             flood: FLOOD,
             giant: GIANT,
-            addresses: self.shape.addresses,
+            addresses: self.plan.shape.addresses,
         };
-        let load = Load::new(QUIET_RATE, self.seconds, 5)?;
+        let load = Load::new(QUIET_RATE, self.plan.seconds, 5)?;
         let (tally, done) = abuse.beside(&tracker.endpoint, &mut fleet, load)?;
         eprintln!("  {done}");
         let peak = tracker.process.peak_memory()?;
@@ -206,39 +199,10 @@ impl Compare {
             (Figure::AbusedMemory, mebibytes(peak.saturating_sub(before))),
         ]))
     }
-
-    fn warm_up(&self, fleet: &mut Fleet, rate: f64, offers: usize) -> anyhow::Result<()> {
-        fleet.run(Load::new(rate, self.seconds / 3.0, offers)?)?;
-        fleet.reconnect()?;
-        Ok(())
-    }
 }
 
 /// Figures of one measurement.
 type Measured = anyhow::Result<BTreeMap<Figure, f64>>;
-
-/// What our tracker lets one peer and one address do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Limits {
-    /// Its defaults.
-    Default,
-    /// Enough for the load.
-    Raised,
-}
-
-/// Figures of a load of which something is missing are none.
-fn check(tally: &Tally) -> anyhow::Result<()> {
-    let (lost, errors) = (tally.lost(), tally.errors());
-    let reason = tally.first_failure.as_deref().unwrap_or_default();
-    anyhow::ensure!(
-        lost + errors == 0,
-        "lost {lost}, errors {errors} at a moderate load {reason:.200}"
-    );
-    Ok(())
-}
-
-/// Announces a second with five offers each that leave every tracker time.
-const QUIET_RATE: f64 = 200.0;
 
 /// Members of a swarm in the crowded comparison.
 const SWARM: usize = 10;

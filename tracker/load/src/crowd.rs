@@ -16,7 +16,7 @@ use tungstenite::Utf8Bytes;
 
 use crate::incoming::Incoming;
 use crate::message::{OfferNumber, Voice, is_whole, random_peer, random_swarm};
-use crate::offers::{Offers, Stray};
+use crate::offers::{Answered, Offers, Stray};
 use crate::poller::{Poller, READABLE};
 use crate::schedule::Schedule;
 use crate::socket::{ConnectError, Endpoint, Options, Sent, Socket};
@@ -44,6 +44,9 @@ pub struct Load {
     pub duration: Duration,
     /// Offers of each announce. All are answered.
     pub offers: usize,
+    /// Whether each announce tells something new, by turns that the member has everything and that it
+    /// has not. For loads without offers: members that have everything get none from each other.
+    pub changes: bool,
     /// How long after the last announce what is missing is waited for.
     pub patience: Duration,
     /// See [`Schedule::new`].
@@ -62,6 +65,7 @@ impl Load {
             rate,
             duration: duration.with_context(|| format!("{seconds} seconds"))?,
             offers,
+            changes: false,
             patience: PATIENCE,
             phase: 0.0,
         })
@@ -91,6 +95,8 @@ struct Peer {
     /// When the announces were due that are not yet answered. A tracker answers in order.
     unanswered: VecDeque<Duration>,
     is_waiting_to_write: bool,
+    /// Whether it has said that it has everything.
+    is_complete: bool,
 }
 
 impl Crowd {
@@ -107,13 +113,17 @@ impl Crowd {
                 voice: Voice::new(&swarm, &random_peer(random)),
                 unanswered: VecDeque::new(),
                 is_waiting_to_write: false,
+                is_complete: false,
             }));
         }
         let count = u32::try_from(peers.len()).map_err(io::Error::other)?;
         let mut order: Vec<u32> = (0..count).collect();
         order.shuffle(random);
         Ok(Self {
-            offers: Offers::new(u32::try_from(members.swarm_size).map_err(io::Error::other)?),
+            offers: Offers::new(
+                u32::try_from(members.swarm_size).map_err(io::Error::other)?,
+                u32::try_from(members.endpoints.len()).map_err(io::Error::other)?,
+            ),
             members,
             peers,
             newcomers: Vec::new(),
@@ -138,6 +148,7 @@ impl Crowd {
                 peer.socket = Some(socket);
                 peer.unanswered.clear();
                 peer.is_waiting_to_write = false;
+                peer.is_complete = false;
                 self.newcomers.push(u32::try_from(at)?);
             }
         }
@@ -155,6 +166,7 @@ impl Crowd {
             rate,
             duration: Duration::from_secs_f64(newcomers.len() as f64 / rate),
             offers: 0,
+            changes: false,
             patience: JOIN_PATIENCE,
             phase: 0.0,
         };
@@ -172,7 +184,7 @@ impl Crowd {
     /// # Errors
     /// When the system fails. What the tracker does wrong is counted.
     pub fn run(&mut self, load: Load) -> io::Result<Tally> {
-        self.drive(load, |crowd, due| crowd.announce(due, load.offers))
+        self.drive(load, |crowd, due| crowd.announce(due, &load))
     }
 
     /// Leaves all swarms and disconnects.
@@ -229,17 +241,22 @@ impl Crowd {
     }
 
     /// Sends the announce of the peer whose turn it is.
-    fn announce(&mut self, due: Duration, offers: usize) {
+    fn announce(&mut self, due: Duration, load: &Load) {
         let index = self.order[self.turn];
         self.turn = (self.turn + 1) % self.order.len();
-        let voice = &self.peers[index as usize].voice;
-        let text = if offers == 0 {
+        let peer = &mut self.peers[index as usize];
+        peer.is_complete = load.changes && !peer.is_complete;
+        let voice = &peer.voice;
+        let text = if peer.is_complete {
+            voice.complete()
+        } else if load.offers == 0 {
             voice.announce()
         } else {
-            let relayed = offers.min(self.members.swarm_size - 1);
+            let relayed = load.offers.min(self.members.swarm_size - 1);
             self.tally.offers += relayed as u64;
-            let numbers: Vec<OfferNumber> =
-                (0..offers).map(|_| self.offers.make(index, due)).collect();
+            let numbers: Vec<OfferNumber> = (0..load.offers)
+                .map(|_| self.offers.make(index, due))
+                .collect();
             voice.offers(&numbers)
         };
         self.send(index, text, due);
@@ -362,19 +379,24 @@ impl Crowd {
     }
 
     fn handle_answer(&mut self, index: u32, answer: &RawValue, id: &RawValue, now: Duration) {
-        if let Some(due) = self.check(id, answer, |offers, number| offers.answered(number, index)) {
+        let answered = self.check(id, answer, |offers, number| offers.answered(number, index));
+        if let Some(Answered { due, crosses }) = answered {
+            let latency = now.saturating_sub(due);
             self.tally.answered += 1;
-            self.tally.answer.record(now.saturating_sub(due));
+            self.tally.answer.record(latency);
+            if crosses {
+                self.tally.crossing.record(latency);
+            }
         }
     }
 
     /// Notes a message about an offer; counts it if it should not have come, or is damaged.
-    fn check(
+    fn check<T>(
         &mut self,
         id: &RawValue,
         description: &RawValue,
-        note: impl FnOnce(&mut Offers, OfferNumber) -> Result<Duration, Stray>,
-    ) -> Option<Duration> {
+        note: impl FnOnce(&mut Offers, OfferNumber) -> Result<T, Stray>,
+    ) -> Option<T> {
         let number = OfferNumber::from_json(id);
         // Reading every description would cost as much as everything else here.
         if number.is_some_and(|OfferNumber(number)| number % SAMPLE == 0) && !is_whole(description)
@@ -386,7 +408,7 @@ impl Crowd {
             .ok_or(Stray::Wrong)
             .and_then(|number| note(&mut self.offers, number))
         {
-            Ok(due) => return Some(due),
+            Ok(noted) => return Some(noted),
             Err(Stray::Late) => self.tally.late += 1,
             Err(Stray::Wrong) => self.tally.wrong += 1,
         }

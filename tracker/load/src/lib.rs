@@ -18,19 +18,24 @@
 //! | [`process`] | processor time and memory of a tracker's process |
 //! | [`saturate`], [`abuse`], [`memory`] | the scenarios that are more than one load |
 //! | [`compare`] | trackers in turns beside each other and the goals |
+//! | [`cluster`] | two nodes that share a Redis, beside one tracker and the goals |
+//! | [`plan`] | what both comparisons need |
 //! | [`echo`] | the least that a tracker on warp can do for the same messages |
 
 #![forbid(unsafe_code)]
 
 pub mod abuse;
+pub mod cluster;
 pub mod compare;
 pub mod crowd;
 pub mod echo;
 pub mod fleet;
+mod goal;
 pub mod incoming;
 pub mod memory;
 pub mod message;
 pub mod offers;
+pub mod plan;
 mod poller;
 pub mod process;
 pub mod saturate;

@@ -23,6 +23,8 @@ pub struct OfferNumber(pub u64);
 pub struct Voice {
     /// An announce without offers.
     announce: Utf8Bytes,
+    /// The same of a member that has everything.
+    complete: Utf8Bytes,
     /// The first announce.
     started: Utf8Bytes,
     /// The last announce.
@@ -40,13 +42,14 @@ impl Voice {
         let (swarm, peer) = (json(swarm), json(peer));
         let of_member = format!(r#""info_hash":{swarm},"peer_id":{peer}"#);
         let state = r#""uploaded":0,"downloaded":0,"left":1048576"#;
-        let announce = |event: &str| {
+        let announce = |state: &str, event: &str| {
             format!(r#"{{"numwant":0,{state}{event},"action":"announce",{of_member},"offers":[]}}"#)
         };
         Self {
-            announce: announce("").into(),
-            started: announce(r#","event":"started""#).into(),
-            stopped: announce(r#","event":"stopped""#).into(),
+            announce: announce(state, "").into(),
+            complete: announce(r#""uploaded":0,"downloaded":1048576,"left":0"#, "").into(),
+            started: announce(state, r#","event":"started""#).into(),
+            stopped: announce(state, r#","event":"stopped""#).into(),
             offers_head: format!(r#"{{{state},"action":"announce",{of_member},"#).into(),
             answer_head: format!(r#"{{"action":"announce",{of_member},"#).into(),
         }
@@ -56,6 +59,12 @@ impl Voice {
     #[must_use]
     pub fn announce(&self) -> Utf8Bytes {
         self.announce.clone()
+    }
+
+    /// Returns an announce without offers, of a member that has everything.
+    #[must_use]
+    pub fn complete(&self) -> Utf8Bytes {
+        self.complete.clone()
     }
 
     /// Returns the first announce, without offers.
@@ -263,6 +272,7 @@ mod tests {
     fn ids_are_strings_of_one_character_a_byte() {
         for message in [
             Voice::new(&SWARM, &PEER).announce(),
+            Voice::new(&SWARM, &PEER).complete(),
             Voice::new(&SWARM, &PEER).started(),
             Voice::new(&SWARM, &PEER).stopped(),
         ] {
@@ -272,6 +282,13 @@ mod tests {
             assert_eq!(bytes(&message["peer_id"]), PEER);
             assert_eq!(message["numwant"], 0);
         }
+    }
+
+    #[test]
+    fn who_has_everything_has_nothing_left() {
+        let voice = Voice::new(&SWARM, &PEER);
+        assert_eq!(parse(&voice.complete())["left"], 0);
+        assert_ne!(parse(&voice.announce())["left"], 0);
     }
 
     #[test]

@@ -19,7 +19,7 @@ pub struct Process {
 /// Processor time used between two moments, by the tracker and by the generator.
 #[derive(Clone, Copy, Debug)]
 pub struct Usage {
-    /// The tracker's, to 10 ms.
+    /// The tracker's, to 10 ms; of all nodes, where there are several.
     pub tracker: Duration,
     /// The generator's.
     pub generator: Duration,
@@ -113,14 +113,7 @@ impl Process {
     /// # Errors
     /// Its own, or when the process has ended.
     pub fn during<T>(&self, act: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<(T, Usage)> {
-        let (tracker, generator, start) = (self.cpu()?, own_cpu(), Instant::now());
-        let result = act()?;
-        let usage = Usage {
-            tracker: self.cpu()?.saturating_sub(tracker),
-            generator: own_cpu().saturating_sub(generator),
-            elapsed: start.elapsed(),
-        };
-        Ok((result, usage))
+        during(std::slice::from_ref(self), act)
     }
 
     fn proc(&self) -> anyhow::Result<procfs::process::Process> {
@@ -166,6 +159,28 @@ impl Usage {
     pub fn generator_cores(&self) -> f64 {
         self.generator.as_secs_f64() / self.elapsed.as_secs_f64()
     }
+}
+
+/// Does something and returns what it cost several processes together.
+///
+/// # Errors
+/// Its own, or when one of them has ended.
+pub fn during<T>(
+    trackers: &[Process],
+    act: impl FnOnce() -> anyhow::Result<T>,
+) -> anyhow::Result<(T, Usage)> {
+    let cpu = || {
+        let each = trackers.iter().map(Process::cpu);
+        each.sum::<anyhow::Result<Duration>>()
+    };
+    let (tracker, generator, start) = (cpu()?, own_cpu(), Instant::now());
+    let result = act()?;
+    let usage = Usage {
+        tracker: cpu()?.saturating_sub(tracker),
+        generator: own_cpu().saturating_sub(generator),
+        elapsed: start.elapsed(),
+    };
+    Ok((result, usage))
 }
 
 /// Finds an address on this machine that nobody listens at.

@@ -2,7 +2,10 @@
 //!
 //! The rate grows until the tracker falls behind, then the limit is narrowed down between the last
 //! rate it kept up with and the first it did not. Something else may have had the machine for a
-//! moment: who falls behind gets a second try.
+//! moment: who falls behind gets a second try. Where answers were late only because the generator was,
+//! that says nothing of the tracker: such a rate is tried more often, and if the generator stays late,
+//! a lower one. The search then ends at the generator's limit, and says so
+//! ([`ended_at_generators_limit`]).
 
 use std::time::Duration;
 
@@ -33,6 +36,15 @@ pub struct Step {
     pub usage: Option<Usage>,
 }
 
+/// What a step says of the tracker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    KeptUp,
+    Behind,
+    /// Nothing: but for the generator's own lateness it would have kept up.
+    Unknown,
+}
+
 impl Search {
     /// Searches. Returns all that was tried; `each` sees every step as it is done.
     ///
@@ -47,7 +59,7 @@ impl Search {
         let mut steps: Vec<Step> = Vec::new();
         let mut range = Range::default();
         let mut rate = Some(self.from);
-        let mut is_second_try = false;
+        let mut tries = 0;
         while let Some(next) = rate {
             fleet.reconnect()?;
             let load = Load {
@@ -67,9 +79,10 @@ impl Search {
                 usage,
             };
             each(&step);
-            is_second_try = !step.kept_up() && !is_second_try;
-            if !is_second_try {
+            tries += 1;
+            if tries >= step.outcome().most_tries() {
                 rate = range.next(next, step.kept_up());
+                tries = 0;
             }
             steps.push(step);
         }
@@ -82,14 +95,49 @@ impl Step {
     /// most took longer than [`LATE`], counted from the schedule.
     #[must_use]
     pub fn kept_up(&self) -> bool {
-        let tally = &self.tally;
-        tally.lost() == 0 && tally.errors() == 0 && tally.latency().quantile(0.99) <= LATE
+        self.is_whole() && self.latency() <= LATE
+    }
+
+    /// Whether nothing was lost or went wrong.
+    fn is_whole(&self) -> bool {
+        self.tally.lost() == 0 && self.tally.errors() == 0
+    }
+
+    /// The p99 of the latencies that count.
+    fn latency(&self) -> Duration {
+        self.tally.latency().quantile(0.99)
+    }
+
+    /// The p99 of the generator's lateness, which every latency contains.
+    fn lateness(&self) -> Duration {
+        self.tally.lateness.quantile(0.99)
     }
 
     /// Whether the generator itself was so late that the limit may be its own.
     #[must_use]
     pub fn generator_is_late(&self) -> bool {
-        self.tally.lateness.quantile(0.99) > LATE / 2
+        self.lateness() > LATE / 2
+    }
+
+    fn outcome(&self) -> Outcome {
+        if self.kept_up() {
+            Outcome::KeptUp
+        } else if self.is_whole() && self.latency().saturating_sub(self.lateness()) <= LATE {
+            Outcome::Unknown
+        } else {
+            Outcome::Behind
+        }
+    }
+}
+
+impl Outcome {
+    /// How often a rate is tried of which this is the outcome.
+    fn most_tries(self) -> u32 {
+        match self {
+            Self::KeptUp => 1,
+            Self::Behind => 2,
+            Self::Unknown => 3,
+        }
     }
 }
 
@@ -101,7 +149,7 @@ impl std::fmt::Display for Step {
             "{:>9.0}/s: {:>9.0}/s done, p99 {:>8.1} ms, lost {}, errors {}",
             self.rate,
             tally.achieved(),
-            milliseconds(tally.latency().quantile(0.99)),
+            milliseconds(self.latency()),
             tally.lost(),
             tally.errors()
         )?;
@@ -110,7 +158,7 @@ impl std::fmt::Display for Step {
             write!(f, ", cores: tracker {tracker:.2}, generator {generator:.2}")?;
         }
         if self.generator_is_late() {
-            let p99 = milliseconds(tally.lateness.quantile(0.99));
+            let p99 = milliseconds(self.lateness());
             write!(f, ", GENERATOR LATE by {p99:.1} ms")?;
         }
         f.write_str(if self.kept_up() { "" } else { ": behind" })
@@ -124,13 +172,23 @@ pub fn best(steps: &[Step]) -> Option<&Step> {
     kept_up.max_by(|a, b| a.rate.total_cmp(&b.rate))
 }
 
+/// Whether the search ended at the generator's limit, so that the tracker's is higher: at the lowest
+/// rate beyond the highest that was kept up with, no try says anything of the tracker.
+#[must_use]
+pub fn ended_at_generators_limit(steps: &[Step]) -> bool {
+    let most = best(steps).map_or(0.0, |step| step.rate);
+    let beyond = steps.iter().filter(|step| step.rate > most);
+    let lowest = beyond.clone().map(|step| step.rate).min_by(f64::total_cmp);
+    let mut lowest = beyond.filter(|step| Some(step.rate) == lowest).peekable();
+    lowest.peek().is_some() && lowest.all(|step| step.outcome() == Outcome::Unknown)
+}
+
 /// Returns the step in which most was done a second, too late or not, if nothing was lost. It depends
 /// less on what else the machine does than [`best`].
 #[must_use]
 pub fn fastest(steps: &[Step]) -> Option<&Step> {
-    let whole = |step: &&Step| step.tally.lost() == 0 && step.tally.errors() == 0;
     let achieved = |step: &Step| step.tally.achieved();
-    let whole = steps.iter().filter(whole);
+    let whole = steps.iter().filter(|step| step.is_whole());
     whole.max_by(|a, b| achieved(a).total_cmp(&achieved(b)))
 }
 
@@ -205,6 +263,50 @@ mod tests {
             );
             assert!(tries < 20, "{tries}");
         }
+    }
+
+    fn step(rate: f64, latency_ms: u64, lateness_ms: u64) -> Step {
+        let mut tally = Tally::default();
+        tally.reply.record(Duration::from_millis(latency_ms));
+        tally.lateness.record(Duration::from_millis(lateness_ms));
+        Step {
+            rate,
+            tally,
+            usage: None,
+        }
+    }
+
+    #[test]
+    fn only_what_the_generator_was_late_by_says_nothing_of_the_tracker() {
+        assert_eq!(step(1.0, 90, 80).outcome(), Outcome::KeptUp);
+        assert_eq!(step(1.0, 150, 80).outcome(), Outcome::Unknown);
+        assert_eq!(step(1.0, 890, 800).outcome(), Outcome::Unknown);
+        // Most of it is the tracker's.
+        assert_eq!(step(1.0, 900, 80).outcome(), Outcome::Behind);
+        assert_eq!(step(1.0, 900, 0).outcome(), Outcome::Behind);
+        // No lateness loses or breaks anything.
+        let mut loses = step(1.0, 890, 800);
+        loses.tally.due = 1;
+        assert_eq!(loses.outcome(), Outcome::Behind);
+        let mut breaks = step(1.0, 890, 800);
+        breaks.tally.wrong = 1;
+        assert_eq!(breaks.outcome(), Outcome::Behind);
+    }
+
+    #[test]
+    fn search_ends_at_the_generators_limit_if_only_that_was_reached() {
+        let kept_up = step(100.0, 1, 0);
+        let late = step(150.0, 890, 800);
+        let steps = [kept_up.clone(), late.clone(), late.clone()];
+        assert!(ended_at_generators_limit(&steps));
+        // Once it was not, it was the tracker.
+        let steps = [kept_up.clone(), late.clone(), step(150.0, 900, 0)];
+        assert!(!ended_at_generators_limit(&steps));
+        let steps = [kept_up.clone(), late, step(120.0, 900, 0)];
+        assert!(!ended_at_generators_limit(&steps));
+        // Nothing above was tried.
+        assert!(!ended_at_generators_limit(&[kept_up]));
+        assert!(!ended_at_generators_limit(&[]));
     }
 
     #[test]

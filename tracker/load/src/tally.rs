@@ -38,6 +38,8 @@ pub struct Tally {
     pub relay: Latencies,
     /// From announce to the arrival of the offer's answer.
     pub answer: Latencies,
+    /// The same, only between peers at different trackers.
+    pub crossing: Latencies,
     /// From the moment of the schedule to the sending: the generator's own lateness.
     pub lateness: Latencies,
 }
@@ -113,6 +115,7 @@ impl Tally {
         self.reply.merge(&other.reply);
         self.relay.merge(&other.relay);
         self.answer.merge(&other.answer);
+        self.crossing.merge(&other.crossing);
         self.lateness.merge(&other.lateness);
     }
 
@@ -173,6 +176,9 @@ impl fmt::Display for Tally {
             )?;
             writeln!(f, "  announce to offer   {}", self.relay)?;
             writeln!(f, "  announce to answer  {}", self.answer)?;
+            if self.crossing.count() > 0 {
+                writeln!(f, "    between trackers  {}", self.crossing)?;
+            }
         }
         writeln!(f, "  generator's lateness {}", self.lateness)?;
         write!(

@@ -64,6 +64,20 @@ fn every_announce_is_answered_once() {
 }
 
 #[test]
+fn announces_of_something_new_are_answered_as_others_are() {
+    let mut fleet = fleet(serve(), 40, 4, 1);
+    let changing = Load {
+        changes: true,
+        ..load(100.0, 0)
+    };
+    for load in [changing, load(100.0, 5)] {
+        let tally = fleet.run(load).unwrap();
+        assert_eq!((tally.due, tally.replies), (100, 100));
+        assert_eq!((tally.lost(), tally.errors()), (0, 0));
+    }
+}
+
+#[test]
 fn every_offer_is_relayed_and_answered_once() {
     let mut fleet = fleet(serve(), 40, 4, 2);
     // Twice: the second load must not be confused by the first one's numbers.
@@ -75,6 +89,7 @@ fn every_offer_is_relayed_and_answered_once() {
             (500, 500, 500)
         );
         assert_eq!((tally.relay.count(), tally.answer.count()), (500, 500));
+        assert_eq!(tally.crossing.count(), 0, "there is one tracker");
         assert_eq!((tally.lost(), tally.errors(), tally.late), (0, 0, 0));
     }
 }

@@ -16,6 +16,9 @@ pub const MAX_NODE_MESSAGE: usize = 1024 * 1024;
 /// Most members in one message, which has less than 60 KiB then.
 pub const MAX_RECORDS: usize = 1000;
 
+/// About the longest that a member is in bytes.
+const RECORD: usize = 72;
+
 /// Why bytes are no message of a node.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
@@ -34,7 +37,22 @@ pub enum DecodeError {
 /// Writes a message of a node.
 #[must_use]
 pub fn encode(from: NodeId, message: &NodeMessage) -> Vec<u8> {
-    postcard::to_allocvec(&(from, message)).expect("writing into memory does not fail")
+    let room = match message {
+        // One description is in most: longer ones make room as they are written.
+        NodeMessage::Signal(_) => 2048,
+        NodeMessage::Changes { changes, .. } => 32 + changes.len() * RECORD,
+        NodeMessage::Snapshot { members, .. } => 32 + members.len() * RECORD,
+        _ => 80,
+    };
+    let written = postcard::to_extend(&(from, message), Vec::with_capacity(room));
+    written.expect("writing into memory does not fail")
+}
+
+/// Reads whose message it is, and no more of it.
+#[must_use]
+pub fn decode_sender(bytes: &[u8]) -> Option<NodeId> {
+    let (sender, _) = postcard::take_from_bytes(bytes).ok()?;
+    Some(sender)
 }
 
 /// Reads a message of a node, and whose it is.

@@ -6,6 +6,14 @@ use std::time::{Duration, Instant};
 use super::message::NodeId;
 
 /// How long a node may be silent before it is forgotten. It speaks every second.
+///
+/// Longer than a short absence of Redis, after which every node is connected again within 4 seconds, or
+/// all would forget each other's members for nothing. Short enough for the peers of a node that has died:
+/// those of the CBOR dialect have a key and need not wait for this at all (`Member::gives_way_to`), while
+/// an id of WebTorrent's dialect, which nobody can prove, is refused elsewhere until then: to let it in
+/// sooner would let anybody have anybody's id whose node hangs for a moment. Its clients come later
+/// anyway: `bittorrent-tracker` connects again after 10 seconds at the earliest (`RECONNECT_MINIMUM`),
+/// libtorrent after 17 (`tracker_retry_delay_min`, `tracker_backoff`).
 pub const NODE_EXPIRY: Duration = Duration::from_secs(5);
 
 /// When a node that has not answered is asked again.

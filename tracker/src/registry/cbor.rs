@@ -1,5 +1,6 @@
 //! What the messages of the CBOR dialect do.
 
+use std::num::{NonZeroU32, NonZeroU64};
 use std::time::Instant;
 
 use shoal_protocol::tracker::webtorrent::{Response, Sdp};
@@ -97,12 +98,31 @@ impl Registry {
         if let Some(connection) = self.connections.get_mut(&from) {
             connection.speaker = Speaker::Cbor { peer, key };
         }
+        self.welcome(from, version.min(PROTOCOL_VERSION));
+    }
+
+    /// Welcomes the peers again whose turn it is, so that they know the ICE servers of now. In so many
+    /// turns, counted from 0, each has one.
+    pub fn welcome_again(&mut self, turn: u32, turns: NonZeroU32) {
+        let turns = NonZeroU64::from(turns);
+        let connections = self.connections.iter();
+        let due = connections.filter(|(id, connection)| {
+            id.0 % turns == u64::from(turn) && matches!(connection.speaker, Speaker::Cbor { .. })
+        });
+        let due: Vec<_> = due.map(|(id, _)| *id).collect();
+        for connection in due {
+            // There is one version, so this is what was agreed.
+            self.welcome(connection, PROTOCOL_VERSION);
+        }
+    }
+
+    fn welcome(&mut self, connection: ConnectionId, version: u16) {
         let welcome = ServerMessage::Welcome {
-            version: version.min(PROTOCOL_VERSION),
+            version,
             ice_servers: self.rules.ice_servers.clone(),
             interval_s: self.interval_s(),
         };
-        self.reply(from, Message::Cbor(welcome));
+        self.reply(connection, Message::Cbor(welcome));
     }
 
     /// Frees a peer id for who shows `key`: closes the connection that has it, if the key is its

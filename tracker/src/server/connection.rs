@@ -31,6 +31,8 @@ struct Connection<'a> {
     hub: &'a Hub,
     limits: &'a Limits,
     metrics: &'a Metrics,
+    /// Of messages that are read. Who sends faster is not punished, only read later, so that its own
+    /// socket fills up and holds it back.
     rate: Rate,
     deadlines: Deadlines,
 }

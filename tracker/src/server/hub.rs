@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -182,7 +183,8 @@ impl Hub {
         state.deliver(Instant::now());
     }
 
-    /// Lets the registry forget the silent.
+    /// Lets the registry forget the silent, and gives back what maps had for more connections than there
+    /// are. In between they keep it: some 100 bytes for each of `limits.connections` at most.
     pub(super) fn expire(&self) {
         let mut state = self.lock();
         let now = Instant::now();
@@ -192,9 +194,18 @@ impl Hub {
         state.outboxes.shrink_to(room);
     }
 
-    /// Hands out other ICE servers from now on.
-    pub(super) fn set_ice_servers(&self, ice_servers: Vec<IceServer>) {
-        self.lock().registry.set_ice_servers(ice_servers);
+    /// Hands out other ICE servers from now on, and tells the peers of them whose turn it is, of so
+    /// many turns.
+    pub(super) fn renew_ice_servers(
+        &self,
+        ice_servers: Vec<IceServer>,
+        turn: u32,
+        turns: NonZeroU32,
+    ) {
+        let mut state = self.lock();
+        state.registry.set_ice_servers(ice_servers);
+        state.registry.welcome_again(turn, turns);
+        state.deliver(Instant::now());
     }
 
     /// Serves other swarms from now on.

@@ -1,14 +1,14 @@
-//! How fast a connection is read: a token bucket. Who sends faster is not punished, only read later,
-//! so that its own socket fills up and holds it back.
+//! A token bucket: so many at once, then so many a second. Each user says what it counts and what it
+//! does with what comes too early.
 
 use std::time::{Duration, Instant};
 
-/// A bucket of messages that may be read.
+/// How many tokens there are. Each time something is done, one is spent.
 #[derive(Debug)]
 pub(super) struct Rate {
     per_second: f64,
     burst: f64,
-    /// Below zero never: a message is read only when there is a whole token.
+    /// Between zero and `burst`.
     tokens: f64,
     filled: Instant,
 }
@@ -24,13 +24,13 @@ impl Rate {
         }
     }
 
-    /// Counts a message that was read.
+    /// Takes a token, or what is left of one.
     pub(super) fn spend(&mut self, now: Instant) {
         self.fill(now);
         self.tokens = (self.tokens - 1.0).max(0.0);
     }
 
-    /// Returns when the next message may be read; `None`: now.
+    /// Returns when there will be a whole token; `None`: there is one.
     pub(super) fn wait_until(&mut self, now: impl FnOnce() -> Instant) -> Option<Instant> {
         // Most have enough, and need not look at the clock.
         if self.tokens >= 1.0 {
@@ -42,7 +42,7 @@ impl Rate {
             return None;
         }
         let missing = (1.0 - self.tokens) / self.per_second;
-        // Never a time so short that nothing would have come by then.
+        // Never a time so short that it is not worth a timer.
         Some(now + Duration::from_secs_f64(missing).max(Duration::from_millis(1)))
     }
 
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_burst_is_read_at_once_and_then_at_the_rate() {
+    fn a_burst_passes_at_once_and_the_rest_at_the_rate() {
         let mut now = Instant::now();
         let mut rate = Rate::new(now, 10, 5);
         for _ in 0..5 {

@@ -69,6 +69,11 @@ pub(super) fn parse(given: &str, timed: Option<&(String, String)>) -> Result<Ice
     }
 }
 
+/// Whether a server that can be read gets the credentials that end.
+pub(super) fn is_timed(given: &str) -> bool {
+    matches!(parse(given, None), Err(IceError::NoCredentials))
+}
+
 /// Returns what may be shown of a server that could not be read.
 pub(super) fn without_password(given: &str) -> String {
     match given.rsplit_once('@') {
@@ -144,6 +149,15 @@ mod tests {
         assert_eq!(server.credential.as_deref(), Some("made"));
         let own = parse("turn:ann:secret@turn.example", Some(&timed)).unwrap();
         assert_eq!(own.username.as_deref(), Some("ann"));
+    }
+
+    #[test]
+    fn only_turn_servers_without_a_user_get_them() {
+        assert!(is_timed("turn:turn.example"));
+        assert!(is_timed("turns:turn.example:443?transport=tcp"));
+        assert!(!is_timed("turn:ann:secret@turn.example"));
+        assert!(!is_timed("stun:stun.example"));
+        assert!(!is_timed("turn:turn.example:0"));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use shoal_protocol::tracker::{ServerMessage, Signal};
 use shoal_protocol::{OfferId, PeerId, SwarmId};
 use shoal_tracker::cluster::{
     Change, DecodeError, MAX_NODE_MESSAGE, MAX_NODES, MemberRecord, NodeId, NodeMessage,
-    NodeSignal, RefusedSignal, decode, encode,
+    NodeSignal, RefusedSignal, decode, decode_sender, encode,
 };
 use shoal_tracker::registry::{ClusterCounts, ConnectionId, Dialect, Message, Registry};
 
@@ -43,8 +43,21 @@ proptest! {
     }
 
     #[test]
+    fn sender_is_read_whatever_it_says(
+        from in any::<u64>().prop_map(NodeId::new),
+        message in message(),
+        rest in vec(any::<u8>(), 0..30),
+        cut in any::<prop::sample::Index>(),
+    ) {
+        prop_assert_eq!(decode_sender(&encode(from, &message)), Some(from));
+        let sender = postcard::to_allocvec(&from).unwrap();
+        prop_assert_eq!(decode_sender(&[&sender[..], &rest[..]].concat()), Some(from));
+        prop_assert_eq!(decode_sender(&sender[..cut.index(sender.len())]), None);
+    }
+
+    #[test]
     fn any_bytes_do_no_harm(bytes in vec(any::<u8>(), 0..300)) {
-        let _ = decode(&bytes);
+        let _ = (decode(&bytes), decode_sender(&bytes));
     }
 
     #[test]

@@ -96,16 +96,7 @@ async fn who_is_about_to_stop_is_not_ready_and_says_when_to_come_back() {
     let mut peer = tracker.member(1).await;
     let address = tracker.address;
     let stopped = tracker.begin_to_stop();
-    let ServerMessage::Error {
-        code,
-        retry_after_s,
-        ..
-    } = peer.next().await
-    else {
-        panic!("not told");
-    };
-    assert_eq!(code, ErrorCode::ShuttingDown);
-    assert!((1..=60).contains(&retry_after_s.unwrap()));
+    assert!((1..=60).contains(&peer.shutting_down().await));
     assert_eq!(crate::http::get_at(address, "/ready").await.status, 503);
     // It does not wait longer than for the last one to go.
     drop(peer);
@@ -213,6 +204,31 @@ async fn turn_credentials_are_made_for_who_comes() {
     assert!((now + 500..=now + 600).contains(&end), "{end}");
     // 20 bytes in Base64.
     assert_eq!(ice_servers[0].credential.as_ref().unwrap().len(), 28);
+}
+
+#[tokio::test]
+async fn turn_credentials_are_renewed_for_who_stays() {
+    let tracker = Tracker::with_settings(Settings {
+        ice: vec!["turn:turn.example".into()],
+        turn_secret: Some(Secret::new("north")),
+        turn_lifetime: Duration::from_secs(4),
+        ..Settings::default()
+    })
+    .await;
+    let mut peer: Peer = tracker.connect().await;
+    peer.hello(1, 1).await;
+    let mut ends = Vec::new();
+    for _ in 0..3 {
+        let ServerMessage::Welcome { ice_servers, .. } = peer.next().await else {
+            panic!("not welcome");
+        };
+        let end: u64 = ice_servers[0].username.as_ref().unwrap().parse().unwrap();
+        ends.push(end);
+    }
+    // Every two seconds, but for the first time, which may be sooner.
+    assert!(ends[1] >= ends[0] && ends[2] > ends[1], "{ends:?}");
+    // It can still do everything.
+    assert_eq!(peer.join(SWARM).await, (vec![], 0, 1));
 }
 
 fn offering() -> Request {

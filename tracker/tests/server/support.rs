@@ -223,6 +223,18 @@ impl Peer {
         }
     }
 
+    /// Waits until it is told that the tracker stops. Returns after how many seconds to come back.
+    pub(crate) async fn shutting_down(&mut self) -> u32 {
+        match self.next().await {
+            ServerMessage::Error {
+                code: ErrorCode::ShuttingDown,
+                retry_after_s: Some(retry_after_s),
+                ..
+            } => retry_after_s,
+            message => panic!("not told: {message:?}"),
+        }
+    }
+
     /// Waits for the end. Returns the close code, if one came.
     pub(crate) async fn closed(mut self) -> Option<u16> {
         let mut code = None;

@@ -138,7 +138,8 @@ pub enum ClientMessage {
 /// From the tracker to a peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ServerMessage {
-    /// Answers `Hello`.
+    /// Answers `Hello`. Comes again, at any time, when the servers have changed: credentials of TURN
+    /// servers may end, and new ones are told before they do. What it says then holds from then on.
     Welcome {
         /// The version both will speak.
         version: u16,

@@ -2,12 +2,12 @@
 
 use std::ffi::OsString;
 use std::fmt;
-use std::net::SocketAddr;
 
 use anyhow::Context;
 
-use super::{Compare, Limits};
+use super::Compare;
 use crate::fleet::{Fleet, Shape};
+use crate::plan::Limits;
 use crate::process::{Process, free_address};
 use crate::socket::Endpoint;
 
@@ -56,7 +56,7 @@ impl Running {
                 let port = address.port().to_string();
                 vec!["node".into(), script.into(), port.into()]
             }
-            Contender::Ours => ours(compare, address, limits)?,
+            Contender::Ours => compare.plan.ours(address, limits)?,
             Contender::Echo => {
                 let program = std::env::current_exe()?.into();
                 let address = address.to_string();
@@ -73,14 +73,4 @@ impl Running {
     pub(super) fn join(&self, shape: &Shape) -> anyhow::Result<Fleet> {
         Fleet::connect(std::slice::from_ref(&self.endpoint), shape)
     }
-}
-
-fn ours(compare: &Compare, address: SocketAddr, limits: Limits) -> anyhow::Result<Vec<OsString>> {
-    let program = compare.ours.as_ref().context("not given (--ours)")?;
-    let address = address.to_string();
-    let mut command = vec![program.into(), "--listen".into(), address.into()];
-    if let (Limits::Raised, Some(file)) = (limits, &compare.limits) {
-        command.extend(["--config".into(), file.into()]);
-    }
-    Ok(command)
 }

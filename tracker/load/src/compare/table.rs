@@ -5,6 +5,7 @@ use std::fmt;
 
 use super::Measured;
 use super::contender::Contender;
+use crate::goal::{Bound, median};
 
 /// What is compared. In the order of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,16 +23,15 @@ pub(super) enum Figure {
     AbusedMemory,
 }
 
-/// What our tracker has to reach. Where more is better, at least; else at most.
+/// What our tracker has to reach.
 #[derive(Clone, Copy, Debug, Default)]
 struct Goal {
-    more_is_better: bool,
     /// As a multiple of bittorrent-tracker's figure.
-    to_npm: Option<f64>,
+    to_npm: Option<Bound>,
     /// As a multiple of the echo's.
-    to_echo: Option<f64>,
+    to_echo: Option<Bound>,
     /// By itself.
-    alone: Option<f64>,
+    alone: Option<Bound>,
 }
 
 /// Everything measured so far.
@@ -61,40 +61,31 @@ impl Figure {
     pub(super) const ABUSE: [Self; 3] = [Self::AbusedLatency, Self::AbusedLost, Self::AbusedMemory];
 
     fn goal(self) -> Goal {
-        let at_most = |limit| Goal {
-            alone: Some(limit),
+        let to_npm = |bound| Goal {
+            to_npm: Some(bound),
+            ..Goal::default()
+        };
+        let alone = |most| Goal {
+            alone: Some(Bound::AtMost(most)),
             ..Goal::default()
         };
         match self {
             Self::AnnounceCpu => Goal {
-                to_npm: Some(0.6),
-                to_echo: Some(1.4),
-                ..Goal::default()
+                to_echo: Some(Bound::AtMost(1.4)),
+                ..to_npm(Bound::AtMost(0.6))
             },
             Self::RelayCpu => Goal {
-                to_npm: Some(0.5),
-                to_echo: Some(1.4),
-                ..Goal::default()
+                to_echo: Some(Bound::AtMost(1.4)),
+                ..to_npm(Bound::AtMost(0.5))
             },
-            Self::Announces => Goal {
-                more_is_better: true,
-                to_npm: Some(2.0),
-                ..Goal::default()
-            },
-            Self::Offers => Goal {
-                more_is_better: true,
-                to_npm: Some(2.5),
-                ..Goal::default()
-            },
-            Self::Latency => Goal {
-                to_npm: Some(0.5),
-                ..Goal::default()
-            },
-            Self::IdleMemory => at_most(6.0),
-            Self::LoadedMemory => at_most(8.0),
-            Self::LeftMemory => at_most(1.0),
-            Self::AbusedLatency => at_most(50.0),
-            Self::AbusedLost => at_most(0.0),
+            Self::Announces => to_npm(Bound::AtLeast(2.0)),
+            Self::Offers => to_npm(Bound::AtLeast(2.5)),
+            Self::Latency => to_npm(Bound::AtMost(0.5)),
+            Self::IdleMemory => alone(6.0),
+            Self::LoadedMemory => alone(8.0),
+            Self::LeftMemory => alone(1.0),
+            Self::AbusedLatency => alone(50.0),
+            Self::AbusedLost => alone(0.0),
             Self::AbusedMemory => Goal::default(),
         }
     }
@@ -115,30 +106,6 @@ impl fmt::Display for Figure {
             Self::AbusedLost => "  lost or wrong",
             Self::AbusedMemory => "  memory at most beyond before, MiB",
         })
-    }
-}
-
-impl Goal {
-    /// Writes how our figure stands to another, or by itself, beside what is to be reached.
-    fn judge(self, value: Option<f64>, goal: Option<f64>) -> String {
-        match (value, goal) {
-            (None, None) => "–".to_owned(),
-            (None, Some(goal)) => format!("? ({} {goal})", self.sign()),
-            (Some(value), None) => format!("{value:.2}"),
-            (Some(value), Some(goal)) => {
-                let is_met = if self.more_is_better {
-                    value >= goal
-                } else {
-                    value <= goal
-                };
-                let verdict = if is_met { "met" } else { "MISSED" };
-                format!("{value:.2} ({} {goal}: {verdict})", self.sign())
-            }
-        }
-    }
-
-    fn sign(self) -> char {
-        if self.more_is_better { '≥' } else { '≤' }
     }
 }
 
@@ -193,12 +160,9 @@ impl fmt::Display for Results {
             }
             let goal = figure.goal();
             let ratio = |other: Option<f64>| Some(ours? / other.filter(|other| *other > 0.0)?);
-            let ratios = [
-                goal.judge(ratio(npm), goal.to_npm),
-                goal.judge(ratio(echo), goal.to_echo),
-            ];
-            let [to_npm, to_echo] = ratios;
-            let alone = goal.alone.map(|limit| goal.judge(ours, Some(limit)));
+            let to_npm = judge(goal.to_npm, ratio(npm));
+            let to_echo = judge(goal.to_echo, ratio(echo));
+            let alone = goal.alone.map(|bound| bound.judge(ours));
             writeln!(f, "   {to_npm:24}{to_echo:24}{}", alone.unwrap_or_default())?;
         }
         let mut reasons = BTreeMap::<(Contender, &str), Vec<String>>::new();
@@ -219,15 +183,13 @@ impl fmt::Display for Results {
     }
 }
 
-fn median(values: &[f64]) -> Option<f64> {
-    let mut values = values.to_vec();
-    values.sort_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    let upper = *values.get(middle)?;
-    if values.len() % 2 == 1 {
-        return Some(upper);
+/// Writes a ratio, beside its goal if it has one.
+fn judge(goal: Option<Bound>, ratio: Option<f64>) -> String {
+    match (goal, ratio) {
+        (Some(bound), ratio) => bound.judge(ratio),
+        (None, Some(ratio)) => format!("{ratio:.2}"),
+        (None, None) => "–".to_owned(),
     }
-    Some(f64::midpoint(values[middle - 1], upper))
 }
 
 #[cfg(test)]
@@ -236,25 +198,6 @@ mod tests {
 
     fn measured(values: &[(Figure, f64)]) -> Measured {
         Ok(values.iter().copied().collect())
-    }
-
-    #[test]
-    fn median_is_in_the_middle() {
-        assert_eq!(median(&[]), None);
-        assert_eq!(median(&[3.0]), Some(3.0));
-        assert_eq!(median(&[9.0, 1.0, 2.0]), Some(2.0));
-        assert_eq!(median(&[4.0, 1.0]), Some(2.5));
-    }
-
-    #[test]
-    fn goals_are_judged_in_their_direction() {
-        let cost = Figure::AnnounceCpu.goal();
-        assert_eq!(cost.judge(Some(0.5), Some(0.6)), "0.50 (≤ 0.6: met)");
-        assert_eq!(cost.judge(Some(0.7), Some(0.6)), "0.70 (≤ 0.6: MISSED)");
-        let rate = Figure::Announces.goal();
-        assert_eq!(rate.judge(Some(2.1), Some(2.0)), "2.10 (≥ 2: met)");
-        assert_eq!(rate.judge(Some(1.9), Some(2.0)), "1.90 (≥ 2: MISSED)");
-        assert_eq!(rate.judge(None, Some(2.0)), "? (≥ 2)");
     }
 
     #[test]

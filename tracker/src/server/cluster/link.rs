@@ -7,14 +7,17 @@ use std::time::{Duration, Instant};
 
 use rand::Rng;
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, PushInfo, PushKind, RedisResult, Value};
+use redis::{AsyncConnectionConfig, Cmd, PushInfo, PushKind, RedisResult, Value};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{Letter, Shared, count};
-use crate::cluster::{Audience, MAX_NODE_MESSAGE, NodeId, NodeMessage, VERSION, decode, encode};
+use crate::cluster::{
+    Audience, MAX_NODE_MESSAGE, NodeId, NodeMessage, VERSION, decode, decode_sender, encode,
+};
 use crate::server::hub::Hub;
+use crate::server::rate::Rate;
 use crate::settings::Redis;
 
 /// The link of one node.
@@ -85,6 +88,7 @@ impl Link {
         let bytes = Arc::new(AtomicUsize::new(0));
         let lost = CancellationToken::new();
         let listener = Listener {
+            node: self.node,
             queue: sender,
             bytes: Arc::clone(&bytes),
             lost: lost.clone(),
@@ -101,7 +105,7 @@ impl Link {
         let channels = [Audience::All, Audience::Node(self.node)].map(|to| self.channel(to));
         connection.subscribe(&channels[..]).await?;
         let (hub, shared) = (Arc::clone(hub), Arc::clone(&self.shared));
-        let reading = read(self.node, incoming, bytes, hub, shared);
+        let reading = read(incoming, bytes, hub, shared);
         Ok(Session {
             connection,
             lost,
@@ -121,7 +125,15 @@ impl Link {
         self.shared.is_up.store(true, Ordering::Relaxed);
         hub.beat(Instant::now());
         let mut batch = Vec::new();
+        // Of batches.
+        let mut rate = Rate::new(Instant::now(), BATCHES_PER_SECOND, BATCH_BURST);
         loop {
+            if let Some(next) = rate.wait_until(Instant::now) {
+                tokio::select! {
+                    () = tokio::time::sleep_until(next.into()) => {}
+                    () = stop.cancelled() => {}
+                }
+            }
             tokio::select! {
                 biased;
                 _ = self.queue.recv_many(&mut batch, MAX_BATCH) => {}
@@ -132,6 +144,7 @@ impl Link {
                 () = stop.cancelled() => return Ok(()),
             }
             self.shared.taken.notify_one();
+            rate.spend(Instant::now());
             let mut pipeline = redis::pipe();
             let letters = batch.len();
             if letters == 0 {
@@ -140,7 +153,11 @@ impl Link {
             for Letter { to, message } in merge(batch.drain(..)) {
                 let message = encode(self.node, &message);
                 let channel = self.channel(to);
-                pipeline.publish(channel, message).ignore();
+                // As `publish` does, with room for what is long already.
+                let length = PUBLISH.len() + channel.len() + message.len();
+                let mut command = Cmd::with_capacity(3, length);
+                command.arg(PUBLISH).arg(channel).arg(message);
+                pipeline.add_command(command).ignore();
             }
             pipeline.exec_async(&mut session.connection).await?;
             self.shared
@@ -178,6 +195,7 @@ struct Session {
 
 /// Takes what Redis pushes. It must not wait.
 struct Listener {
+    node: NodeId,
     queue: mpsc::Sender<Vec<u8>>,
     /// Bytes in the queue.
     bytes: Arc<AtomicUsize>,
@@ -201,6 +219,10 @@ impl Listener {
     }
 
     fn take(&self, message: Vec<u8>) {
+        // What it has told all comes back.
+        if decode_sender(&message) == Some(self.node) {
+            return;
+        }
         let size = message.len();
         let waiting = self.bytes.fetch_add(size, Ordering::Relaxed) + size;
         let has_room = size <= MAX_NODE_MESSAGE && waiting <= MAX_INCOMING_BYTES;
@@ -213,25 +235,27 @@ impl Listener {
 
 /// Hands to the hub what comes in.
 async fn read(
-    node: NodeId,
     mut incoming: mpsc::Receiver<Vec<u8>>,
     bytes: Arc<AtomicUsize>,
     hub: Arc<Hub>,
     shared: Arc<Shared>,
 ) {
-    while let Some(message) = incoming.recv().await {
-        let now = Instant::now();
-        bytes.fetch_sub(message.len(), Ordering::Relaxed);
-        match decode(&message) {
-            // What it has told all comes back.
-            Ok((from, _)) if from == node => {}
-            Ok((from, message)) => {
-                count(&shared.received);
-                hub.receive_from_node(now, from, message);
-            }
-            Err(error) => {
-                count(&shared.malformed);
-                tracing::debug!(%error, "what another node says is not understood");
+    let mut messages = Vec::new();
+    while incoming.recv_many(&mut messages, MAX_READ).await > 0 {
+        for message in messages.drain(..) {
+            // For the runtime, all of a batch is one step: without this, others would wait for thousands.
+            tokio::task::consume_budget().await;
+            let now = Instant::now();
+            bytes.fetch_sub(message.len(), Ordering::Relaxed);
+            match decode(&message) {
+                Ok((from, message)) => {
+                    count(&shared.received);
+                    hub.receive_from_node(now, from, message);
+                }
+                Err(error) => {
+                    count(&shared.malformed);
+                    tracing::debug!(%error, "what another node says is not understood");
+                }
             }
         }
     }
@@ -265,8 +289,20 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 const MIN_PAUSE: Duration = Duration::from_millis(100);
 const MAX_PAUSE: Duration = Duration::from_secs(2);
 
+/// Batches a second, once more than this many have gone out one after the other. Each costs this node,
+/// Redis and the receiver a few system calls, however much is in it: where there is a lot to send, it
+/// waits for a millisecond and goes together.
+const BATCHES_PER_SECOND: u32 = 1000;
+const BATCH_BURST: u32 = 32;
+
+/// The command by which Redis passes a message on.
+const PUBLISH: &str = "PUBLISH";
+
 /// Most messages that are sent at once.
 const MAX_BATCH: usize = 512;
+
+/// Most messages that are taken from the queue at once.
+const MAX_READ: usize = 32;
 
 /// Most messages, and bytes, that have come in and were not read.
 const MAX_INCOMING: usize = 16 * 1024;
