@@ -29,7 +29,7 @@ test("a swarm of three pages fits a wide and a narrow screen", async (t) => {
   await Promise.all([wide.confirm(), narrow.confirm()]);
   for (const page of [wide, narrow]) {
     await page.page.waitForFunction(() => {
-      const { have, pieces } = document.querySelector("[data-testid=piece-map]").dataset;
+      const { have, pieces } = document.querySelector("[data-testid=piece-map]")?.dataset ?? {};
       return Number(have) > Number(pieces) * 0.55;
     }, undefined, { timeout: 120_000 });
   }
