@@ -1,6 +1,5 @@
 //! What the messages of the CBOR dialect do.
 
-use std::num::{NonZeroU32, NonZeroU64};
 use std::time::Instant;
 
 use shoal_protocol::tracker::webtorrent::{Response, Sdp};
@@ -103,11 +102,11 @@ impl Registry {
 
     /// Welcomes the peers again whose turn it is, so that they know the ICE servers of now. In so many
     /// turns, counted from 0, each has one.
-    pub fn welcome_again(&mut self, turn: u32, turns: NonZeroU32) {
-        let turns = NonZeroU64::from(turns);
+    pub fn welcome_again(&mut self, turn: u32, turns: u32) {
         let connections = self.connections.iter();
         let due = connections.filter(|(id, connection)| {
-            id.0 % turns == u64::from(turn) && matches!(connection.speaker, Speaker::Cbor { .. })
+            let own = id.0.checked_rem(turns.into()) == Some(turn.into());
+            own && matches!(connection.speaker, Speaker::Cbor { .. })
         });
         let due: Vec<_> = due.map(|(id, _)| *id).collect();
         for connection in due {

@@ -6,7 +6,6 @@
 //! and nothing is kept for a peer: the number of its connection says which turns are its own.
 
 use std::convert::Infallible;
-use std::num::NonZeroU32;
 use std::time::SystemTime;
 
 use tokio::time::{MissedTickBehavior, interval};
@@ -23,7 +22,7 @@ pub(super) async fn renew(
     let Some(lifetime) = settings.credentials_lifetime() else {
         return std::future::pending().await;
     };
-    let mut ticks = interval(lifetime / 2 / TURNS.get());
+    let mut ticks = interval(lifetime / 2 / TURNS);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut turn = 0;
     loop {
@@ -38,7 +37,7 @@ pub(super) async fn renew(
 
 /// In half of a life. With the default of a day, one takes 11 minutes, and 20,000 peers are told in
 /// groups of 313.
-const TURNS: NonZeroU32 = NonZeroU32::new(64).unwrap();
+const TURNS: u32 = 64;
 
 #[cfg(test)]
 mod tests {

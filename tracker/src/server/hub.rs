@@ -3,7 +3,6 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::num::NonZeroU32;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -196,12 +195,7 @@ impl Hub {
 
     /// Hands out other ICE servers from now on, and tells the peers of them whose turn it is, of so
     /// many turns.
-    pub(super) fn renew_ice_servers(
-        &self,
-        ice_servers: Vec<IceServer>,
-        turn: u32,
-        turns: NonZeroU32,
-    ) {
+    pub(super) fn renew_ice_servers(&self, ice_servers: Vec<IceServer>, turn: u32, turns: u32) {
         let mut state = self.lock();
         state.registry.set_ice_servers(ice_servers);
         state.registry.welcome_again(turn, turns);
