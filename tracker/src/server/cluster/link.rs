@@ -240,22 +240,18 @@ async fn read(
     hub: Arc<Hub>,
     shared: Arc<Shared>,
 ) {
-    let mut messages = Vec::new();
-    while incoming.recv_many(&mut messages, MAX_READ).await > 0 {
-        for message in messages.drain(..) {
-            // For the runtime, all of a batch is one step: without this, others would wait for thousands.
-            tokio::task::consume_budget().await;
-            let now = Instant::now();
-            bytes.fetch_sub(message.len(), Ordering::Relaxed);
-            match decode(&message) {
-                Ok((from, message)) => {
-                    count(&shared.received);
-                    hub.receive_from_node(now, from, message);
-                }
-                Err(error) => {
-                    count(&shared.malformed);
-                    tracing::debug!(%error, "what another node says is not understood");
-                }
+    // Waiting lets others run every so many messages, also where none has to be waited for.
+    while let Some(message) = incoming.recv().await {
+        let now = Instant::now();
+        bytes.fetch_sub(message.len(), Ordering::Relaxed);
+        match decode(&message) {
+            Ok((from, message)) => {
+                count(&shared.received);
+                hub.receive_from_node(now, from, message);
+            }
+            Err(error) => {
+                count(&shared.malformed);
+                tracing::debug!(%error, "what another node says is not understood");
             }
         }
     }
@@ -300,9 +296,6 @@ const PUBLISH: &str = "PUBLISH";
 
 /// Most messages that are sent at once.
 const MAX_BATCH: usize = 512;
-
-/// Most messages that are taken from the queue at once.
-const MAX_READ: usize = 32;
 
 /// Most messages, and bytes, that have come in and were not read.
 const MAX_INCOMING: usize = 16 * 1024;
