@@ -105,10 +105,8 @@ enum Done {
     Rechecked(InfoHash, Work, Result<Found, StorageFault>),
     /// What an earlier run has left is read.
     Recalled(Vec<Result<Remembered, String>>),
-    /// Whether the files of a share of an earlier run are there.
+    /// Whether the files of a share of an earlier run are there, and, once that is sure, what they were.
     ShareFound(Search, Result<FoundShare, EngineError>),
-    /// Whether they are what they were.
-    ShareChecked(Search, Result<FoundShare, EngineError>),
     Stamped(InfoHash, Vec<u64>),
     /// The storage knows which files are wanted, or cannot make room for them.
     Placed(InfoHash, Selection, Result<(), StorageFault>),
@@ -263,7 +261,6 @@ impl Driver {
             Done::Rechecked(torrent, work, result) => self.rechecked(torrent, &work, result),
             Done::Recalled(remembered) => self.recalled(remembered),
             Done::ShareFound(search, result) => self.share_found(search, result),
-            Done::ShareChecked(search, result) => self.share_checked(search, result),
             Done::Stamped(torrent, stamps) => self.stamped(torrent, stamps),
             Done::Placed(torrent, selection, result) => self.placed(torrent, selection, result),
             Done::OpenAgain(torrent) => self.open_again_if_waiting(torrent),

@@ -36,8 +36,8 @@ impl Search {
 pub(super) struct FoundShare {
     metainfo: Arc<Metainfo>,
     storage: Rc<dyn Storage>,
-    /// Nobody has touched them since.
-    is_untouched: bool,
+    /// Nobody has touched them since, or they have been looked through.
+    is_sure: bool,
 }
 
 impl Driver {
@@ -115,7 +115,7 @@ impl Driver {
         match result {
             Err(EngineError::NotAllowed) => self.wait_for_files(search),
             Err(error) => self.lost_share(search, &error),
-            Ok(found) if found.is_untouched => self.go_on_sharing(search, found),
+            Ok(found) if found.is_sure => self.go_on_sharing(search, found),
             Ok(found) => self.check_share(search, found),
         }
     }
@@ -150,27 +150,15 @@ impl Driver {
             let everything = Kept::unchecked(metainfo.info());
             let checked = verify(metainfo, storage, &everything, progress).await;
             let result = match checked.good.is_full() {
-                true => Ok(found),
+                true => Ok(FoundShare {
+                    is_sure: true,
+                    ..found
+                }),
                 false => Err(changed(found.metainfo.info())),
             };
             search.work = Some(work);
-            Done::ShareChecked(search, result)
+            Done::ShareFound(search, result)
         }));
-    }
-
-    /// The files of a share are looked through.
-    pub(super) fn share_checked(
-        &mut self,
-        mut search: Search,
-        result: Result<FoundShare, EngineError>,
-    ) {
-        if !self.is_wanted(&mut search) {
-            return;
-        }
-        match result {
-            Ok(found) => self.go_on_sharing(search, found),
-            Err(error) => self.lost_share(search, &error),
-        }
     }
 
     /// Shares what is there as it was.
@@ -248,11 +236,11 @@ async fn shared_files(
     let info = metainfo.info();
     let order = order(info, &listing).ok_or_else(|| changed(info))?;
     let storage = platform.share_storage(scan, &order);
-    let is_untouched = !stamps.is_empty() && storage.stamps().await? == stamps;
+    let is_sure = !stamps.is_empty() && storage.stamps().await? == stamps;
     Ok(FoundShare {
         metainfo,
         storage,
-        is_untouched,
+        is_sure,
     })
 }
 
