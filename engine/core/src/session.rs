@@ -146,9 +146,13 @@ impl Session {
         if self.torrents.is_empty() {
             return None;
         }
-        let due = self.torrents.values();
-        let due = due.filter_map(|torrent| torrent.next_due(&self.shared));
-        due.chain([self.next_tick]).min()
+        let mut first = self.next_tick;
+        for torrent in self.torrents.values() {
+            first = torrent
+                .next_due(&self.shared)
+                .map_or(first, |due| first.min(due));
+        }
+        Some(first)
     }
 
     /// Returns the torrents, in the order in which they were added.
