@@ -63,7 +63,7 @@ mod trackers;
 pub use bitfield::Bitfield;
 pub use io::{
     Command, Event, Input, LinkEvent, LinkId, Order, Output, PeerChange, Role, Route, Span,
-    StorageFault, Token, TrackerEvent, TrackerId, TrackerRequest,
+    StorageFault, Token, TrackerEvent, TrackerId, TrackerRequest, WriteFault,
 };
 pub use limits::{Limits, Rate, RateError};
 pub use selection::Selection;

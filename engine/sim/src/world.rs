@@ -17,7 +17,7 @@ use bytes::Bytes;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use shoal_core::{
-    Fault, Input, LinkId, StorageFault, Timestamp, Token, TorrentSnapshot, TorrentState,
+    Fault, Input, LinkId, StorageFault, Timestamp, Token, TorrentSnapshot, TorrentState, WriteFault,
 };
 use shoal_protocol::tracker::ClientMessage;
 use shoal_protocol::tracker::webtorrent::Request;
@@ -74,7 +74,7 @@ struct Arrival {
 enum Done {
     Read(Token, Result<Bytes, StorageFault>),
     /// So many bytes are written, or hashed.
-    Written(Token, usize, Result<(), StorageFault>),
+    Written(Token, usize, Result<(), WriteFault>),
     Hashed(Token, usize, Hash256),
 }
 

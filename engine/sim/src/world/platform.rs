@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use shoal_core::{Bitfield, Command, Event, Input, Output, Role, Timestamp};
+use shoal_core::{Bitfield, Command, Event, Input, Output, Role, Timestamp, WriteFault};
 use shoal_protocol::tracker::Signal;
 
 use super::{Done, Happening, What, World};
@@ -105,16 +105,30 @@ impl World {
                 file,
                 offset,
                 data,
+                hash,
             } => {
-                self.note(node, What::Write, offset);
+                self.note_unstored(node, data.len());
                 let computer = &mut self.nodes[node];
-                let done = computer.disk_done(self.now, data.len());
+                let mut begins = self.now;
+                if let Some(hash) = hash {
+                    begins = computer.cpu_done(begins, data.len());
+                    if computer.hash(&data) != hash {
+                        let result = Err(WriteFault::WrongHash);
+                        return self.when_done(
+                            begins,
+                            node,
+                            Done::Written(token, data.len(), result),
+                        );
+                    }
+                }
+                let done = computer.disk_done(begins, data.len());
                 let result = computer.write(torrent, file, offset, &data);
+                self.note(node, What::Write, offset);
                 if result.is_ok() {
                     self.union
                         .note_stored(self.now, torrent, file, offset, data.len());
                 }
-                self.note_unstored(node, data.len());
+                let result = result.map_err(WriteFault::from);
                 self.when_done(done, node, Done::Written(token, data.len(), result));
             }
             Output::Hash { token, data } => {
