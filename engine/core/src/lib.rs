@@ -58,6 +58,7 @@ mod standing;
 mod steering;
 pub mod time;
 mod torrent;
+mod torrents;
 mod trackers;
 
 pub use bitfield::Bitfield;

@@ -227,10 +227,13 @@ impl Torrent {
                     && peer.wants != wants
                 {
                     peer.wants = wants;
+                    let concerns_slots = wants || !peer.choked;
                     if !wants {
                         self.first_haves_due.get_or_insert(shared.now);
                     }
-                    self.rechoke(shared);
+                    if concerns_slots {
+                        self.rechoke(shared);
+                    }
                 }
             }
             Message::Have(piece) => self.peer_has(link, &[piece], shared)?,

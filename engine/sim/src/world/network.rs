@@ -19,7 +19,7 @@ impl World {
     /// A channel is open at this side.
     pub(super) fn opened(&mut self, node: usize, link: LinkId) {
         let budget = self.nodes[node].spec.send_buffer;
-        let Some(end) = self.nodes[node].endpoints.get_mut(&link) else {
+        let Some(end) = self.nodes[node].endpoints.get_mut(link) else {
             return;
         };
         end.opened = true;
@@ -29,7 +29,7 @@ impl World {
 
     /// Takes a connection apart. The other side hears of it after the delay, this one if `told`.
     pub(super) fn close(&mut self, node: usize, link: LinkId, reason: &str, told: bool) {
-        let Some(end) = self.nodes[node].endpoints.remove(&link) else {
+        let Some(end) = self.nodes[node].endpoints.remove(link) else {
             return;
         };
         self.nodes[node].books.close(&end);
@@ -52,7 +52,7 @@ impl World {
 
     /// The other side has closed a connection.
     pub(super) fn closed(&mut self, node: usize, link: LinkId, reason: String) {
-        let Some(end) = self.nodes[node].endpoints.remove(&link) else {
+        let Some(end) = self.nodes[node].endpoints.remove(link) else {
             return;
         };
         self.nodes[node].books.close(&end);
@@ -65,7 +65,7 @@ impl World {
         let length = packet.len();
         assert!(length > 0 && length <= 64 << 10);
         let computer = &mut self.nodes[node];
-        let Some(end) = computer.endpoints.get_mut(&link) else {
+        let Some(end) = computer.endpoints.get_mut(link) else {
             return;
         };
         assert!(end.opened, "bytes are sent before the link is open");
@@ -81,7 +81,7 @@ impl World {
     /// Puts bytes on a link, whatever it takes.
     pub(super) fn put_on_link(&mut self, node: usize, link: LinkId, packet: Packet) {
         let computer = &mut self.nodes[node];
-        let Some(end) = computer.endpoints.get_mut(&link) else {
+        let Some(end) = computer.endpoints.get_mut(link) else {
             return;
         };
         let length = packet.len();
@@ -116,7 +116,7 @@ impl World {
         if length > 0 {
             computer.sending = false;
         }
-        if let Some(end) = computer.endpoints.get_mut(&link) {
+        if let Some(end) = computer.endpoints.get_mut(link) {
             end.waiting -= length;
             end.passed += length;
             // Browsers and SCTP say it neither for each packet.
@@ -132,7 +132,7 @@ impl World {
     /// Bytes have come over a link, with these blocks and rejects in them.
     pub(super) fn arrived(&mut self, node: usize, arrival: Arrival) {
         let Arrival { link, packet, seen } = arrival;
-        let Some(end) = self.nodes[node].endpoints.get(&link) else {
+        let Some(end) = self.nodes[node].endpoints.get(link) else {
             return;
         };
         if let Some((other, _)) = end.remote.filter(|_| !seen.is_empty())
@@ -164,7 +164,7 @@ impl World {
             return;
         }
         while let Some(link) = computer.ring.pop_front() {
-            let Some(end) = computer.endpoints.get_mut(&link) else {
+            let Some(end) = computer.endpoints.get_mut(link) else {
                 continue;
             };
             let Some(mut packet) = end.backlog.pop_front() else {
@@ -212,7 +212,7 @@ impl World {
         }
         let mut arrives = self.now + delay;
         let seen = self.look_at(node, link, &packet);
-        if let Some(end) = self.nodes[node].endpoints.get_mut(&link) {
+        if let Some(end) = self.nodes[node].endpoints.get_mut(link) {
             arrives = arrives.max(end.last_arrival);
             end.last_arrival = arrives;
         }
@@ -244,7 +244,7 @@ impl World {
         let seeds = computer.seeds();
         let mut payload = 0;
         let mut seen = Vec::new();
-        if let Some(end) = computer.endpoints.get_mut(&link) {
+        if let Some(end) = computer.endpoints.get_mut(link) {
             end.tap.look(packet, |message| match message {
                 Seen::Suggested => computer.suggested += 1,
                 Seen::Block(request) => {
