@@ -512,6 +512,12 @@ mod tests {
         open.hashed(block, hash_block(data))
     }
 
+    /// Takes a block in whose hash should be known, and says whether it is.
+    fn take_known(open: &mut OpenPiece, block: u32, data: &Bytes) -> bool {
+        let received = open.receive(block, data, LinkId(1)).unwrap();
+        received.hash == Some(hash_block(data))
+    }
+
     #[test]
     fn a_block_that_could_not_be_written_completes_a_whole_piece_later() {
         let (mut open, blocks) = held_piece();
@@ -522,9 +528,25 @@ mod tests {
         for block in 0..4 {
             open.written(block, block != 2);
         }
-        assert_eq!(take(&mut open, 2, &blocks[2]).write.len(), 1);
+        assert!(take_known(&mut open, 2, &blocks[2]));
         open.written(2, true);
         assert!(open.is_stored());
+    }
+
+    #[test]
+    fn who_sent_a_wrong_block_is_known_if_it_was_verified_on_the_way() {
+        let (mut open, blocks) = held_piece();
+        let leaves: Vec<_> = blocks.iter().map(|data| hash_block(data)).collect();
+        open.receive(0, &blocks[0], LinkId(2)).unwrap();
+        open.set_leaves(leaves);
+        assert_eq!(open.hashed(0, hash_block(&blocks[0])).write.len(), 1);
+        assert_eq!(open.written(0, false), None, "it was right");
+        for block in [0, 1] {
+            let received = open.receive(block, &blocks[3], LinkId(3)).unwrap();
+            assert_eq!(received.hash, Some(hash_block(&blocks[block as usize])));
+            assert_eq!(open.written(block, false), Some(LinkId(3)));
+        }
+        assert!(open.is_untouched() && open.is_consistent(|_| 0));
     }
 
     #[test]
@@ -539,7 +561,7 @@ mod tests {
         let mut first = kept(&open);
         assert_eq!(first.next_unrequested(LinkId(1)).unwrap().block, 3);
         first.set_leaves(leaves);
-        assert_eq!(take(&mut first, 3, &blocks[3]).write.len(), 1);
+        assert!(take_known(&mut first, 3, &blocks[3]));
         first.written(3, true);
         assert!(first.is_stored());
 

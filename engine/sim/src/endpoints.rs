@@ -19,6 +19,10 @@ impl Endpoints {
         self.links.len()
     }
 
+    pub(crate) fn contains(&self, link: LinkId) -> bool {
+        self.links.binary_search(&link).is_ok()
+    }
+
     pub(crate) fn get(&self, link: LinkId) -> Option<&Endpoint> {
         let place = self.links.binary_search(&link).ok()?;
         self.ends.get(place).map(|end| &**end)
@@ -73,6 +77,7 @@ mod tests {
         let found = |ends: &mut Endpoints, link| ends.get_mut(LinkId(link)).map(|end| end.waiting);
         assert_eq!(found(&mut ends, 5), Some(5));
         assert_eq!(ends.remove(LinkId(3)).map(|end| end.waiting), Some(3));
+        assert!(ends.contains(LinkId(9)) && !ends.contains(LinkId(3)));
         let all = [1, 3, 5, 9].map(|link| found(&mut ends, link));
         assert_eq!(all, [Some(1), None, Some(5), Some(9)]);
         ends.insert(LinkId(9), Endpoint::new());

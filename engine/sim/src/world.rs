@@ -46,15 +46,15 @@ enum Happening {
     /// The uplink has sent a packet.
     Sent(LinkId, usize),
     /// A packet is there.
-    Arrived(Box<Arrival>),
+    Arrived(Arrival),
     /// The same, but for a downlink that has its limits.
-    AtDownlink(Box<Arrival>),
+    AtDownlink(Arrival),
     /// A channel is open, or a stranger's handshake is due on it.
     Opened(LinkId),
     Greet(LinkId),
     /// The other side has closed a connection.
     Closed(Box<(LinkId, String)>),
-    Done(Box<Done>),
+    Done(Done),
     /// A node's message is at the tracker; in the tracker's lane.
     Tracker(usize, Box<ClientMessage>),
     TrackerText(usize, Box<Request>),

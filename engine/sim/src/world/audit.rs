@@ -70,11 +70,19 @@ impl World {
         let Some(end) = computer.endpoints.get_mut(link) else {
             return;
         };
-        for seen in heard {
+        let remote = end.remote;
+        for seen in &heard {
             match seen {
-                Seen::Block(request) => computer.books.deliver(end, request),
-                Seen::Rejected(request) => computer.books.reject(end, request),
+                Seen::Block(request) => computer.books.deliver(end, *request),
+                Seen::Rejected(request) => computer.books.reject(end, *request),
                 _ => {}
+            }
+        }
+        if remote.is_some_and(|(other, _)| self.nodes[other].seeds()) {
+            for seen in heard {
+                if let Seen::Block(block) = seen {
+                    self.union.note_arrived(self.now, block);
+                }
             }
         }
     }

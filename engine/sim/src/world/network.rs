@@ -132,19 +132,12 @@ impl World {
     /// Bytes have come over a link, with these blocks and rejects in them.
     pub(super) fn arrived(&mut self, node: usize, arrival: Arrival) {
         let Arrival { link, packet, seen } = arrival;
-        let Some(end) = self.nodes[node].endpoints.get(link) else {
+        if !self.nodes[node].endpoints.contains(link) {
             return;
-        };
-        if let Some((other, _)) = end.remote.filter(|_| !seen.is_empty())
-            && self.nodes[other].seeds()
-        {
-            for message in &seen {
-                if let Seen::Block(block) = message {
-                    self.union.note_arrived(self.now, *block);
-                }
-            }
         }
-        self.note_heard(node, link, seen);
+        if !seen.is_empty() {
+            self.note_heard(node, link, seen);
+        }
         for data in [packet.small, packet.block] {
             if !data.is_empty() {
                 let event = LinkEvent::Received(data);
@@ -216,11 +209,11 @@ impl World {
             arrives = arrives.max(end.last_arrival);
             end.last_arrival = arrives;
         }
-        let arrival = Box::new(Arrival {
+        let arrival = Arrival {
             link: theirs,
             packet,
             seen,
-        });
+        };
         let what = match self.nodes[other].spec.down {
             Some(_) => Happening::AtDownlink(arrival),
             None => Happening::Arrived(arrival),
@@ -229,7 +222,7 @@ impl World {
     }
 
     /// A packet waits for the downlink, and takes its time there.
-    pub(super) fn at_downlink(&mut self, node: usize, arrival: Box<Arrival>) {
+    pub(super) fn at_downlink(&mut self, node: usize, arrival: Arrival) {
         let computer = &mut self.nodes[node];
         let took = transfer_time(arrival.packet.len(), computer.spec.down);
         let arrives = computer.down_free.max(self.now) + took;

@@ -63,7 +63,7 @@ impl World {
     }
 
     fn when_done(&mut self, at: Timestamp, node: usize, done: Done) {
-        self.at(at, node, Happening::Done(Box::new(done)));
+        self.at(at, node, Happening::Done(done));
     }
 
     fn output(&mut self, node: usize, output: Output) {
