@@ -21,7 +21,7 @@ use shoal_core::{
 };
 use shoal_protocol::tracker::ClientMessage;
 use shoal_protocol::tracker::webtorrent::Request;
-use shoal_protocol::{Hash256, PeerId, SwarmId};
+use shoal_protocol::{FileIndex, Hash256, InfoHash, PeerId, SwarmId};
 
 use self::union::Union;
 use crate::agenda::{ALONE, Agenda};
@@ -55,6 +55,8 @@ enum Happening {
     /// The other side has closed a connection.
     Closed(Box<(LinkId, String)>),
     Done(Done),
+    /// The processor has found that this may be written.
+    Verified(Write),
     /// A node's message is at the tracker; in the tracker's lane.
     Tracker(usize, Box<ClientMessage>),
     TrackerText(usize, Box<Request>),
@@ -68,6 +70,15 @@ struct Arrival {
     packet: Packet,
     /// Blocks and rejects that begin in it, as far as anybody wants to know.
     seen: Vec<Seen>,
+}
+
+/// What a session wants to have on the disk.
+struct Write {
+    token: Token,
+    torrent: InfoHash,
+    file: FileIndex,
+    offset: u64,
+    data: Bytes,
 }
 
 /// The disk or the processor has done what a session asked for.

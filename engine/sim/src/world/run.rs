@@ -131,6 +131,7 @@ impl World {
                 self.closed(node, link, reason);
             }
             Happening::Done(done) => self.done(node, done),
+            Happening::Verified(write) => self.write(node, write),
             Happening::Tracker(..) | Happening::TrackerText(..) | Happening::Script(_) => {
                 unreachable!("not a node's")
             }
