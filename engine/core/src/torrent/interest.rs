@@ -240,7 +240,7 @@ fn have_gap(peer: &Standing) -> Duration {
         (false, _) => Duration::ZERO,
         _ if peer.served => SERVED_HAVE_GAP,
         (true, true) => WAITING_HAVE_GAP,
-        (true, false) => Duration::ZERO,
+        (true, false) => SERVED_HAVE_GAP,
     }
 }
 
