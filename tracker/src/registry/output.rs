@@ -41,8 +41,7 @@ pub enum Output {
         message: NodeMessage,
     },
     /// Tell a node of all members here, by
-    /// [`Registry::publish_snapshot`](super::Registry::publish_snapshot): at leisure, as they can be
-    /// many.
+    /// [`Registry::begin_snapshot`](super::Registry::begin_snapshot): at leisure, as they can be many.
     Snapshot {
         /// Who has asked.
         to: NodeId,
