@@ -18,7 +18,7 @@ pub(super) struct Cluster {
     pub(super) members: usize,
     /// When the latest message of another node came in: each a little later than the one before, so
     /// that what a snapshot names is told from what was named until then.
-    latest: Instant,
+    pub(super) latest: Instant,
     /// Claims of other nodes to ids that were another's already, and when each was last made.
     pub(super) disputes: HashMap<(SwarmId, PeerId, NodeId), (Instant, MemberRecord)>,
 }
@@ -88,10 +88,11 @@ impl Registry {
         let Some(cluster) = &mut self.cluster else {
             return;
         };
+        let has_room = cluster.members < cluster.max_members;
         let roster = &mut cluster.roster;
         match message {
             NodeMessage::Beat { sequence } => {
-                if roster.beat(now, from, sequence) {
+                if roster.beat(now, from, sequence, has_room) {
                     self.ask(from);
                 }
             }

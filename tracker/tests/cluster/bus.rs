@@ -17,6 +17,8 @@ pub(crate) struct Bus {
     /// Decides whether a message is lost.
     pub(crate) loses: Box<dyn FnMut() -> bool>,
     next_node: u64,
+    /// Most members of others that a node keeps.
+    room: usize,
 }
 
 pub(crate) struct Node {
@@ -31,12 +33,17 @@ pub(crate) struct Node {
 
 impl Bus {
     pub(crate) fn new(count: usize) -> Self {
+        Self::with_room(count, 1_000_000)
+    }
+
+    pub(crate) fn with_room(count: usize, room: usize) -> Self {
         let mut bus = Self {
             now: Instant::now(),
             nodes: Vec::new(),
             queue: VecDeque::new(),
             loses: Box::new(|| false),
             next_node: 0,
+            room,
         };
         for _ in 0..count {
             let node = bus.new_node();
@@ -50,7 +57,7 @@ impl Bus {
         self.next_node += 1;
         let id = NodeId::new(self.next_node);
         let mut registry = Registry::new(rules(), self.next_node);
-        registry.join_cluster(self.now, id, 1_000_000);
+        registry.join_cluster(self.now, id, self.room);
         Node {
             id,
             registry,

@@ -7,6 +7,7 @@ use shoal_protocol::tracker::{
     AnnounceEvent, ClientMessage, ErrorCode, PeerKey, ServerMessage, Signal,
 };
 use shoal_protocol::{OfferId, PeerId, SwarmId};
+use shoal_tracker::cluster::ROOM_RETRY;
 use shoal_tracker::registry::{ConnectionId, Message, Output};
 
 use crate::bus::Bus;
@@ -192,6 +193,35 @@ fn a_claim_that_a_snapshot_does_not_name_is_over() {
     bus.at(0, |_, registry| registry.disconnect(first));
     bus.beat();
     assert_eq!(bus.nodes[0].registry.counts().swarms, 0);
+}
+
+#[test]
+fn who_found_no_room_is_asked_for_once_there_is_some() {
+    const ROOM: usize = 3;
+    let mut bus = Bus::with_room(2, ROOM);
+    let connections: Vec<_> = (0..6).map(|peer| join(&mut bus, 0, peer, 0)).collect();
+    let leave = |bus: &mut Bus, peer: usize| {
+        bus.at(0, |_, registry| registry.disconnect(connections[peer]));
+    };
+    let before = asked(&bus)[1];
+    // How many are known, and how often they were asked for, after a while.
+    let after = |bus: &mut Bus| {
+        (0..ROOM_RETRY.as_secs() * 3).for_each(|_| bus.beat());
+        let known = bus.nodes[1].registry.cluster_counts().unwrap();
+        (known.members, asked(bus)[1] - before)
+    };
+    // While there is no room, it would be in vain.
+    assert_eq!(after(&mut bus), (ROOM, 0));
+    // For one of the three, and then for the others.
+    leave(&mut bus, 0);
+    assert_eq!(after(&mut bus), (ROOM, 1));
+    for peer in [1, 2] {
+        leave(&mut bus, peer);
+    }
+    assert_eq!(after(&mut bus), (ROOM, 2));
+    // All are known now.
+    leave(&mut bus, 3);
+    assert_eq!(after(&mut bus), (ROOM - 1, 2));
 }
 
 /// How often each node has asked another for its members.
