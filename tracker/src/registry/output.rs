@@ -78,6 +78,16 @@ impl Message {
         }
     }
 
+    /// Lets go of the frame that a description in it came in.
+    pub(super) fn detach(&mut self) {
+        if let Self::WebTorrent(
+            webtorrent::Response::Offer { sdp, .. } | webtorrent::Response::Answer { sdp, .. },
+        ) = self
+        {
+            *sdp = sdp.detached();
+        }
+    }
+
     /// Writes the message as one frame.
     #[must_use]
     pub fn encode(&self) -> Bytes {
