@@ -113,11 +113,10 @@ fn a_day_of_comings_and_goings_leaves_nothing_behind() {
 /// Lets somebody come, of either dialect, and announce.
 fn come(registry: &mut Registry, now: Instant, rng: &mut SmallRng) -> ConnectionId {
     let id = registry.connect(Ipv4Addr::from(rng.random_range(0..100_000)).into());
-    let swarm = SwarmId::new([rng.random_range(0..200); 20]);
     let event = AnnounceEvent::Started;
     if rng.random() {
         let announce = Announce {
-            swarm,
+            swarm: SwarmId::new([rng.random_range(0..200); 20]),
             peer: PeerId::new(rng.random()),
             event,
             left: None,
@@ -126,10 +125,10 @@ fn come(registry: &mut Registry, now: Instant, rng: &mut SmallRng) -> Connection
         registry.handle_request(now, id, Request::Announce(announce));
         return id;
     }
-    // Some come back while their old connection is still there, at this node or the other.
-    let number: u16 = rng.random_range(0..2_000);
-    let mut peer = [0; 20];
-    peer[..2].copy_from_slice(&number.to_be_bytes());
+    // Some come back to their swarm while their old connection is still there, at this node or the other.
+    let [high, low] = rng.random_range(0..2_000_u16).to_be_bytes();
+    let mut peer = [low; 20];
+    peer[0] = high;
     let hello = ClientMessage::Hello {
         version: 1,
         peer: PeerId::new(peer),
@@ -137,7 +136,7 @@ fn come(registry: &mut Registry, now: Instant, rng: &mut SmallRng) -> Connection
     };
     registry.handle(now, id, hello);
     let announce = ClientMessage::Announce {
-        swarm,
+        swarm: SwarmId::new([low; 20]),
         event,
         left: None,
         want: 3,
