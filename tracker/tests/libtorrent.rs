@@ -141,8 +141,8 @@ fn python() -> Option<OsString> {
     let python = std::env::var_os("SHOAL_PYTHON");
     if python.is_none() {
         // Of tests that pass, nothing that `println!` writes is shown.
-        let told = "not tested with libtorrent: SHOAL_PYTHON is not set (scripts/test does)";
-        writeln!(std::io::stderr(), "{told}").unwrap();
+        let told = b"not tested with libtorrent: SHOAL_PYTHON is not set (scripts/test does)\n";
+        std::io::stderr().write_all(told).unwrap();
     }
     python
 }
