@@ -136,7 +136,7 @@ impl Server {
             metrics: Arc::new(Metrics::new(Arc::clone(&hub))),
             hub,
             limits,
-            admission: Arc::new(Admission::new(&settings)),
+            admission: Arc::new(Admission::new(&settings)?),
             certificate: settings.tls.clone().map(Certificate::read).transpose()?,
             log_addresses: settings.log_addresses,
             started: Instant::now(),

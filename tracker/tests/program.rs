@@ -76,6 +76,7 @@ fn a_secret_is_not_shown_by_the_error_about_it() {
     assert!(message.contains("put it in quotes"), "{message}");
     assert!(!message.contains("1234567890"), "{message}");
 }
+        ("introductions", "0"),
 
 #[test]
 fn limits_that_cannot_work_are_refused() {

@@ -106,7 +106,7 @@ async fn who_is_about_to_stop_is_not_ready_and_says_when_to_come_back() {
 #[tokio::test]
 async fn pages_of_other_origins_are_not_let_in() {
     let tracker = Tracker::with_settings(Settings {
-        origins: vec!["https://app.example".into()],
+        origins: vec!["https://app.example:443".into()],
         ..Settings::default()
     })
     .await;
