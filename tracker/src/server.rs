@@ -21,6 +21,7 @@ mod tls;
 mod upgrade;
 mod websocket;
 
+mod turned_away;
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
@@ -46,7 +47,8 @@ use self::hub::Hub;
 use self::metrics::Metrics;
 use self::routes::Client;
 use self::tls::Certificate;
-use crate::settings::{Limits, Settings, SettingsError};
+use self::turned_away::Farewells;
+use crate::settings::{Limits, Settings, SettingsError, Swarms};
 
 /// A tracker that listens.
 #[derive(Debug)]
@@ -240,6 +242,8 @@ async fn accept(
     let service = warp::service(routes::routes(shared.clone(), settings.web.clone()));
     loop {
         let (stream, address) = match listener.accept().await {
+    let farewells = Farewells::new();
+    let mut warned: Option<Instant> = None;
             Ok(accepted) => accepted,
             Err(error) => {
                 // Out of file descriptors, mostly: it helps to wait until some are closed.
@@ -249,13 +253,19 @@ async fn accept(
             }
         };
         let address = address.ip();
-        let Some(slot) = shared.admission.take(address) else {
-            tracing::debug!("too many connections");
-            // Who expects TLS would not understand it.
-            if acceptor.is_none() {
-                turn_away(&stream);
+        let slot = match shared.admission.take(address) {
+            Ok(slot) => slot,
+            Err(reason) => {
+                tracing::debug!(?reason, "too many connections");
+                shared.metrics.turned_away(reason);
+                // Who expects TLS would not understand it.
+                if acceptor.is_none()
+                    && let Some(farewell) = farewells.say(stream)
+                {
+                    shared.tasks.spawn(farewell);
+                }
+                continue;
             }
-            continue;
         };
         // A candidate must not wait for the acknowledgement of the one before.
         if let Err(error) = stream.set_nodelay(true) {
@@ -325,13 +335,6 @@ where
     if let Err(error) = result {
         tracing::trace!(%error, "connection ended badly");
     }
-}
-
-/// Says that there are too many connections, if the socket takes it at once.
-fn turn_away(stream: &TcpStream) {
-    let answer = b"HTTP/1.1 429 Too Many Requests\r\nconnection: close\r\ncontent-length: 0\r\nretry-after: 30\r\n\r\n";
-    // Whoever cannot be told sees a closed connection.
-    let _ = stream.try_write(answer);
 }
 
 /// Does what is due now and then, for ever: the silent are forgotten, credentials and certificates

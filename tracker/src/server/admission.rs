@@ -3,11 +3,11 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use hyper::StatusCode;
 use hyper::header::{HeaderMap, ORIGIN};
 use ipnet::IpNet;
 
 use super::addresses::{Addresses, Slot};
+use super::turned_away::TurnedAway;
 use crate::settings::{Settings, SettingsError};
 
 /// The rules for WebSockets.
@@ -29,7 +29,7 @@ impl Admission {
     }
 
     /// Takes a place for a connection from `address`, if there is one.
-    pub(super) fn take(&self, address: IpAddr) -> Option<Slot> {
+    pub(super) fn take(&self, address: IpAddr) -> Result<Slot, TurnedAway> {
         if self.is_trusted(address) {
             self.addresses.take_for_proxy(address)
         } else {
@@ -37,23 +37,22 @@ impl Admission {
         }
     }
 
-    /// Lets a request become a WebSocket, or says with which status not.
+    /// Lets a request become a WebSocket, or says why not.
     pub(super) fn admit(
         &self,
         address: IpAddr,
         slot: Slot,
         headers: &HeaderMap,
-    ) -> Result<Slot, StatusCode> {
+    ) -> Result<Slot, TurnedAway> {
         if !self.is_origin_allowed(headers) {
-            return Err(StatusCode::FORBIDDEN);
+            return Err(TurnedAway::Origin);
         }
         if !self.is_trusted(address) {
             return Ok(slot);
         }
         // A proxy that says nothing is taken for the peer itself.
         let client = self.forwarded(headers).unwrap_or(address);
-        let place = self.addresses.take_behind(slot, client);
-        place.ok_or(StatusCode::TOO_MANY_REQUESTS)
+        self.addresses.take_behind(slot, client)
     }
 
     fn is_origin_allowed(&self, headers: &HeaderMap) -> bool {

@@ -14,3 +14,4 @@ mod support;
 mod tls;
 mod websocket;
 mod webtorrent;
+mod turned_away;

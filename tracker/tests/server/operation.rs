@@ -245,7 +245,7 @@ fn offering() -> Request {
 }
 
 /// The head of a request for a WebSocket, with more headers.
-fn upgrade(headers: &str) -> String {
+pub(crate) fn upgrade(headers: &str) -> String {
     format!(
         "GET /announce HTTP/1.1\r\nupgrade: websocket\r\n{headers}\
          sec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
