@@ -3,7 +3,8 @@
 //!
 //! What strangers can hold is bounded: connections in all and of one address, the time a request
 //! may take to arrive, the length of a message, the rate of messages (what comes faster is not read
-//! yet), what waits to be sent. A slow connection is dropped; it never makes another wait.
+//! yet), what waits to be sent, and how long nothing of that is taken. A slow connection is dropped; it
+//! never makes another wait.
 
 mod addresses;
 mod admission;
@@ -17,6 +18,7 @@ mod page;
 mod rate;
 mod routes;
 mod status;
+mod stall_guard;
 mod tls;
 mod upgrade;
 mod websocket;
@@ -47,6 +49,7 @@ use self::hub::Hub;
 use self::metrics::Metrics;
 use self::routes::Client;
 use self::tls::Certificate;
+use self::stall_guard::StallGuard;
 use self::turned_away::Farewells;
 use crate::settings::{Limits, Settings, SettingsError, Swarms};
 
@@ -276,6 +279,7 @@ async fn accept(
             Some(acceptor) => {
                 let serving = serve_tls(acceptor.clone(), stream, client, service.clone(), shared);
                 shared.tasks.spawn(serving);
+        let stream = StallGuard::new(stream, shared.limits.stall_timeout);
             }
             None => {
                 let serving = serve(stream, client, service.clone(), shared.clone());
@@ -288,7 +292,7 @@ async fn accept(
 /// Serves a connection once it has shown that it can TLS.
 fn serve_tls<S>(
     acceptor: TlsAcceptor,
-    stream: TcpStream,
+    stream: StallGuard<TcpStream>,
     client: Client,
     service: S,
     shared: &Shared,

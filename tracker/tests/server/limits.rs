@@ -199,9 +199,7 @@ async fn a_slow_reader_is_heard_while_others_flood_it() {
 
 /// Joins as peer 1, whose system takes little before it reads that.
 async fn slow_member(tracker: &Tracker) -> Peer {
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.set_recv_buffer_size(4096).unwrap();
-    let stream = socket.connect(tracker.address).await.unwrap();
+    let stream = connect_small(tracker, 4096).await;
     let connecting = Peer::over(stream, tracker.address, "/announce");
     let mut slow = connecting.await.unwrap();
     slow.hello(1, 1).await;
@@ -211,6 +209,13 @@ async fn slow_member(tracker: &Tracker) -> Peer {
 }
 
 #[tokio::test]
+/// Connects with a system that takes only so much before it is read.
+pub(crate) async fn connect_small(tracker: &Tracker, bytes: u32) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(bytes).unwrap();
+    socket.connect(tracker.address).await.unwrap()
+}
+
 async fn a_flood_is_read_later_and_loses_nothing() {
     let tracker = Tracker::with_limits(Limits {
         messages_per_second: 200,
