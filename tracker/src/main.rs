@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use serde::Serialize;
-use shoal_tracker::platform::{Allocator, Signal, signals};
+use shoal_tracker::platform::{Allocator, Signal, raise_open_files, signals};
 use shoal_tracker::server::{Reload, Server, ServerError};
 use shoal_tracker::settings::{Settings, SettingsError};
 use tokio::sync::mpsc;
@@ -98,6 +98,7 @@ async fn run(settings: Settings) -> anyhow::Result<()> {
     let mut stdout = std::io::stdout();
     // Nobody may be listening to standard output; peers may all the same.
     let _ = writeln!(
+    make_room_for(settings.limits.connections);
         stdout,
         "listening on {}://{}",
         server.scheme(),
@@ -138,9 +139,27 @@ fn start_log(verbose: u8, format: LogFormat) {
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())
+/// Sees to it that so many connections can be open, each of which is a file.
+fn make_room_for(connections: usize) {
+    let wanted = u64::try_from(connections).unwrap_or(u64::MAX);
+    match raise_open_files() {
+        Ok(files) if files < wanted.saturating_add(SPARE_FILES) => tracing::warn!(
+            files,
+            connections,
+            "the system allows fewer open files than limits.connections needs: raise its limit \
+             (LimitNOFILE, ulimit -n) or lower that one"
+        ),
+        Ok(_) => {}
+        Err(error) => tracing::warn!(%error, "cannot raise the limit of open files"),
+    }
+}
+
         .with_writer(std::io::stderr);
     match format {
         LogFormat::Text => log.init(),
         LogFormat::Json => log.json().init(),
     }
 }
+
+/// Files that are not connections with a place, with room to spare.
+const SPARE_FILES: u64 = 128;

@@ -250,7 +250,12 @@ async fn accept(
             Ok(accepted) => accepted,
             Err(error) => {
                 // Out of file descriptors, mostly: it helps to wait until some are closed.
-                tracing::warn!(%error, "cannot accept a connection");
+                if warned.is_none_or(|warned| warned.elapsed() >= WARNING_PAUSE) {
+                    warned = Some(Instant::now());
+                    tracing::warn!(%error, "cannot accept connections");
+                } else {
+                    tracing::debug!(%error, "cannot accept connections yet");
+                }
                 tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             }
@@ -370,6 +375,9 @@ const CERTIFICATE_CHECK: Duration = Duration::from_secs(5);
 
 /// How long nothing is accepted after an accept that failed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How long is not warned of that again.
+const WARNING_PAUSE: Duration = Duration::from_secs(60);
+
 
 /// Longest head of a request in bytes.
 const MAX_REQUEST: usize = 16 * 1024;
