@@ -76,8 +76,9 @@ static ALLOCATOR: Allocator = Allocator;
 fn main() -> ExitCode {
     let flags = Flags::parse();
     start_log(flags.verbose, flags.log_format);
-    let settings = Settings::load(flags.config.as_deref(), &flags);
-    let result = settings.map_err(Into::into).and_then(run);
+    let settings = flags.settings();
+    let result = settings.map_err(Into::into);
+    let result = result.and_then(|settings| run(settings, &flags));
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -88,9 +89,16 @@ fn main() -> ExitCode {
     }
 }
 
+impl Flags {
+    fn settings(&self) -> Result<Settings, SettingsError> {
+        Settings::load(self.config.as_deref(), self)
+    }
+}
+
 #[tokio::main]
-async fn run(settings: Settings) -> anyhow::Result<()> {
+async fn run(settings: Settings, flags: &Flags) -> anyhow::Result<()> {
     let signals = signals()?;
+    make_room_for(settings.limits.connections);
     let server = Server::bind(settings).await.map_err(|error| match error {
         ServerError::Settings(error) => error.into(),
         error => anyhow::Error::from(error),
@@ -98,7 +106,6 @@ async fn run(settings: Settings) -> anyhow::Result<()> {
     let mut stdout = std::io::stdout();
     // Nobody may be listening to standard output; peers may all the same.
     let _ = writeln!(
-    make_room_for(settings.limits.connections);
         stdout,
         "listening on {}://{}",
         server.scheme(),
@@ -106,16 +113,20 @@ async fn run(settings: Settings) -> anyhow::Result<()> {
     );
     let _ = stdout.flush();
     let reload = server.reload();
-    server.run(stopped(signals, reload)).await;
+    server.run(stopped(signals, reload, flags)).await;
     Ok(())
 }
 
 /// Ends at the first signal to stop; a second one ends the program.
-async fn stopped(mut signals: mpsc::Receiver<Signal>, reload: Reload) {
+async fn stopped(mut signals: mpsc::Receiver<Signal>, reload: Reload, flags: &Flags) {
     while let Some(Signal::Reload) = signals.recv().await {
-        match reload.reload() {
-            Ok(()) => tracing::info!("files are read again"),
-            Err(error) => tracing::error!(%error, "files are not read again, all stays as it was"),
+        // Lists may stand in the settings file itself.
+        let settings = flags.settings();
+        match settings.and_then(|settings| reload.reload(&settings.swarms)) {
+            Ok(()) => tracing::info!(
+                "lists of swarms and certificates are read again; what else is set waits for a restart"
+            ),
+            Err(error) => tracing::error!(%error, "nothing is read again, all stays as it was"),
         }
     }
     tracing::info!("stopping");
@@ -128,17 +139,6 @@ async fn stopped(mut signals: mpsc::Receiver<Signal>, reload: Reload) {
     });
 }
 
-fn start_log(verbose: u8, format: LogFormat) {
-    // warp warns of every odd path that a stranger asks for.
-    let level = match verbose {
-        0 => "info,warp=error",
-        1 => "info,warp=error,shoal_tracker=debug",
-        _ => "debug,shoal_tracker=trace",
-    };
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(std::io::stderr().is_terminal())
 /// Sees to it that so many connections can be open, each of which is a file.
 fn make_room_for(connections: usize) {
     let wanted = u64::try_from(connections).unwrap_or(u64::MAX);
@@ -154,6 +154,17 @@ fn make_room_for(connections: usize) {
     }
 }
 
+fn start_log(verbose: u8, format: LogFormat) {
+    // warp warns of every odd path that a stranger asks for.
+    let level = match verbose {
+        0 => "info,warp=error",
+        1 => "info,warp=error,shoal_tracker=debug",
+        _ => "debug,shoal_tracker=trace",
+    };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     match format {
         LogFormat::Text => log.init(),

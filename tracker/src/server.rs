@@ -12,18 +12,19 @@ mod cluster;
 mod connection;
 mod credentials;
 mod hub;
+mod kept;
 mod metrics;
 mod outbox;
 mod page;
 mod rate;
 mod routes;
-mod status;
 mod stall_guard;
+mod status;
 mod tls;
+mod turned_away;
 mod upgrade;
 mod websocket;
 
-mod turned_away;
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
@@ -48,8 +49,8 @@ use self::cluster::Cluster;
 use self::hub::Hub;
 use self::metrics::Metrics;
 use self::routes::Client;
-use self::tls::Certificate;
 use self::stall_guard::StallGuard;
+use self::tls::Certificate;
 use self::turned_away::Farewells;
 use crate::settings::{Limits, Settings, SettingsError, Swarms};
 
@@ -97,20 +98,19 @@ struct Shared {
     stop: CancellationToken,
 }
 
-/// Lets what stands in files be read again while the tracker runs.
+/// Lets a part of the settings be exchanged while the tracker runs.
 #[derive(Clone, Debug)]
 pub struct Reload {
-    settings: Settings,
     shared: Shared,
 }
 
 impl Reload {
-    /// Reads the lists of swarms and the certificate again.
+    /// Serves these swarms from now on, whose files are read, and reads the certificate again.
     ///
     /// # Errors
     /// When one of them cannot be used; all stays as it was then.
-    pub fn reload(&self) -> Result<(), SettingsError> {
-        let access = self.settings.access()?;
+    pub fn reload(&self, swarms: &Swarms) -> Result<(), SettingsError> {
+        let access = swarms.access()?;
         if let Some(certificate) = &self.shared.certificate {
             certificate.reload()?;
         }
@@ -159,11 +159,10 @@ impl Server {
         })
     }
 
-    /// Returns what lets files be read again.
+    /// Returns what lets a part of the settings be exchanged.
     #[must_use]
     pub fn reload(&self) -> Reload {
         Reload {
-            settings: self.settings.clone(),
             shared: self.shared.clone(),
         }
     }
@@ -243,10 +242,10 @@ async fn accept(
     shared: &Shared,
 ) -> Infallible {
     let service = warp::service(routes::routes(shared.clone(), settings.web.clone()));
-    loop {
-        let (stream, address) = match listener.accept().await {
     let farewells = Farewells::new();
     let mut warned: Option<Instant> = None;
+    loop {
+        let (stream, address) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
                 // Out of file descriptors, mostly: it helps to wait until some are closed.
@@ -280,11 +279,11 @@ async fn accept(
             tracing::debug!(%error, "no TCP_NODELAY");
         }
         let client = Client { address, slot };
+        let stream = StallGuard::new(stream, shared.limits.stall_timeout);
         match acceptor {
             Some(acceptor) => {
                 let serving = serve_tls(acceptor.clone(), stream, client, service.clone(), shared);
                 shared.tasks.spawn(serving);
-        let stream = StallGuard::new(stream, shared.limits.stall_timeout);
             }
             None => {
                 let serving = serve(stream, client, service.clone(), shared.clone());
@@ -375,9 +374,9 @@ const CERTIFICATE_CHECK: Duration = Duration::from_secs(5);
 
 /// How long nothing is accepted after an accept that failed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
 /// How long is not warned of that again.
 const WARNING_PAUSE: Duration = Duration::from_secs(60);
-
 
 /// Longest head of a request in bytes.
 const MAX_REQUEST: usize = 16 * 1024;

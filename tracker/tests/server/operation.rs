@@ -150,10 +150,7 @@ async fn swarms_can_be_refused_and_allowed_while_it_runs() {
     let file = folder.path().join("deny");
     std::fs::write(&file, "").unwrap();
     let tracker = Tracker::with_settings(Settings {
-        swarms: Swarms {
-            deny_file: Some(file.clone()),
-            ..Swarms::default()
-        },
+        swarms: swarms.clone(),
         ..Settings::default()
     })
     .await;
@@ -164,21 +161,25 @@ async fn swarms_can_be_refused_and_allowed_while_it_runs() {
     ann.next().await;
 
     std::fs::write(&file, format!("{SWARM} # no\n")).unwrap();
-    tracker.reload.reload().unwrap();
+    tracker.reload.reload(&swarms).unwrap();
     // Members are told, and members no more.
     assert_eq!(ann.error().await, ErrorCode::NotServed);
     assert!(matches!(bob.response().await, Response::Failure { .. }));
     ann.announce(SWARM, AnnounceEvent::Interval, None, 1).await;
+    let swarms = Swarms {
+        deny_file: Some(file.clone()),
+        ..Swarms::default()
+    };
     assert_eq!(ann.error().await, ErrorCode::NotServed);
     assert_eq!(ann.join(OTHER_SWARM).await, (vec![], 0, 1));
 
     // A list that cannot be read changes nothing.
     std::fs::write(&file, "nonsense").unwrap();
-    assert!(tracker.reload.reload().is_err());
+    assert!(tracker.reload.reload(&swarms).is_err());
     ann.announce(SWARM, AnnounceEvent::Interval, None, 1).await;
     assert_eq!(ann.error().await, ErrorCode::NotServed);
     std::fs::write(&file, "").unwrap();
-    tracker.reload.reload().unwrap();
+    tracker.reload.reload(&swarms).unwrap();
     assert_eq!(ann.join(SWARM).await, (vec![], 0, 1));
 }
 
@@ -200,6 +201,12 @@ async fn turn_credentials_are_made_for_who_comes() {
         .elapsed()
         .unwrap()
         .as_secs();
+
+    // A list in the settings themselves.
+    let deny = vec![SWARM.to_string()];
+    let swarms = Swarms { deny, ..swarms };
+    tracker.reload.reload(&swarms).unwrap();
+    assert_eq!(ann.error().await, ErrorCode::NotServed);
     let end: u64 = ice_servers[0].username.as_ref().unwrap().parse().unwrap();
     assert!((now + 500..=now + 600).contains(&end), "{end}");
     // 20 bytes in Base64.
