@@ -1,6 +1,6 @@
 //! What operators see and set.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use shoal_protocol::tracker::webtorrent::{Announce, Offer, Request, Response, Sdp};
 use shoal_protocol::tracker::{AnnounceEvent, ErrorCode, ServerMessage};
@@ -83,6 +83,25 @@ async fn statistics_are_told_to_programs_and_people() {
         "{}",
         page.body
     );
+}
+
+#[tokio::test]
+async fn numbers_are_made_once_a_second() {
+    for path in ["/metrics", "/stats.json", "/status"] {
+        loop {
+            let tracker = Tracker::start().await;
+            let started = Instant::now();
+            let first = get(&tracker, path).await;
+            let _peer = tracker.connect().await;
+            let second = get(&tracker, path).await;
+            assert_eq!((first.status, second.status), (200, 200));
+            // A busy machine may need longer than they are kept.
+            if started.elapsed() < Duration::from_secs(1) {
+                assert_eq!(first.body, second.body);
+                break;
+            }
+        }
+    }
 }
 
 #[tokio::test]
