@@ -163,11 +163,16 @@ async fn a_trusted_proxy_speaks_for_many_addresses() {
     let third = from("192.0.2.2").await;
     assert_eq!([first.0, second.0, third.0], [101, 101, 429]);
 }
+
 #[tokio::test]
 async fn swarms_can_be_refused_and_allowed_while_it_runs() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("deny");
     std::fs::write(&file, "").unwrap();
+    let swarms = Swarms {
+        deny_file: Some(file.clone()),
+        ..Swarms::default()
+    };
     let tracker = Tracker::with_settings(Settings {
         swarms: swarms.clone(),
         ..Settings::default()
@@ -185,10 +190,6 @@ async fn swarms_can_be_refused_and_allowed_while_it_runs() {
     assert_eq!(ann.error().await, ErrorCode::NotServed);
     assert!(matches!(bob.response().await, Response::Failure { .. }));
     ann.announce(SWARM, AnnounceEvent::Interval, None, 1).await;
-    let swarms = Swarms {
-        deny_file: Some(file.clone()),
-        ..Swarms::default()
-    };
     assert_eq!(ann.error().await, ErrorCode::NotServed);
     assert_eq!(ann.join(OTHER_SWARM).await, (vec![], 0, 1));
 
@@ -200,6 +201,12 @@ async fn swarms_can_be_refused_and_allowed_while_it_runs() {
     std::fs::write(&file, "").unwrap();
     tracker.reload.reload(&swarms).unwrap();
     assert_eq!(ann.join(SWARM).await, (vec![], 0, 1));
+
+    // A list in the settings themselves.
+    let deny = vec![SWARM.to_string()];
+    let swarms = Swarms { deny, ..swarms };
+    tracker.reload.reload(&swarms).unwrap();
+    assert_eq!(ann.error().await, ErrorCode::NotServed);
 }
 
 #[tokio::test]
@@ -220,12 +227,6 @@ async fn turn_credentials_are_made_for_who_comes() {
         .elapsed()
         .unwrap()
         .as_secs();
-
-    // A list in the settings themselves.
-    let deny = vec![SWARM.to_string()];
-    let swarms = Swarms { deny, ..swarms };
-    tracker.reload.reload(&swarms).unwrap();
-    assert_eq!(ann.error().await, ErrorCode::NotServed);
     let end: u64 = ice_servers[0].username.as_ref().unwrap().parse().unwrap();
     assert!((now + 500..=now + 600).contains(&end), "{end}");
     // 20 bytes in Base64.
