@@ -14,6 +14,6 @@ mod relay;
 mod shutdown;
 mod support;
 mod tls;
+mod turned_away;
 mod websocket;
 mod webtorrent;
-mod turned_away;
