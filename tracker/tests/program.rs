@@ -5,6 +5,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 use std::{fs, thread};
 
@@ -146,7 +147,7 @@ fn files_are_read_again_on_sighup() {
     command.env("SHOAL_TRACKER_SWARMS__DENY_FILE", &deny);
     let mut tracker = Tracker::spawn_with_log(&mut command);
     tracker.line();
-    let mut hang_up = |content: &str, expected: &str| {
+    let hang_up = |content: &str, expected: &str| {
         fs::write(&deny, content).unwrap();
         tracker.signal("HUP");
         tracker.logs(expected);
@@ -177,14 +178,16 @@ fn lists_in_the_settings_file_are_read_again_on_sighup() {
 #[cfg(unix)]
 #[test]
 fn more_files_are_opened_than_the_soft_limit_has() {
-    let mut tracker = Tracker::spawn(&mut limited("ulimit -Sn 64", &[]));
+    let mut command = limited("ulimit -Sn 64", &[]);
+    // None is closed for its silence, to make room.
+    command.env("SHOAL_TRACKER_LIMITS__HELLO_TIMEOUT_S", "600");
+    let mut tracker = Tracker::spawn(&mut command);
     let address = tracker.address();
     let connections: Vec<_> = (0..100)
         .map(|_| TcpStream::connect(&address).unwrap())
         .collect();
     let mut last = TcpStream::connect(&address).unwrap();
-    last.set_read_timeout(Some(Duration::from_secs(20)))
-        .unwrap();
+    last.set_read_timeout(Some(PATIENCE)).unwrap();
     last.write_all(b"GET /health HTTP/1.1\r\nhost: tracker\r\n\r\n")
         .unwrap();
     let mut start = [0; 12];
@@ -197,6 +200,7 @@ fn more_files_are_opened_than_the_soft_limit_has() {
 #[test]
 fn too_few_files_are_warned_of_once() {
     let mut command = limited("ulimit -n 64", &["-v", "--log-format", "json"]);
+    command.env("SHOAL_TRACKER_LIMITS__HELLO_TIMEOUT_S", "600");
     let mut tracker = Tracker::spawn_with_log(&mut command);
     let address = tracker.address();
     assert!(tracker.logs("ulimit -n").contains("\"WARN\""));
@@ -223,12 +227,15 @@ fn limited(limit: &str, flags: &[&str]) -> Command {
     command
 }
 
+/// Longer than anything takes; a test that reaches it has failed.
+const PATIENCE: Duration = Duration::from_secs(20);
+
 /// The running program; killed when dropped.
 struct Tracker {
     child: Child,
     stdout: BufReader<std::process::ChildStdout>,
-    /// Its standard error, if it is looked at.
-    log: Option<BufReader<std::process::ChildStderr>>,
+    /// Lines of its standard error, if that is looked at.
+    log: Option<mpsc::Receiver<String>>,
 }
 
 impl Tracker {
@@ -239,7 +246,12 @@ impl Tracker {
     fn spawn(command: &mut Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let stdout = BufReader::new(child.stdout.take().unwrap());
-        let log = child.stderr.take().map(BufReader::new);
+        let log = child.stderr.take().map(|log| {
+            let (sender, receiver) = mpsc::channel();
+            let mut lines = BufReader::new(log).lines().map_while(Result::ok);
+            thread::spawn(move || lines.try_for_each(|line| sender.send(line)));
+            receiver
+        });
         Self { child, stdout, log }
     }
 
@@ -249,10 +261,14 @@ impl Tracker {
     }
 
     /// Reads the log up to a line that has `text` in it.
-    fn logs(&mut self, text: &str) -> String {
-        let log = self.log.as_mut().unwrap();
-        let mut lines = log.lines().map(Result::unwrap);
-        lines.find(|line| line.contains(text)).expect(text)
+    fn logs(&self, text: &str) -> String {
+        let log = self.log.as_ref().unwrap();
+        loop {
+            let line = log.recv_timeout(PATIENCE).expect(text);
+            if line.contains(text) {
+                return line;
+            }
+        }
     }
 
     fn signal(&self, name: &str) {
@@ -281,7 +297,7 @@ impl Tracker {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return status;
             }
-            assert!(started.elapsed() < Duration::from_secs(20), "does not stop");
+            assert!(started.elapsed() < PATIENCE, "does not stop");
             thread::sleep(Duration::from_millis(10));
         }
     }
