@@ -108,3 +108,37 @@ const MAX_FAREWELL: Duration = Duration::from_secs(1);
 
 /// What is read, and thrown away, of one.
 const MAX_FAREWELL_BYTES: usize = 16 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn only_so_many_are_told_at_once_and_each_for_a_time() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let connected = async || {
+            let client = TcpStream::connect(address).await.unwrap();
+            (client, listener.accept().await.unwrap().0)
+        };
+        let farewells = Farewells::new();
+        let mut saying = Vec::new();
+        for _ in 0..MAX_FAREWELLS {
+            let (client, stream) = connected().await;
+            saying.push((client, farewells.say(stream).unwrap()));
+        }
+        let (mut client, stream) = connected().await;
+        assert!(farewells.say(stream).is_none());
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).await.unwrap();
+        assert_eq!(answer, too_many());
+
+        // This one never goes, and yet makes room.
+        let (_stays, farewell) = saying.pop().unwrap();
+        timeout(MAX_FAREWELL * 20, farewell).await.unwrap();
+        let (_client, stream) = connected().await;
+        assert!(farewells.say(stream).is_some());
+    }
+}
