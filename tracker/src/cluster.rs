@@ -30,5 +30,5 @@ pub use self::codec::{
 pub use self::message::{
     Audience, Change, MemberRecord, NodeId, NodeMessage, NodeSignal, Proof, RefusedSignal,
 };
-pub use self::roster::{ASK_AGAIN, MAX_NODES, NODE_EXPIRY};
+pub use self::roster::{ASK_AGAIN, MAX_NODES, NODE_EXPIRY, ROOM_RETRY};
 pub(crate) use self::roster::{Part, Roster, Verdict};

@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use serde::Serialize;
-use shoal_tracker::platform::{Allocator, Signal, signals};
+use shoal_tracker::platform::{Allocator, Signal, raise_open_files, signals};
 use shoal_tracker::server::{Reload, Server, ServerError};
 use shoal_tracker::settings::{Settings, SettingsError};
 use tokio::sync::mpsc;
@@ -76,8 +76,9 @@ static ALLOCATOR: Allocator = Allocator;
 fn main() -> ExitCode {
     let flags = Flags::parse();
     start_log(flags.verbose, flags.log_format);
-    let settings = Settings::load(flags.config.as_deref(), &flags);
-    let result = settings.map_err(Into::into).and_then(run);
+    let settings = flags.settings();
+    let result = settings.map_err(Into::into);
+    let result = result.and_then(|settings| run(settings, &flags));
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -88,9 +89,16 @@ fn main() -> ExitCode {
     }
 }
 
+impl Flags {
+    fn settings(&self) -> Result<Settings, SettingsError> {
+        Settings::load(self.config.as_deref(), self)
+    }
+}
+
 #[tokio::main]
-async fn run(settings: Settings) -> anyhow::Result<()> {
+async fn run(settings: Settings, flags: &Flags) -> anyhow::Result<()> {
     let signals = signals()?;
+    make_room_for(settings.limits.connections);
     let server = Server::bind(settings).await.map_err(|error| match error {
         ServerError::Settings(error) => error.into(),
         error => anyhow::Error::from(error),
@@ -105,16 +113,20 @@ async fn run(settings: Settings) -> anyhow::Result<()> {
     );
     let _ = stdout.flush();
     let reload = server.reload();
-    server.run(stopped(signals, reload)).await;
+    server.run(stopped(signals, reload, flags)).await;
     Ok(())
 }
 
 /// Ends at the first signal to stop; a second one ends the program.
-async fn stopped(mut signals: mpsc::Receiver<Signal>, reload: Reload) {
+async fn stopped(mut signals: mpsc::Receiver<Signal>, reload: Reload, flags: &Flags) {
     while let Some(Signal::Reload) = signals.recv().await {
-        match reload.reload() {
-            Ok(()) => tracing::info!("files are read again"),
-            Err(error) => tracing::error!(%error, "files are not read again, all stays as it was"),
+        // Lists may stand in the settings file itself.
+        let settings = flags.settings();
+        match settings.and_then(|settings| reload.reload(&settings.swarms)) {
+            Ok(()) => tracing::info!(
+                "lists of swarms and certificates are read again; what else is set waits for a restart"
+            ),
+            Err(error) => tracing::error!(%error, "nothing is read again, all stays as it was"),
         }
     }
     tracing::info!("stopping");
@@ -125,6 +137,21 @@ async fn stopped(mut signals: mpsc::Receiver<Signal>, reload: Reload) {
             }
         }
     });
+}
+
+/// Sees to it that so many connections can be open, each of which is a file.
+fn make_room_for(connections: usize) {
+    let wanted = u64::try_from(connections).unwrap_or(u64::MAX);
+    match raise_open_files() {
+        Ok(files) if files < wanted.saturating_add(SPARE_FILES) => tracing::warn!(
+            files,
+            connections,
+            "the system allows fewer open files than limits.connections needs: raise its limit \
+             (LimitNOFILE, ulimit -n) or lower that one"
+        ),
+        Ok(_) => {}
+        Err(error) => tracing::warn!(%error, "cannot raise the limit of open files"),
+    }
 }
 
 fn start_log(verbose: u8, format: LogFormat) {
@@ -144,3 +171,6 @@ fn start_log(verbose: u8, format: LogFormat) {
         LogFormat::Json => log.json().init(),
     }
 }
+
+/// Files that are not connections with a place, with room to spare.
+const SPARE_FILES: u64 = 128;

@@ -1,4 +1,5 @@
-//! What depends on the operating system: its signals, and where memory comes from.
+//! What depends on the operating system: its signals, how many files may be open, and where memory comes
+//! from.
 
 use std::io;
 
@@ -64,6 +65,24 @@ pub fn signals() -> io::Result<mpsc::Receiver<Signal>> {
         }
     });
     Ok(receiver)
+}
+
+/// Lets this program have as many files open as the system allows it to. Returns how many these are.
+///
+/// # Errors
+/// When the system refuses.
+#[cfg(unix)]
+pub fn raise_open_files() -> io::Result<u64> {
+    rlimit::increase_nofile_limit(u64::MAX)
+}
+
+/// Lets this program have as many files open as the system allows it to. Returns how many these are.
+///
+/// # Errors
+/// Never, where sockets are no files.
+#[cfg(not(unix))]
+pub fn raise_open_files() -> io::Result<u64> {
+    Ok(u64::MAX)
 }
 
 /// Signals that may wait.

@@ -22,6 +22,7 @@ mod output;
 mod refusal;
 mod remote;
 mod signals;
+mod snapshot;
 mod swarm;
 mod tally;
 #[cfg(test)]
@@ -47,6 +48,7 @@ pub use self::access::Access;
 pub use self::cluster::ClusterCounts;
 pub use self::output::{CloseReason, Message, Output};
 pub use self::refusal::Reason;
+pub use self::snapshot::Snapshot;
 pub use self::tally::Tally;
 
 /// What the registry allows and tells.

@@ -3,7 +3,8 @@
 //!
 //! What strangers can hold is bounded: connections in all and of one address, the time a request
 //! may take to arrive, the length of a message, the rate of messages (what comes faster is not read
-//! yet), what waits to be sent. A slow connection is dropped; it never makes another wait.
+//! yet), what waits to be sent, and how long nothing of that is taken. A slow connection is dropped; it
+//! never makes another wait.
 
 mod addresses;
 mod admission;
@@ -11,13 +12,16 @@ mod cluster;
 mod connection;
 mod credentials;
 mod hub;
+mod kept;
 mod metrics;
 mod outbox;
 mod page;
 mod rate;
 mod routes;
+mod stall_guard;
 mod status;
 mod tls;
+mod turned_away;
 mod upgrade;
 mod websocket;
 
@@ -45,8 +49,10 @@ use self::cluster::Cluster;
 use self::hub::Hub;
 use self::metrics::Metrics;
 use self::routes::Client;
+use self::stall_guard::StallGuard;
 use self::tls::Certificate;
-use crate::settings::{Limits, Settings, SettingsError};
+use self::turned_away::Farewells;
+use crate::settings::{Limits, Settings, SettingsError, Swarms};
 
 /// A tracker that listens.
 #[derive(Debug)]
@@ -92,20 +98,19 @@ struct Shared {
     stop: CancellationToken,
 }
 
-/// Lets what stands in files be read again while the tracker runs.
+/// Lets a part of the settings be exchanged while the tracker runs.
 #[derive(Clone, Debug)]
 pub struct Reload {
-    settings: Settings,
     shared: Shared,
 }
 
 impl Reload {
-    /// Reads the lists of swarms and the certificate again.
+    /// Serves these swarms from now on, whose files are read, and reads the certificate again.
     ///
     /// # Errors
     /// When one of them cannot be used; all stays as it was then.
-    pub fn reload(&self) -> Result<(), SettingsError> {
-        let access = self.settings.access()?;
+    pub fn reload(&self, swarms: &Swarms) -> Result<(), SettingsError> {
+        let access = swarms.access()?;
         if let Some(certificate) = &self.shared.certificate {
             certificate.reload()?;
         }
@@ -136,7 +141,7 @@ impl Server {
             metrics: Arc::new(Metrics::new(Arc::clone(&hub))),
             hub,
             limits,
-            admission: Arc::new(Admission::new(&settings)),
+            admission: Arc::new(Admission::new(&settings)?),
             certificate: settings.tls.clone().map(Certificate::read).transpose()?,
             log_addresses: settings.log_addresses,
             started: Instant::now(),
@@ -154,11 +159,10 @@ impl Server {
         })
     }
 
-    /// Returns what lets files be read again.
+    /// Returns what lets a part of the settings be exchanged.
     #[must_use]
     pub fn reload(&self) -> Reload {
         Reload {
-            settings: self.settings.clone(),
             shared: self.shared.clone(),
         }
     }
@@ -238,30 +242,44 @@ async fn accept(
     shared: &Shared,
 ) -> Infallible {
     let service = warp::service(routes::routes(shared.clone(), settings.web.clone()));
+    let farewells = Farewells::new();
+    let mut warned: Option<Instant> = None;
     loop {
         let (stream, address) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
                 // Out of file descriptors, mostly: it helps to wait until some are closed.
-                tracing::warn!(%error, "cannot accept a connection");
+                if warned.is_none_or(|warned| warned.elapsed() >= WARNING_PAUSE) {
+                    warned = Some(Instant::now());
+                    tracing::warn!(%error, "cannot accept connections");
+                } else {
+                    tracing::debug!(%error, "cannot accept connections yet");
+                }
                 tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             }
         };
         let address = address.ip();
-        let Some(slot) = shared.admission.take(address) else {
-            tracing::debug!("too many connections");
-            // Who expects TLS would not understand it.
-            if acceptor.is_none() {
-                turn_away(&stream);
+        let slot = match shared.admission.take(address) {
+            Ok(slot) => slot,
+            Err(reason) => {
+                tracing::debug!(?reason, "too many connections");
+                shared.metrics.turned_away(reason);
+                // Who expects TLS would not understand it.
+                if acceptor.is_none()
+                    && let Some(farewell) = farewells.say(stream)
+                {
+                    shared.tasks.spawn(farewell);
+                }
+                continue;
             }
-            continue;
         };
         // A candidate must not wait for the acknowledgement of the one before.
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "no TCP_NODELAY");
         }
         let client = Client { address, slot };
+        let stream = StallGuard::new(stream, shared.limits.stall_timeout);
         match acceptor {
             Some(acceptor) => {
                 let serving = serve_tls(acceptor.clone(), stream, client, service.clone(), shared);
@@ -278,7 +296,7 @@ async fn accept(
 /// Serves a connection once it has shown that it can TLS.
 fn serve_tls<S>(
     acceptor: TlsAcceptor,
-    stream: TcpStream,
+    stream: StallGuard<TcpStream>,
     client: Client,
     service: S,
     shared: &Shared,
@@ -327,13 +345,6 @@ where
     }
 }
 
-/// Says that there are too many connections, if the socket takes it at once.
-fn turn_away(stream: &TcpStream) {
-    let answer = b"HTTP/1.1 429 Too Many Requests\r\nconnection: close\r\ncontent-length: 0\r\nretry-after: 30\r\n\r\n";
-    // Whoever cannot be told sees a closed connection.
-    let _ = stream.try_write(answer);
-}
-
 /// Does what is due now and then, for ever: the silent are forgotten, credentials and certificates
 /// renewed.
 async fn sweep(shared: Shared, settings: Settings) {
@@ -363,6 +374,9 @@ const CERTIFICATE_CHECK: Duration = Duration::from_secs(5);
 
 /// How long nothing is accepted after an accept that failed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long is not warned of that again.
+const WARNING_PAUSE: Duration = Duration::from_secs(60);
 
 /// Longest head of a request in bytes.
 const MAX_REQUEST: usize = 16 * 1024;

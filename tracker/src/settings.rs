@@ -6,6 +6,7 @@
 
 mod ice;
 mod limits;
+mod origin;
 mod redis;
 mod secret;
 mod swarms;
@@ -104,7 +105,7 @@ pub enum SettingsError {
         given: String,
     },
     /// An origin that no page has.
-    #[error("{given:?} is no origin such as https://app.example")]
+    #[error("{given:?} is no origin such as https://app.example or http://localhost:8080")]
     Origin {
         /// As given.
         given: String,
@@ -125,6 +126,9 @@ pub enum SettingsError {
         /// Why.
         source: IceError,
     },
+    /// Credentials that anybody can make.
+    #[error("turn_secret is empty")]
+    EmptyTurnSecret,
     /// The ICE servers do not fit one message.
     #[error("too many ICE servers")]
     TooManyIceServers,
@@ -190,7 +194,7 @@ impl Settings {
     pub fn check(&self) -> Result<(), SettingsError> {
         let servers = self.ice_servers(SystemTime::now())?;
         self.access()?;
-        self.check_origins()?;
+        self.allowed_origins()?;
         self.redis()?;
         let welcome = ServerMessage::Welcome {
             version: 0,
@@ -200,6 +204,9 @@ impl Settings {
         // As the peers will: lengths of texts are limited too.
         if ServerMessage::decode(&welcome.encode()).is_err() {
             return Err(SettingsError::TooManyIceServers);
+        }
+        if self.turn_secret.as_ref().is_some_and(Secret::is_empty) {
+            return Err(SettingsError::EmptyTurnSecret);
         }
         if let Some(path) = &self.web
             && !path.join("index.html").is_file()
@@ -287,19 +294,14 @@ impl Settings {
             .transpose()
     }
 
-    fn check_origins(&self) -> Result<(), SettingsError> {
-        let is_origin = |given: &&String| {
-            let host = given
-                .strip_prefix("https://")
-                .or_else(|| given.strip_prefix("http://"));
-            host.is_some_and(|host| !host.is_empty() && !host.contains('/'))
-        };
-        match self.origins.iter().find(|given| !is_origin(given)) {
-            Some(given) => Err(SettingsError::Origin {
+    /// Returns the origins as browsers send them.
+    pub(crate) fn allowed_origins(&self) -> Result<Vec<String>, SettingsError> {
+        let normal = |given: &String| {
+            origin::normal(given).ok_or_else(|| SettingsError::Origin {
                 given: given.clone(),
-            }),
-            None => Ok(()),
-        }
+            })
+        };
+        self.origins.iter().map(normal).collect()
     }
 }
 
@@ -392,6 +394,15 @@ mod tests {
         let settings = parse("turn_lifetime_s = 0").unwrap();
         let error = settings.check().unwrap_err().to_string();
         assert_eq!(error, "turn_lifetime_s must be more than 0");
+        let settings = parse("[limits]\nintroductions = 0").unwrap();
+        let error = settings.check().unwrap_err().to_string();
+        assert_eq!(error, "introductions must be more than 0");
+        let settings = parse("turn_secret = \"\"").unwrap();
+        let error = settings.check().unwrap_err().to_string();
+        assert_eq!(error, "turn_secret is empty");
+        let settings = parse("origins = [\"https://a.example/\"]").unwrap();
+        let error = settings.check().unwrap_err().to_string();
+        assert!(error.contains("\"https://a.example/\""), "{error}");
         assert!(parse("web = \"/nowhere\"").unwrap().check().is_err());
         assert!(parse("ice = [\"http://a\"]").unwrap().check().is_err());
     }

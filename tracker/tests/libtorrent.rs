@@ -1,11 +1,12 @@
-//! libtorrent announces to our tracker by WebSocket, and its offers are handed on, to peers of both
-//! dialects. Where `SHOAL_PYTHON` names no Python that has libtorrent 2.1 (scripts/test sees to that)
-//! there is nothing to test.
+//! libtorrent announces to our tracker by WebSocket, v2 torrents and hybrid ones, and its offers are
+//! handed on to peers of both dialects. Where `SHOAL_PYTHON` names no Python that has libtorrent 2.1 (scripts/test sees to that)
+//! there is nothing to test, and that is said.
 
 #![allow(clippy::unwrap_used, reason = "a failed test may say so by a panic")]
 
+use std::ffi::{OsStr, OsString};
+use std::io::Write;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
@@ -19,18 +20,40 @@ use tokio::process::{Child, Command};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{WebSocketStream, client_async};
 
-const SWARM: SwarmId = SwarmId::new([0xab; 20]);
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// The start of a v2 info hash names its swarm: libtorrent announces that alone, as BEP 52 has it.
 #[tokio::test]
-async fn its_offers_are_handed_to_a_peer_of_its_dialect() {
-    let Some(python) = std::env::var_os("SHOAL_PYTHON") else {
+async fn offers_of_a_v2_torrent_are_handed_to_a_peer_of_its_dialect() {
+    offers_reach_its_dialect(&v2(0xcd), SwarmId::new([0xcd; 20])).await;
+}
+
+#[tokio::test]
+async fn offers_of_a_v2_torrent_are_handed_to_a_peer_of_the_cbor_dialect() {
+    offers_reach_the_cbor_dialect(&v2(0xcd), SwarmId::new([0xcd; 20])).await;
+}
+
+/// A hybrid torrent has two swarms, and libtorrent announces both.
+#[tokio::test]
+async fn offers_of_a_hybrid_torrent_are_handed_to_peers_of_its_dialect_in_both_swarms() {
+    offers_reach_its_dialect(&hybrid(0xab, 0xcd), SwarmId::new([0xab; 20])).await;
+    offers_reach_its_dialect(&hybrid(0xab, 0xcd), SwarmId::new([0xcd; 20])).await;
+}
+
+#[tokio::test]
+async fn offers_of_a_hybrid_torrent_are_handed_to_peers_of_the_cbor_dialect_in_both_swarms() {
+    offers_reach_the_cbor_dialect(&hybrid(0xab, 0xcd), SwarmId::new([0xab; 20])).await;
+    offers_reach_the_cbor_dialect(&hybrid(0xab, 0xcd), SwarmId::new([0xcd; 20])).await;
+}
+
+async fn offers_reach_its_dialect(link: &str, expected: SwarmId) {
+    let Some(python) = python() else {
         return;
     };
     let address = start_tracker().await;
     let mut socket = connect(address).await;
     let announce = Announce {
-        swarm: SWARM,
+        swarm: expected,
         peer: PeerId::new([1; 20]),
         event: AnnounceEvent::Started,
         left: Some(0),
@@ -38,25 +61,21 @@ async fn its_offers_are_handed_to_a_peer_of_its_dialect() {
     };
     let text = String::from_utf8(Request::Announce(announce).encode().to_vec()).unwrap();
     socket.send(Message::text(text)).await.unwrap();
-    let _libtorrent = announce_by_libtorrent(Path::new(&python), address);
+    let _libtorrent = announce_by_libtorrent(&python, address, link);
     let sdp = loop {
         let Message::Text(text) = next(&mut socket).await else {
             continue;
         };
         if let Some(Response::Offer { swarm, sdp, .. }) = Response::decode(&text.into()).unwrap() {
-            assert_eq!(swarm, SWARM);
+            assert_eq!(swarm, expected);
             break sdp.to_text().unwrap();
         }
     };
-    assert!(
-        sdp.contains("webrtc-datachannel") && sdp.contains("a=candidate:"),
-        "{sdp}"
-    );
+    check(&sdp);
 }
 
-#[tokio::test]
-async fn its_offers_are_handed_to_a_peer_of_the_cbor_dialect() {
-    let Some(python) = std::env::var_os("SHOAL_PYTHON") else {
+async fn offers_reach_the_cbor_dialect(link: &str, expected: SwarmId) {
+    let Some(python) = python() else {
         return;
     };
     let address = start_tracker().await;
@@ -68,7 +87,7 @@ async fn its_offers_are_handed_to_a_peer_of_the_cbor_dialect() {
             key: PeerKey::new([1; 16]),
         },
         ClientMessage::Announce {
-            swarm: SWARM,
+            swarm: expected,
             event: AnnounceEvent::Started,
             left: Some(0),
             want: 0,
@@ -79,37 +98,62 @@ async fn its_offers_are_handed_to_a_peer_of_the_cbor_dialect() {
             .await
             .unwrap();
     }
-    let _libtorrent = announce_by_libtorrent(Path::new(&python), address);
+    let _libtorrent = announce_by_libtorrent(&python, address, link);
     let sdp = loop {
         let Message::Binary(frame) = next(&mut socket).await else {
             continue;
         };
         if let ServerMessage::Signal {
+            swarm,
             signal: Signal::Offer(sdp),
             untrickled: true,
             ..
         } = ServerMessage::decode(&frame).unwrap()
         {
+            assert_eq!(swarm, expected);
             break sdp;
         }
     };
+    check(&sdp);
+}
+
+fn check(sdp: &str) {
     assert!(
         sdp.contains("webrtc-datachannel") && sdp.contains("a=candidate:"),
         "{sdp}"
     );
 }
 
-fn announce_by_libtorrent(python: &Path, tracker: SocketAddr) -> Child {
+/// A link to a v2 torrent whose info hash is one byte again and again.
+fn v2(byte: u8) -> String {
+    format!(
+        "magnet:?xt=urn:btmh:1220{}",
+        format!("{byte:02x}").repeat(32)
+    )
+}
+
+fn hybrid(v1: u8, v2: u8) -> String {
+    format!("{}&xt=urn:btih:{}", self::v2(v2), SwarmId::new([v1; 20]))
+}
+
+/// The interpreter with libtorrent, if there is to be a test.
+fn python() -> Option<OsString> {
+    let python = std::env::var_os("SHOAL_PYTHON");
+    if python.is_none() {
+        // Of tests that pass, nothing that `println!` writes is shown.
+        let told = b"not tested with libtorrent: SHOAL_PYTHON is not set (scripts/test does)\n";
+        std::io::stderr().write_all(told).unwrap();
+    }
+    python
+}
+
+fn announce_by_libtorrent(python: &OsStr, tracker: SocketAddr, link: &str) -> Child {
     Command::new(python)
         .arg(concat!(
             env!("CARGO_MANIFEST_DIR"),
             "/tests/libtorrent/announce.py"
         ))
-        .args([
-            format!("ws://{tracker}/announce"),
-            SWARM.to_string(),
-            "cd".repeat(32),
-        ])
+        .args([&format!("ws://{tracker}/announce"), link])
         .kill_on_drop(true)
         .spawn()
         .unwrap()

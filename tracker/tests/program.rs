@@ -2,9 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed test may say so by a panic")]
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 use std::{fs, thread};
 
@@ -12,13 +13,9 @@ use std::{fs, thread};
 fn prints_one_line_when_ready_and_stops_on_sigterm() {
     for signal in ["TERM", "INT"] {
         let mut tracker = Tracker::start(&["--listen", "127.0.0.1:0"]);
-        let line = tracker.line();
-        let address = line.strip_prefix("listening on http://").expect(&line);
+        let address = tracker.address();
         let _connection = TcpStream::connect(address).unwrap();
-        let kill = Command::new("kill")
-            .args([format!("-{signal}"), tracker.child.id().to_string()])
-            .status();
-        assert!(kill.unwrap().success());
+        tracker.signal(signal);
         assert_eq!(tracker.exit().code(), Some(0), "{signal}");
         let mut rest = String::new();
         tracker.stdout.read_to_string(&mut rest).unwrap();
@@ -80,6 +77,7 @@ fn a_secret_is_not_shown_by_the_error_about_it() {
 #[test]
 fn limits_that_cannot_work_are_refused() {
     for (name, value) in [
+        ("introductions", "0"),
         ("introductions", "65"),
         ("hello_timeout_s", "0"),
         ("stall_timeout_s", "0"),
@@ -131,7 +129,7 @@ fn the_environment_wins_over_the_file_and_flags_over_both() {
     command
         .env("SHOAL_TRACKER_CONFIG", file)
         .env("SHOAL_TRACKER_LISTEN", "127.0.0.1:0");
-    let mut tracker = Tracker::spawn(command);
+    let mut tracker = Tracker::spawn(&mut command);
     let line = tracker.line();
     assert!(
         line.starts_with("listening on http://127.0.0.1:") && !line.ends_with(":1"),
@@ -146,41 +144,145 @@ fn files_are_read_again_on_sighup() {
     let deny = folder.path().join("deny");
     fs::write(&deny, "").unwrap();
     let mut command = command(&["--listen", "127.0.0.1:0"]);
-    command
-        .env("SHOAL_TRACKER_SWARMS__DENY_FILE", &deny)
-        .stderr(Stdio::piped());
-    let mut tracker = Tracker::spawn(command);
+    command.env("SHOAL_TRACKER_SWARMS__DENY_FILE", &deny);
+    let mut tracker = Tracker::spawn_with_log(&mut command);
     tracker.line();
-    let mut log = BufReader::new(tracker.child.stderr.take().unwrap()).lines();
-    let mut hang_up = |content: &str, expected: &str| {
+    let hang_up = |content: &str, expected: &str| {
         fs::write(&deny, content).unwrap();
-        let pid = tracker.child.id().to_string();
-        let kill = Command::new("kill").args(["-HUP", &pid]).status();
-        assert!(kill.unwrap().success());
-        assert!(
-            log.any(|line| line.unwrap().contains(expected)),
-            "{expected}"
-        );
+        tracker.signal("HUP");
+        tracker.logs(expected);
     };
     hang_up("nonsense", "all stays as it was");
     hang_up(&"ab".repeat(20), "read again");
 }
 
+#[cfg(unix)]
+#[test]
+fn lists_in_the_settings_file_are_read_again_on_sighup() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("tracker.toml");
+    let settings =
+        |deny: &str| format!("listen = \"127.0.0.1:0\"\n[swarms]\ndeny = [\"{deny}\"]\n");
+    fs::write(&file, settings(&"ab".repeat(20))).unwrap();
+    let mut command = command(&["--config", file.to_str().unwrap()]);
+    let mut tracker = Tracker::spawn_with_log(&mut command);
+    tracker.line();
+    fs::write(&file, settings("nonsense")).unwrap();
+    tracker.signal("HUP");
+    tracker.logs("all stays as it was");
+    fs::write(&file, settings(&"cd".repeat(20))).unwrap();
+    tracker.signal("HUP");
+    tracker.logs("read again; what else is set waits for a restart");
+}
+
+#[cfg(unix)]
+#[test]
+fn more_files_are_opened_than_the_soft_limit_has() {
+    let mut command = limited("ulimit -Sn 64", &[]);
+    // None is closed for its silence, to make room.
+    command.env("SHOAL_TRACKER_LIMITS__HELLO_TIMEOUT_S", "600");
+    let mut tracker = Tracker::spawn(&mut command);
+    let address = tracker.address();
+    let connections: Vec<_> = (0..100)
+        .map(|_| TcpStream::connect(&address).unwrap())
+        .collect();
+    let mut last = TcpStream::connect(&address).unwrap();
+    last.set_read_timeout(Some(PATIENCE)).unwrap();
+    last.write_all(b"GET /health HTTP/1.1\r\nhost: tracker\r\n\r\n")
+        .unwrap();
+    let mut start = [0; 12];
+    last.read_exact(&mut start).unwrap();
+    assert_eq!(&start, b"HTTP/1.1 200");
+    drop(connections);
+}
+
+#[cfg(unix)]
+#[test]
+fn too_few_files_are_warned_of_once() {
+    let mut command = limited("ulimit -n 64", &["-v", "--log-format", "json"]);
+    command.env("SHOAL_TRACKER_LIMITS__HELLO_TIMEOUT_S", "600");
+    let mut tracker = Tracker::spawn_with_log(&mut command);
+    let address = tracker.address();
+    assert!(tracker.logs("ulimit -n").contains("\"WARN\""));
+    let connections: Vec<_> = (0..100)
+        .map(|_| TcpStream::connect(&address).unwrap())
+        .collect();
+    assert!(tracker.logs("cannot accept").contains("\"WARN\""));
+    for _ in 0..5 {
+        assert!(tracker.logs("cannot accept").contains("\"DEBUG\""));
+    }
+    drop(connections);
+}
+
+/// The program, started by a shell that limits it first.
+#[cfg(unix)]
+fn limited(limit: &str, flags: &[&str]) -> Command {
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", &format!("{limit} && exec \"$0\" \"$@\"")])
+        .arg(env!("CARGO_BIN_EXE_shoal-tracker"))
+        .args(["--listen", "127.0.0.1:0"])
+        .args(flags)
+        .env_remove("RUST_LOG");
+    command
+}
+
+/// Longer than anything takes; a test that reaches it has failed.
+const PATIENCE: Duration = Duration::from_secs(20);
+
 /// The running program; killed when dropped.
 struct Tracker {
     child: Child,
     stdout: BufReader<std::process::ChildStdout>,
+    /// Lines of its standard error, if that is looked at.
+    log: Option<mpsc::Receiver<String>>,
 }
 
 impl Tracker {
     fn start(flags: &[&str]) -> Self {
-        Self::spawn(command(flags))
+        Self::spawn(&mut command(flags))
     }
 
-    fn spawn(mut command: Command) -> Self {
+    fn spawn(command: &mut Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let stdout = BufReader::new(child.stdout.take().unwrap());
-        Self { child, stdout }
+        let log = child.stderr.take().map(|log| {
+            let (sender, receiver) = mpsc::channel();
+            let mut lines = BufReader::new(log).lines().map_while(Result::ok);
+            thread::spawn(move || lines.try_for_each(|line| sender.send(line)));
+            receiver
+        });
+        Self { child, stdout, log }
+    }
+
+    fn spawn_with_log(command: &mut Command) -> Self {
+        command.stderr(Stdio::piped());
+        Self::spawn(command)
+    }
+
+    /// Reads the log up to a line that has `text` in it.
+    fn logs(&self, text: &str) -> String {
+        let log = self.log.as_ref().unwrap();
+        loop {
+            let line = log.recv_timeout(PATIENCE).expect(text);
+            if line.contains(text) {
+                return line;
+            }
+        }
+    }
+
+    fn signal(&self, name: &str) {
+        let kill = Command::new("kill")
+            .args([format!("-{name}"), self.child.id().to_string()])
+            .status();
+        assert!(kill.unwrap().success());
+    }
+
+    /// Waits until it is ready; returns where it listens.
+    fn address(&mut self) -> String {
+        let line = self.line();
+        let address = line.strip_prefix("listening on http://");
+        address.expect(&line).to_owned()
     }
 
     fn line(&mut self) -> String {
@@ -195,7 +297,7 @@ impl Tracker {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return status;
             }
-            assert!(started.elapsed() < Duration::from_secs(20), "does not stop");
+            assert!(started.elapsed() < PATIENCE, "does not stop");
             thread::sleep(Duration::from_millis(10));
         }
     }

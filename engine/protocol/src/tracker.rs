@@ -47,8 +47,9 @@
 //! has offers and answers only, no candidates (RFC 8838 calls that *vanilla ICE*). The tracker says
 //! who is such a peer: the last `untrickled` of the `peers` introduced, and whoever a signal with
 //! `untrickled` is from. To such a peer an offer or an answer goes only when all candidates are in
-//! it; candidates that are sent to it all the same, the tracker drops. The peer's own descriptions
-//! are complete. Both elements are absent where they would say nothing, as before they existed.
+//! it, and only if it has no more than 8192 bytes as a JSON string ([`webtorrent::Sdp::MAX_LEN`]);
+//! candidates that are sent to it all the same, the tracker drops. The peer's own descriptions are
+//! complete. Both elements are absent where they would say nothing, as before they existed.
 //!
 //! # Rules for decoders
 //! - A frame longer than [`MAX_MESSAGE`] is refused before it is looked at.

@@ -213,6 +213,25 @@ fn descriptions_are_passed_on_as_they_came() {
 }
 
 #[test]
+fn a_detached_description_keeps_no_frame() {
+    let frame = announce(vec![Offer {
+        id: OFFER,
+        sdp: Sdp::from_text(SDP),
+    }])
+    .encode();
+    let Request::Announce(announce) = Request::decode(&frame).unwrap() else {
+        panic!("no announce");
+    };
+    let sdp = &announce.offers[0].sdp;
+    let detached = sdp.detached();
+    assert_eq!(&detached, sdp);
+    assert!(!frame.is_unique());
+    drop(announce);
+    assert!(frame.is_unique());
+    assert_eq!(detached.to_text().as_deref(), Some(SDP));
+}
+
+#[test]
 fn half_a_character_is_no_description() {
     let frame = Bytes::from_static(
         br#"{"action":"announce","info_hash":"aaaaaaaaaaaaaaaaaaaa","peer_id":"bbbbbbbbbbbbbbbbbbbb","offers":[{"offer":{"type":"offer","sdp":"\ud83d"},"offer_id":"oooooooooooooooooooo"}]}"#,

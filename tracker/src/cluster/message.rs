@@ -56,7 +56,8 @@ pub enum NodeMessage {
     /// To one node: tell me of all your members.
     Ask,
     /// To who has asked: members of the node. The parts come in order, and changes may come between
-    /// them; a member that no part and no change names is not there.
+    /// them; a member that no part and no change names is not there. The first part names nobody: who
+    /// comes after the others were listed must have a change that comes after a part.
     Snapshot {
         /// The number of the next change.
         sequence: u64,

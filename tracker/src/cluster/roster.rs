@@ -19,6 +19,10 @@ pub const NODE_EXPIRY: Duration = Duration::from_secs(5);
 /// When a node that has not answered is asked again.
 pub const ASK_AGAIN: Duration = Duration::from_secs(3);
 
+/// How long all members of a node must have found room here before it is asked for those that had found
+/// none. Where there is never enough room this is all that it costs: a snapshot of each node a minute.
+pub const ROOM_RETRY: Duration = Duration::from_secs(60);
+
 /// Most nodes of a cluster, this one not counted. Messages of more are ignored.
 pub const MAX_NODES: usize = 256;
 
@@ -35,6 +39,8 @@ pub(crate) struct Roster {
 struct Node {
     heard: Instant,
     knowledge: Knowledge,
+    /// When one of its members last found no room, if one has since its latest snapshot began.
+    no_room: Option<Instant>,
 }
 
 /// How much is known of a node's members.
@@ -114,6 +120,7 @@ impl Roster {
             let node = Node {
                 heard: now,
                 knowledge: Knowledge::Gap,
+                no_room: None,
             };
             self.nodes.insert(from, node);
         }
@@ -132,8 +139,21 @@ impl Roster {
         silent.map(|(id, _)| id).collect()
     }
 
+    /// Takes in that a member of a node has found no room.
+    pub(crate) fn note_no_room(&mut self, now: Instant, from: NodeId) {
+        if let Some(node) = self.nodes.get_mut(&from) {
+            node.no_room = Some(now);
+        }
+    }
+
     /// Takes in what number a node has come to. Returns whether it must be asked.
-    pub(crate) fn beat(&mut self, now: Instant, from: NodeId, sequence: u64) -> bool {
+    pub(crate) fn beat(
+        &mut self,
+        now: Instant,
+        from: NodeId,
+        sequence: u64,
+        has_room: bool,
+    ) -> bool {
         let Some(node) = self.nodes.get_mut(&from) else {
             return false;
         };
@@ -142,7 +162,11 @@ impl Roster {
             Knowledge::Gap => false,
             Knowledge::Asked(at) => !is_late(at),
             Knowledge::Receiving { latest, next, .. } => next == sequence && !is_late(latest),
-            Knowledge::Complete { next } => next == sequence,
+            Knowledge::Complete { next } => {
+                let since = node.no_room.filter(|_| has_room);
+                let is_due = |since| now.saturating_duration_since(since) >= ROOM_RETRY;
+                next == sequence && !since.is_some_and(is_due)
+            }
         };
         if !is_well {
             node.knowledge = Knowledge::Asked(now);
@@ -189,7 +213,10 @@ impl Roster {
             return Part::Ignore;
         };
         let since = match node.knowledge {
-            Knowledge::Asked(_) | Knowledge::Receiving { .. } if part == 0 => now,
+            Knowledge::Asked(_) | Knowledge::Receiving { .. } if part == 0 => {
+                node.no_room = None;
+                now
+            }
             Knowledge::Receiving {
                 since,
                 next_part,

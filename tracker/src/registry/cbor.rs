@@ -212,24 +212,31 @@ impl Registry {
             };
             return Ok(Some((way, Message::Cbor(message))));
         }
+        let (Signal::Offer(text) | Signal::Answer(text)) = &signal else {
+            // The receiver's dialect has no candidates. Who was told that sends none either.
+            return Ok(None);
+        };
+        let sdp = Sdp::from_text(text);
+        // Before an offer counts as answered: a shorter answer may follow.
+        if sdp.as_json().len() > Sdp::MAX_LEN {
+            return Err(Reason::TooLong);
+        }
         let response = match &signal {
-            Signal::Offer(sdp) if is_told_of_receiver => Response::Offer {
+            Signal::Offer(_) if is_told_of_receiver => Response::Offer {
                 swarm: path.swarm,
                 from: peer,
                 offer: path.offer,
-                sdp: Sdp::from_text(sdp),
+                sdp,
             },
-            Signal::Answer(sdp) if swarm.may_answer(now, &path.to, from, path.offer) => {
+            Signal::Answer(_) if swarm.may_answer(now, &path.to, from, path.offer) => {
                 Response::Answer {
                     swarm: path.swarm,
                     from: peer,
                     offer: path.offer,
-                    sdp: Sdp::from_text(sdp),
+                    sdp,
                 }
             }
-            Signal::Offer(_) | Signal::Answer(_) => return Err(Reason::NoSuchPeer),
-            // The receiver's dialect has none. Who was told that sends none either.
-            Signal::Candidate { .. } | Signal::EndOfCandidates => return Ok(None),
+            _ => return Err(Reason::NoSuchPeer),
         };
         self.tally.note(&signal);
         self.tally.bridged += 1;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use shoal_protocol::{PeerId, SwarmId};
 
 use super::refusal::Reason;
-use super::{Holder, Output, Registry};
+use super::{Output, Registry};
 use crate::cluster::{Audience, Change, MemberRecord, NodeId, NodeMessage, Part, Roster, Verdict};
 
 /// What is known of the other nodes.
@@ -18,7 +18,7 @@ pub(super) struct Cluster {
     pub(super) members: usize,
     /// When the latest message of another node came in: each a little later than the one before, so
     /// that what a snapshot names is told from what was named until then.
-    latest: Instant,
+    pub(super) latest: Instant,
     /// Claims of other nodes to ids that were another's already, and when each was last made.
     pub(super) disputes: HashMap<(SwarmId, PeerId, NodeId), (Instant, MemberRecord)>,
 }
@@ -88,10 +88,11 @@ impl Registry {
         let Some(cluster) = &mut self.cluster else {
             return;
         };
+        let has_room = cluster.members < cluster.max_members;
         let roster = &mut cluster.roster;
         match message {
             NodeMessage::Beat { sequence } => {
-                if roster.beat(now, from, sequence) {
+                if roster.beat(now, from, sequence, has_room) {
                     self.ask(from);
                 }
             }
@@ -131,60 +132,6 @@ impl Registry {
                 self.tell_refused(refused.connection, reason, refused.swarm, refused.to);
             }
         }
-    }
-
-    /// Lists the swarms, for [`Registry::list_members`].
-    #[must_use]
-    pub fn swarm_ids(&self) -> Vec<SwarmId> {
-        self.swarms.keys().copied().collect()
-    }
-
-    /// Lists the members that some swarms have here, for [`Registry::publish_snapshot`]. Takes swarms
-    /// only until there is enough for a while.
-    pub fn list_members(
-        &self,
-        swarms: &mut impl Iterator<Item = SwarmId>,
-    ) -> Vec<(SwarmId, PeerId)> {
-        let mut listed = Vec::new();
-        let mut looked_at = 0;
-        while looked_at < MAX_LISTED
-            && let Some(id) = swarms.next()
-        {
-            if let Some(swarm) = self.swarms.get(&id) {
-                looked_at += swarm.len();
-                listed.extend(swarm.members_here().map(|(peer, _)| (id, *peer)));
-            }
-        }
-        listed
-    }
-
-    /// Tells a node of some members: those of the list that are still here. `part` counts the
-    /// messages of one snapshot, from 0.
-    pub fn publish_snapshot(
-        &mut self,
-        to: NodeId,
-        part: u32,
-        listed: &[(SwarmId, PeerId)],
-        is_last: bool,
-    ) {
-        let Some(cluster) = &self.cluster else {
-            return;
-        };
-        let sequence = cluster.roster.sequence();
-        let members = listed.iter();
-        let members = members.filter_map(|(swarm, peer)| self.record_here(*swarm, peer));
-        let message = NodeMessage::Snapshot {
-            sequence,
-            part,
-            is_last,
-            members: members.collect(),
-        };
-        self.publish(Audience::Node(to), message);
-    }
-
-    fn record_here(&self, swarm: SwarmId, peer: &PeerId) -> Option<MemberRecord> {
-        let (member, record) = self.swarms.get(&swarm)?.record(swarm, peer)?;
-        matches!(member.holder, Holder::Here(_)).then_some(record)
     }
 
     /// Counts what is known of the other nodes; `None` without a cluster.
@@ -235,7 +182,3 @@ impl Registry {
         self.outputs.push_back(Output::Publish { to, message });
     }
 }
-
-/// How many members of swarms are looked at in one go, while everybody else waits. The last swarm
-/// may have more of them.
-const MAX_LISTED: usize = 16_000;

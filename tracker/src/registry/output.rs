@@ -41,8 +41,7 @@ pub enum Output {
         message: NodeMessage,
     },
     /// Tell a node of all members here, by
-    /// [`Registry::publish_snapshot`](super::Registry::publish_snapshot): at leisure, as they can be
-    /// many.
+    /// [`Registry::begin_snapshot`](super::Registry::begin_snapshot): at leisure, as they can be many.
     Snapshot {
         /// Who has asked.
         to: NodeId,
@@ -76,6 +75,16 @@ impl Message {
                 | webtorrent::Response::Answer { swarm, from, .. },
             ) => Some((*swarm, *from)),
             _ => None,
+        }
+    }
+
+    /// Lets go of the frame that a description in it came in.
+    pub(super) fn detach(&mut self) {
+        if let Self::WebTorrent(
+            webtorrent::Response::Offer { sdp, .. } | webtorrent::Response::Answer { sdp, .. },
+        ) = self
+        {
+            *sdp = sdp.detached();
         }
     }
 

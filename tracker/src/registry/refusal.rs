@@ -28,11 +28,13 @@ pub enum Reason {
     NotServed,
     /// The receiver of a signal has too many waiting.
     Busy,
+    /// A description is too long as the receiver's dialect writes it.
+    TooLong,
 }
 
 impl Reason {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::BadMessage,
         Self::UnsupportedVersion,
         Self::PeerIdTaken,
@@ -43,6 +45,7 @@ impl Reason {
         Self::SwarmFull,
         Self::NotServed,
         Self::Busy,
+        Self::TooLong,
     ];
 
     /// Returns the name that metrics have for it.
@@ -59,6 +62,7 @@ impl Reason {
             Self::SwarmFull => "swarm_full",
             Self::NotServed => "not_served",
             Self::Busy => "busy",
+            Self::TooLong => "too_long",
         }
     }
 
@@ -69,9 +73,11 @@ impl Reason {
             Self::PeerIdTaken => ErrorCode::PeerIdTaken,
             Self::NoSuchPeer => ErrorCode::NoSuchPeer,
             Self::NotAMember => ErrorCode::NotAMember,
-            Self::TooManySwarms | Self::TooManyJoins | Self::SwarmFull | Self::Busy => {
-                ErrorCode::LimitExceeded
-            }
+            Self::TooManySwarms
+            | Self::TooManyJoins
+            | Self::SwarmFull
+            | Self::Busy
+            | Self::TooLong => ErrorCode::LimitExceeded,
             Self::NotServed => ErrorCode::NotServed,
         }
     }
@@ -98,6 +104,7 @@ impl Reason {
             Self::SwarmFull => "the swarm is full",
             Self::NotServed => "this tracker does not serve this swarm",
             Self::Busy => "the peer has more signals than it can take",
+            Self::TooLong => "the description is too long as this peer gets it",
         }
     }
 }

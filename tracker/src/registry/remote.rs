@@ -87,6 +87,7 @@ impl Registry {
         let is_new = swarm.member(&record.peer).is_none();
         if is_new && cluster.members >= cluster.max_members {
             self.tally.remote_members_dropped += 1;
+            cluster.roster.note_no_room(cluster.latest, from);
             if swarm.is_empty() {
                 self.swarms.remove(&record.swarm);
             }

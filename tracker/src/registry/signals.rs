@@ -24,7 +24,7 @@ pub(super) struct Way {
 
 impl Registry {
     /// Sends a signal on its way.
-    pub(super) fn send_signal(&mut self, from: ConnectionId, way: Way, message: Message) {
+    pub(super) fn send_signal(&mut self, from: ConnectionId, way: Way, mut message: Message) {
         let Some((swarm, _)) = message.signal_path() else {
             return;
         };
@@ -36,16 +36,20 @@ impl Registry {
                 peer: way.peer,
                 message,
             },
-            Holder::There { node, connection } => Output::Publish {
-                to: Audience::Node(node),
-                message: NodeMessage::Signal(Box::new(NodeSignal {
-                    connection: from,
-                    to: way.peer,
-                    to_connection: connection,
-                    is_told: way.is_told,
-                    message,
-                })),
-            },
+            Holder::There { node, connection } => {
+                // It may wait, among many.
+                message.detach();
+                Output::Publish {
+                    to: Audience::Node(node),
+                    message: NodeMessage::Signal(Box::new(NodeSignal {
+                        connection: from,
+                        to: way.peer,
+                        to_connection: connection,
+                        is_told: way.is_told,
+                        message,
+                    })),
+                }
+            }
         };
         self.outputs.push_back(output);
     }

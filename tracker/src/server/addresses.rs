@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::turned_away::TurnedAway;
+
 /// Counts connections.
 #[derive(Clone, Debug)]
 pub(super) struct Addresses(Arc<Inner>);
@@ -49,49 +51,49 @@ impl Addresses {
     }
 
     /// Takes a place for a connection from `address`, if there is one.
-    pub(super) fn take(&self, address: IpAddr) -> Option<Slot> {
+    pub(super) fn take(&self, address: IpAddr) -> Result<Slot, TurnedAway> {
         let address = household(address);
         let place = self.place(true, Some(address))?;
-        Some(Slot {
+        Ok(Slot {
             address,
             places: (place, None),
         })
     }
 
     /// Takes a place for a connection from a proxy, which speaks for many addresses.
-    pub(super) fn take_for_proxy(&self, address: IpAddr) -> Option<Slot> {
+    pub(super) fn take_for_proxy(&self, address: IpAddr) -> Result<Slot, TurnedAway> {
         let place = self.place(true, None)?;
-        Some(Slot {
+        Ok(Slot {
             address: household(address),
             places: (place, None),
         })
     }
 
     /// Takes a place for who is behind the proxy whose place is `slot`.
-    pub(super) fn take_behind(&self, slot: Slot, address: IpAddr) -> Option<Slot> {
+    pub(super) fn take_behind(&self, slot: Slot, address: IpAddr) -> Result<Slot, TurnedAway> {
         let address = household(address);
         let place = self.place(false, Some(address))?;
-        Some(Slot {
+        Ok(Slot {
             address,
             places: (slot.places.0, Some(place)),
         })
     }
 
-    fn place(&self, of_all: bool, address: Option<IpAddr>) -> Option<Arc<Place>> {
+    fn place(&self, of_all: bool, address: Option<IpAddr>) -> Result<Arc<Place>, TurnedAway> {
         let inner = &self.0;
         let mut counts = inner.counts.lock().unwrap_or_else(PoisonError::into_inner);
         if of_all && counts.all >= inner.max {
-            return None;
+            return Err(TurnedAway::Full);
         }
         if let Some(address) = address {
             let held = counts.by_address.get(&address).copied().unwrap_or_default();
             if held >= inner.max_per_address {
-                return None;
+                return Err(TurnedAway::Address);
             }
             counts.by_address.insert(address, held + 1);
         }
         counts.all += usize::from(of_all);
-        Some(Arc::new(Place {
+        Ok(Arc::new(Place {
             of_all,
             address,
             inner: Arc::clone(inner),
@@ -150,13 +152,15 @@ mod tests {
         let first = addresses.take(ip("10.0.0.1")).unwrap();
         let shared = first.clone();
         let _second = addresses.take(ip("::ffff:10.0.0.1")).unwrap();
-        assert!(addresses.take(ip("10.0.0.1")).is_none());
+        let refused = addresses.take(ip("10.0.0.1")).map(drop);
+        assert_eq!(refused, Err(TurnedAway::Address));
         let _other = addresses.take(ip("10.0.0.2")).unwrap();
-        assert!(addresses.take(ip("10.0.0.3")).is_none());
+        let refused = addresses.take(ip("10.0.0.3")).map(drop);
+        assert_eq!(refused, Err(TurnedAway::Full));
         drop(first);
-        assert!(addresses.take(ip("10.0.0.1")).is_none());
+        assert!(addresses.take(ip("10.0.0.1")).is_err());
         drop(shared);
-        assert!(addresses.take(ip("10.0.0.1")).is_some());
+        assert!(addresses.take(ip("10.0.0.1")).is_ok());
     }
 
     #[test]
@@ -168,18 +172,18 @@ mod tests {
         assert!(
             addresses
                 .take_behind(proxy().unwrap(), ip("192.0.2.1"))
-                .is_none()
+                .is_err()
         );
         let _second = addresses
             .take_behind(proxy().unwrap(), ip("192.0.2.2"))
             .unwrap();
         let _third = proxy().unwrap();
-        assert!(proxy().is_none());
+        assert!(proxy().is_err());
         drop(first);
         assert!(
             addresses
                 .take_behind(proxy().unwrap(), ip("192.0.2.1"))
-                .is_some()
+                .is_ok()
         );
     }
 
@@ -187,7 +191,7 @@ mod tests {
     fn an_ipv6_network_counts_as_one_address() {
         let addresses = Addresses::new(9, 1);
         let _held = addresses.take(ip("2001:db8::1")).unwrap();
-        assert!(addresses.take(ip("2001:db8::2")).is_none());
-        assert!(addresses.take(ip("2001:db8:0:1::1")).is_some());
+        assert!(addresses.take(ip("2001:db8::2")).is_err());
+        assert!(addresses.take(ip("2001:db8:0:1::1")).is_ok());
     }
 }

@@ -1,14 +1,14 @@
 //! Who may open a WebSocket: pages of the allowed origins, and only so many of one address, which a
 //! trusted proxy may tell.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
-use hyper::StatusCode;
 use hyper::header::{HeaderMap, ORIGIN};
 use ipnet::IpNet;
 
 use super::addresses::{Addresses, Slot};
-use crate::settings::Settings;
+use super::turned_away::TurnedAway;
+use crate::settings::{Settings, SettingsError};
 
 /// The rules for WebSockets.
 #[derive(Debug)]
@@ -19,17 +19,17 @@ pub(super) struct Admission {
 }
 
 impl Admission {
-    pub(super) fn new(settings: &Settings) -> Self {
+    pub(super) fn new(settings: &Settings) -> Result<Self, SettingsError> {
         let limits = &settings.limits;
-        Self {
-            origins: settings.origins.clone(),
+        Ok(Self {
+            origins: settings.allowed_origins()?,
             trusted_proxies: settings.trusted_proxies.clone(),
             addresses: Addresses::new(limits.connections, limits.connections_per_address),
-        }
+        })
     }
 
     /// Takes a place for a connection from `address`, if there is one.
-    pub(super) fn take(&self, address: IpAddr) -> Option<Slot> {
+    pub(super) fn take(&self, address: IpAddr) -> Result<Slot, TurnedAway> {
         if self.is_trusted(address) {
             self.addresses.take_for_proxy(address)
         } else {
@@ -37,23 +37,22 @@ impl Admission {
         }
     }
 
-    /// Lets a request become a WebSocket, or says with which status not.
+    /// Lets a request become a WebSocket, or says why not.
     pub(super) fn admit(
         &self,
         address: IpAddr,
         slot: Slot,
         headers: &HeaderMap,
-    ) -> Result<Slot, StatusCode> {
+    ) -> Result<Slot, TurnedAway> {
         if !self.is_origin_allowed(headers) {
-            return Err(StatusCode::FORBIDDEN);
+            return Err(TurnedAway::Origin);
         }
         if !self.is_trusted(address) {
             return Ok(slot);
         }
         // A proxy that says nothing is taken for the peer itself.
         let client = self.forwarded(headers).unwrap_or(address);
-        let place = self.addresses.take_behind(slot, client);
-        place.ok_or(StatusCode::TOO_MANY_REQUESTS)
+        self.addresses.take_behind(slot, client)
     }
 
     fn is_origin_allowed(&self, headers: &HeaderMap) -> bool {
@@ -74,7 +73,7 @@ impl Admission {
             .filter_map(|value| value.to_str().ok())
             .collect();
         let addresses = values.iter().rev().flat_map(|value| value.rsplit(','));
-        let mut addresses = addresses.map_while(|address| address.trim().parse().ok());
+        let mut addresses = addresses.map_while(parse_forwarded);
         addresses.find(|address| !self.is_trusted(*address))
     }
 
@@ -84,6 +83,19 @@ impl Admission {
             .iter()
             .any(|proxies| proxies.contains(&address))
     }
+}
+
+/// Reads an entry of `X-Forwarded-For`. Some proxies put the port behind the address, and an IPv6 address
+/// into brackets then.
+fn parse_forwarded(entry: &str) -> Option<IpAddr> {
+    let entry = entry.trim();
+    if let Ok(with_port) = entry.parse::<SocketAddr>() {
+        return Some(with_port.ip());
+    }
+    let in_brackets = entry
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'));
+    in_brackets.unwrap_or(entry).parse().ok()
 }
 
 #[cfg(test)]
@@ -99,6 +111,7 @@ mod tests {
             trusted_proxies: vec!["10.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()],
             ..Settings::default()
         })
+        .unwrap()
     }
 
     fn admitted(from: &str, forwarded: &[&str]) -> IpAddr {
@@ -116,6 +129,22 @@ mod tests {
         assert_eq!(admitted("192.0.2.1", &["192.0.2.9"]), ip("192.0.2.1"));
         assert_eq!(admitted("10.1.2.3", &["192.0.2.9"]), ip("192.0.2.9"));
         assert_eq!(admitted("::ffff:10.1.2.3", &["192.0.2.9"]), ip("192.0.2.9"));
+    }
+
+    #[test]
+    fn a_proxy_may_tell_ports_too() {
+        for (entry, address) in [
+            ("192.0.2.9:567", "192.0.2.9"),
+            ("[2001:db8::9]:5", "2001:db8::"),
+            ("[2001:db8::9]", "2001:db8::"),
+            ("2001:db8::9", "2001:db8::"),
+            ("192.0.2.9:567, 10.0.0.7:8", "192.0.2.9"),
+        ] {
+            assert_eq!(admitted("10.1.2.3", &[entry]), ip(address), "{entry}");
+        }
+        for nonsense in ["192.0.2.9:", "192.0.2.9:99999", "[192.0.2.9", "[]"] {
+            assert_eq!(admitted("10.1.2.3", &[nonsense]), ip("10.1.2.3"));
+        }
     }
 
     #[test]

@@ -169,8 +169,9 @@ fn count(counter: &AtomicU64) {
 /// How often a node says that it is there.
 const BEAT: Duration = Duration::from_secs(1);
 
-/// Most messages that wait to be sent. The longest signals are of 9 KiB, so 36 MiB at worst; parts of
-/// snapshots, which are longer, are added only while few messages wait.
+/// Most messages that wait to be sent. Those with a description are the longest, and have less than 9 KiB
+/// in memory (`Sdp::detached`), so 36 MiB at worst; parts of snapshots, which are longer, are added only
+/// while few messages wait.
 const MAX_QUEUED: usize = 4096;
 
 /// Most nodes that wait for a snapshot.

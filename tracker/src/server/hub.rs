@@ -14,7 +14,8 @@ use super::cluster::{LinkCounts, Outgoing};
 use super::outbox::{Frame, Inbox, Outbox, outbox};
 use crate::cluster::{Audience, NodeId, NodeMessage};
 use crate::registry::{
-    Access, ClusterCounts, ConnectionId, Counts, Holder, Message, Output, Registry, Rules, Tally,
+    Access, ClusterCounts, ConnectionId, Counts, Holder, Message, Output, Registry, Rules,
+    Snapshot, Tally,
 };
 use crate::settings::Limits;
 
@@ -155,31 +156,20 @@ impl Hub {
         state.deliver(Instant::now());
     }
 
-    /// Lists the swarms.
-    pub(super) fn swarm_ids(&self) -> Vec<SwarmId> {
-        self.lock().registry.swarm_ids()
-    }
-
-    /// Lists the members that the next of some swarms have here.
-    pub(super) fn list_members(
-        &self,
-        swarms: &mut impl Iterator<Item = SwarmId>,
-    ) -> Vec<(SwarmId, PeerId)> {
-        self.lock().registry.list_members(swarms)
-    }
-
-    /// Tells a node of members here.
-    pub(super) fn publish_snapshot(
-        &self,
-        to: NodeId,
-        part: u32,
-        members: &[(SwarmId, PeerId)],
-        is_last: bool,
-    ) {
+    /// Begins to tell a node of all members here.
+    pub(super) fn begin_snapshot(&self, to: NodeId) -> Snapshot {
         let mut state = self.lock();
-        let registry = &mut state.registry;
-        registry.publish_snapshot(to, part, members, is_last);
+        let snapshot = state.registry.begin_snapshot(to);
         state.deliver(Instant::now());
+        snapshot
+    }
+
+    /// Tells a node of up to `max` more members. Returns whether that was all.
+    pub(super) fn continue_snapshot(&self, snapshot: &mut Snapshot, max: usize) -> bool {
+        let mut state = self.lock();
+        let is_over = state.registry.continue_snapshot(snapshot, max);
+        state.deliver(Instant::now());
+        is_over
     }
 
     /// Lets the registry forget the silent, and gives back what maps had for more connections than there

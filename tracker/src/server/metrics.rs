@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, text};
-use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
+use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
@@ -13,6 +14,7 @@ use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
 
 use super::cluster::LinkCounts;
 use super::hub::{Hub, Numbers};
+use super::turned_away::TurnedAway;
 use crate::registry::{ClusterCounts, Reason, Tally};
 
 /// What is measured, and how it is told.
@@ -20,6 +22,7 @@ pub(super) struct Metrics {
     registry: Registry,
     /// Seconds from the arrival of a signal to when it was written to its receiver's socket.
     pub(super) relay_latency: Histogram,
+    turned_away: Family<[(&'static str, &'static str); 1], Counter>,
 }
 
 impl Metrics {
@@ -32,12 +35,29 @@ impl Metrics {
             "From the arrival of a signal to its being written to the receiver's socket",
             relay_latency.clone(),
         );
+        let turned_away = Family::default();
+        registry.register(
+            "turned_away",
+            "Connections that were not let in",
+            turned_away.clone(),
+        );
         registry.register_collector(Box::new(HubNumbers(hub)));
         registry.register_collector(Box::new(Process::new()));
-        Self {
+        let metrics = Self {
             registry,
             relay_latency,
+            turned_away,
+        };
+        // What has not happened yet is told as 0.
+        for reason in TurnedAway::ALL {
+            metrics.count(reason);
         }
+        metrics
+    }
+
+    /// Counts somebody who is not let in.
+    pub(super) fn turned_away(&self, reason: TurnedAway) {
+        self.count(reason).inc();
     }
 
     /// Writes everything in OpenMetrics' text format.
@@ -45,6 +65,11 @@ impl Metrics {
         let mut out = String::new();
         text::encode(&mut out, &self.registry)?;
         Ok(out)
+    }
+
+    fn count(&self, reason: TurnedAway) -> Counter {
+        self.turned_away
+            .get_or_create_owned(&[("reason", reason.name())])
     }
 }
 

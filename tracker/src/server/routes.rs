@@ -44,7 +44,10 @@ fn announce(
                     .admit(client.address, client.slot, &headers);
                 let slot = match admitted {
                     Ok(slot) => slot,
-                    Err(status) => return status.into_response(),
+                    Err(reason) => {
+                        shared.metrics.turned_away(reason);
+                        return reason.response();
+                    }
                 };
                 let response = upgrade.response();
                 shared.tasks.spawn(serve(upgrade, slot, shared.clone()));

@@ -1,13 +1,19 @@
 //! What operators and their tools ask for: `/health`, `/ready`, `/metrics`, `/stats.json`,
-//! `/status`. Numbers only: no swarm, peer or address is named.
+//! `/status`. Numbers only: no swarm, peer or address is named; and they are up to a second old, so that
+//! who asks all the time costs little.
 
-use hyper::StatusCode;
-use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use hyper::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue};
+use hyper::{Response, StatusCode};
 use serde::Serialize;
 use warp::{Filter, Rejection, Reply, reply};
 
 use super::Shared;
 use super::hub::Numbers;
+use super::kept::Kept;
 
 /// The numbers of `/stats.json`.
 #[derive(Debug, Serialize)]
@@ -52,10 +58,10 @@ pub(super) fn status(
     let state = shared.clone();
     let ready = at("ready").map(move || ready(&state));
     let state = shared.clone();
-    let metrics = at("metrics").map(move || metrics(&state));
+    let metrics = kept("metrics", move || metrics(&state));
     let state = shared.clone();
-    let stats = at("stats.json").map(move || reply::json(&stats(&state)).into_response());
-    let page = at("status").map(move || page(&shared));
+    let stats = kept("stats.json", move || json(&stats(&state)));
+    let page = kept("status", move || page(&shared));
     let answers = health.or(ready).unify().or(metrics).unify();
     let answers = answers.or(stats).unify().or(page).unify();
     answers.map(|mut answer: reply::Response| {
@@ -69,6 +75,15 @@ fn at(path: &'static str) -> impl Filter<Extract = (), Error = Rejection> + Clon
     warp::path(path)
         .and(warp::path::end())
         .and(warp::get().or(warp::head()).unify())
+}
+
+/// Answers at `path` with what is made at most once a second.
+fn kept(
+    path: &'static str,
+    make: impl Fn() -> Response<Bytes> + Clone + Send + Sync + 'static,
+) -> impl Filter<Extract = (reply::Response,), Error = Rejection> + Clone {
+    let kept = Arc::new(Kept::new());
+    at(path).map(move || kept.get(Instant::now(), &make).into_response())
 }
 
 /// Says whether new peers are welcome.
@@ -85,14 +100,37 @@ fn ready(shared: &Shared) -> reply::Response {
     .into_response()
 }
 
-fn metrics(shared: &Shared) -> reply::Response {
+fn metrics(shared: &Shared) -> Response<Bytes> {
     match shared.metrics.encode() {
-        Ok(text) => reply::with_header(text, CONTENT_TYPE, OPEN_METRICS).into_response(),
+        Ok(text) => answer(OPEN_METRICS, text),
         Err(error) => {
             tracing::error!(%error, "cannot write the metrics");
-            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+            failed()
         }
     }
+}
+
+fn json(stats: &Stats) -> Response<Bytes> {
+    match serde_json::to_vec(stats) {
+        Ok(text) => answer("application/json", text),
+        Err(error) => {
+            tracing::error!(%error, "cannot write the numbers");
+            failed()
+        }
+    }
+}
+
+fn answer(kind: &'static str, text: impl Into<Bytes>) -> Response<Bytes> {
+    let mut answer = Response::new(text.into());
+    let headers = answer.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    answer
+}
+
+fn failed() -> Response<Bytes> {
+    let mut answer = Response::new(Bytes::new());
+    *answer.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+    answer
 }
 
 fn stats(shared: &Shared) -> Stats {
@@ -125,7 +163,7 @@ fn stats(shared: &Shared) -> Stats {
 }
 
 /// The same for people. It has no script, and loads itself again.
-fn page(shared: &Shared) -> reply::Response {
+fn page(shared: &Shared) -> Response<Bytes> {
     let stats = stats(shared);
     let rows = [
         ("Connections", stats.connections as u64),
@@ -161,8 +199,10 @@ fn page(shared: &Shared) -> reply::Response {
          <h1>Shoal tracker {}</h1><p role=status>{state}<table>{}</table>",
         stats.version, rows,
     );
-    let answer = reply::html(html);
-    reply::with_header(answer, "content-security-policy", POLICY).into_response()
+    let mut answer = answer("text/html; charset=utf-8", html);
+    let policy = HeaderValue::from_static(POLICY);
+    answer.headers_mut().insert(CONTENT_SECURITY_POLICY, policy);
+    answer
 }
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";

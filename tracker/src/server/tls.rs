@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::SystemTime;
 
 use tokio_rustls::rustls::ServerConfig;
@@ -19,8 +19,16 @@ use crate::settings::{self, SettingsError};
 pub(super) struct Certificate {
     files: settings::Tls,
     current: RwLock<Arc<CertifiedKey>>,
-    /// How the files looked when they were last read.
-    seen: Mutex<Looks>,
+    seen: Mutex<Seen>,
+}
+
+/// What is known of the files.
+#[derive(Debug)]
+struct Seen {
+    /// How they looked when what is in use was read.
+    looks: Looks,
+    /// Why they could not be read since then, as it was logged.
+    failure: Option<String>,
 }
 
 /// By what a changed file is told from an unchanged one.
@@ -29,7 +37,10 @@ type Looks = Vec<Option<(SystemTime, u64)>>;
 impl Certificate {
     /// Reads the files.
     pub(super) fn read(files: settings::Tls) -> Result<Arc<Self>, SettingsError> {
-        let seen = Mutex::new(looks(&files));
+        let seen = Mutex::new(Seen {
+            looks: looks(&files),
+            failure: None,
+        });
         let current = RwLock::new(read(&files)?);
         Ok(Arc::new(Self {
             files,
@@ -52,26 +63,38 @@ impl Certificate {
 
     /// Reads the files again. The old certificate stays where that fails.
     pub(super) fn reload(&self) -> Result<(), SettingsError> {
-        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = looks(&self.files);
+        // Looked at before they are read: what changes meanwhile is read again.
+        let looks = looks(&self.files);
         let read = read(&self.files)?;
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = read;
+        *self.seen() = Seen {
+            looks,
+            failure: None,
+        };
         Ok(())
     }
 
-    /// Reads the files again if they have changed.
+    /// Reads the files again if they have changed since they could be read. What was wrong then may be put
+    /// right without a change of their looks, as permissions are.
     pub(super) fn refresh(&self) {
-        let seen = self
-            .seen
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
-        if seen == looks(&self.files) {
+        if self.seen().looks == looks(&self.files) {
             return;
         }
         match self.reload() {
             Ok(()) => tracing::info!("a new certificate is in use"),
-            Err(error) => tracing::error!(%error, "the old certificate stays in use"),
+            Err(error) => {
+                // Tried every few seconds, told once.
+                let failure = Some(error.to_string());
+                let known = std::mem::replace(&mut self.seen().failure, failure.clone());
+                if known != failure {
+                    tracing::error!(%error, "the old certificate stays in use");
+                }
+            }
         }
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -115,4 +138,50 @@ fn looks(files: &settings::Tls) -> Looks {
         Some((metadata.modified().ok()?, metadata.len()))
     };
     [&files.certificate, &files.key].map(look).to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::generate_simple_self_signed;
+
+    use super::*;
+
+    /// Writes a certificate and its key; returns the certificate.
+    fn write(files: &settings::Tls) -> CertificateDer<'static> {
+        let made = generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+        fs::write(&files.certificate, made.cert.pem()).unwrap();
+        fs::write(&files.key, made.signing_key.serialize_pem()).unwrap();
+        made.cert.der().clone()
+    }
+
+    #[test]
+    fn files_that_could_not_be_read_are_tried_again_however_they_look() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = settings::Tls {
+            certificate: folder.path().join("certificate.pem"),
+            key: folder.path().join("key.pem"),
+        };
+        let first = write(&files);
+        let certificate = Certificate::read(files.clone()).unwrap();
+        let uses = |expected: &CertificateDer<'_>| {
+            let current = certificate.current.read().unwrap();
+            current.cert.first() == Some(expected)
+        };
+        assert!(uses(&first));
+
+        let second = write(&files);
+        let key = fs::read(&files.key).unwrap();
+        fs::write(&files.key, vec![b'x'; key.len()]).unwrap();
+        let looked = looks(&files);
+        certificate.refresh();
+        assert!(uses(&first));
+
+        fs::write(&files.key, key).unwrap();
+        let file = fs::File::options().write(true).open(&files.key).unwrap();
+        let (modified, _) = looked[1].unwrap();
+        file.set_modified(modified).unwrap();
+        assert_eq!(looks(&files), looked);
+        certificate.refresh();
+        assert!(uses(&second));
+    }
 }

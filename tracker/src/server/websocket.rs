@@ -29,6 +29,7 @@ use tungstenite::{Error, Message};
 
 use self::boundary::Boundary;
 use self::stream::{NonBlocking, Stream};
+use super::stall_guard::StallGuard;
 
 /// A WebSocket to a peer.
 #[derive(Debug)]
@@ -50,10 +51,11 @@ struct Protocol {
 impl Socket {
     /// Takes over a connection after the handshake. `None` if it is none that the server has accepted.
     pub(super) fn new(upgraded: Upgraded) -> Option<Self> {
-        let (stream, early) = match upgraded.downcast::<TokioIo<TcpStream>>() {
+        let (stream, early) = match upgraded.downcast::<TokioIo<StallGuard<TcpStream>>>() {
             Ok(parts) => (Stream::Plain(parts.io.into_inner()), parts.read_buf),
             Err(upgraded) => {
-                let Ok(parts) = upgraded.downcast::<TokioIo<TlsStream<TcpStream>>>() else {
+                let Ok(parts) = upgraded.downcast::<TokioIo<TlsStream<StallGuard<TcpStream>>>>()
+                else {
                     tracing::debug!("an upgrade of a stream that is neither TCP nor TLS");
                     return None;
                 };

@@ -80,6 +80,7 @@ impl Limits {
             above(self.hello_timeout, "hello_timeout_s", "0"),
             above(self.stall_timeout, "stall_timeout_s", "0"),
             above(self.introduction_lifetime, "introduction_lifetime_s", "0"),
+            (self.introductions > 0, "introductions", "0"),
             (self.joins_per_address > 0, "joins_per_address", "0"),
             (self.messages_per_second > 0, "messages_per_second", "0"),
             (self.message_burst > 0, "message_burst", "0"),

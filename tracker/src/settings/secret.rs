@@ -40,6 +40,10 @@ impl Secret {
         Self(secret.into())
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Returns the text, for who needs it.
     pub(super) fn expose(&self) -> &str {
         &self.0

@@ -25,7 +25,7 @@ pub struct Swarms {
 }
 
 impl Swarms {
-    pub(super) fn access(&self) -> Result<Access, SettingsError> {
+    pub(crate) fn access(&self) -> Result<Access, SettingsError> {
         let allow = !self.allow.is_empty() || self.allow_file.is_some();
         let allowed = || read(&self.allow, self.allow_file.as_deref());
         Ok(Access {

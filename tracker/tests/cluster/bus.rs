@@ -4,9 +4,8 @@ use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
-use shoal_protocol::{PeerId, SwarmId};
 use shoal_tracker::cluster::{Audience, MemberRecord, NodeId, NodeMessage, decode, encode};
-use shoal_tracker::registry::{Access, ConnectionId, Output, Registry, Rules};
+use shoal_tracker::registry::{Access, ConnectionId, Output, Registry, Rules, Snapshot};
 
 pub(crate) const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
@@ -18,6 +17,8 @@ pub(crate) struct Bus {
     /// Decides whether a message is lost.
     pub(crate) loses: Box<dyn FnMut() -> bool>,
     next_node: u64,
+    /// Most members of others that a node keeps.
+    room: usize,
 }
 
 pub(crate) struct Node {
@@ -25,16 +26,24 @@ pub(crate) struct Node {
     pub(crate) registry: Registry,
     /// What its own peers were told, in order.
     pub(crate) told: Vec<Output>,
+    /// Who has asked for its members, and how far the first of them was told.
+    asked: VecDeque<NodeId>,
+    telling: Option<Snapshot>,
 }
 
 impl Bus {
     pub(crate) fn new(count: usize) -> Self {
+        Self::with_room(count, 1_000_000)
+    }
+
+    pub(crate) fn with_room(count: usize, room: usize) -> Self {
         let mut bus = Self {
             now: Instant::now(),
             nodes: Vec::new(),
             queue: VecDeque::new(),
             loses: Box::new(|| false),
             next_node: 0,
+            room,
         };
         for _ in 0..count {
             let node = bus.new_node();
@@ -48,11 +57,13 @@ impl Bus {
         self.next_node += 1;
         let id = NodeId::new(self.next_node);
         let mut registry = Registry::new(rules(), self.next_node);
-        registry.join_cluster(self.now, id, 1_000_000);
+        registry.join_cluster(self.now, id, self.room);
         Node {
             id,
             registry,
             told: Vec::new(),
+            asked: VecDeque::new(),
+            telling: None,
         }
     }
 
@@ -65,13 +76,18 @@ impl Bus {
         self.nodes[node].registry.connect(ADDRESS)
     }
 
-    /// Does something at a node, and lets the others hear of it.
+    /// Does something at a node, and lets the others hear of it. Snapshots go on by one step each: what
+    /// is done next comes between two of them.
     pub(crate) fn at<T>(
         &mut self,
         node: usize,
         act: impl FnOnce(Instant, &mut Registry) -> T,
     ) -> T {
         let result = act(self.now, &mut self.nodes[node].registry);
+        self.deliver();
+        for node in &mut self.nodes {
+            node.continue_snapshot();
+        }
         self.deliver();
         result
     }
@@ -112,20 +128,22 @@ impl Bus {
 
     /// Takes what a node wants said.
     fn collect(&mut self, node: usize) {
-        let Node { id, registry, told } = &mut self.nodes[node];
+        let Node {
+            id,
+            registry,
+            told,
+            asked,
+            ..
+        } = &mut self.nodes[node];
         while let Some(output) = registry.poll_output() {
             match output {
                 Output::Publish { to, message } => {
                     self.queue.push_back((*id, to, encode(*id, &message)));
                 }
                 Output::Snapshot { to } => {
-                    let listed = members(registry);
-                    let mut part = 0;
-                    for listed in listed.chunks(5) {
-                        registry.publish_snapshot(to, part, listed, false);
-                        part += 1;
+                    if !asked.contains(&to) {
+                        asked.push_back(to);
                     }
-                    registry.publish_snapshot(to, part, &[], true);
                 }
                 output => told.push(output),
             }
@@ -141,26 +159,29 @@ impl Node {
     /// The members whose connections are here.
     pub(crate) fn own_members(&mut self) -> Vec<MemberRecord> {
         assert!(self.registry.poll_output().is_none());
-        let listed = members(&self.registry);
-        self.registry.publish_snapshot(self.id, 0, &listed, true);
-        match self.registry.poll_output() {
-            Some(Output::Publish {
+        let mut snapshot = self.registry.begin_snapshot(self.id);
+        while !self.registry.continue_snapshot(&mut snapshot, 1000) {}
+        let parts = std::iter::from_fn(|| self.registry.poll_output());
+        let members = parts.map(|part| match part {
+            Output::Publish {
                 message: NodeMessage::Snapshot { members, .. },
                 ..
-            }) => members,
+            } => members,
             output => panic!("no snapshot: {output:?}"),
+        });
+        members.flatten().collect()
+    }
+
+    /// Tells who has asked of some members more.
+    fn continue_snapshot(&mut self) {
+        if let Some(snapshot) = &mut self.telling {
+            if self.registry.continue_snapshot(snapshot, 5) {
+                self.telling = None;
+            }
+        } else if let Some(to) = self.asked.pop_front() {
+            self.telling = Some(self.registry.begin_snapshot(to));
         }
     }
-}
-
-/// Lists all members that a registry has itself.
-pub(crate) fn members(registry: &Registry) -> Vec<(SwarmId, PeerId)> {
-    let mut swarms = registry.swarm_ids().into_iter();
-    let mut listed = Vec::new();
-    while swarms.len() > 0 {
-        listed.extend(registry.list_members(&mut swarms));
-    }
-    listed
 }
 
 pub(crate) fn rules() -> Rules {

@@ -12,7 +12,7 @@ use shoal_protocol::{PeerId, SwarmId};
 use shoal_tracker::cluster::NodeMessage;
 use shoal_tracker::registry::{ClusterCounts, ConnectionId, Message, Output};
 
-use crate::bus::{Bus, members};
+use crate::bus::Bus;
 
 const NODES: usize = 3;
 const SWARMS: u8 = 3;
@@ -103,7 +103,7 @@ proptest! {
         assert_eq!(alone, Some(ClusterCounts { nodes: NODES - 1, members: 0 }));
         bus.at(0, |_, registry| registry.leave_cluster());
         for node in 1..NODES {
-            assert_eq!(bus.nodes[node].registry.swarm_ids(), []);
+            assert_eq!(bus.nodes[node].registry.counts().swarms, 0);
             let left = bus.nodes[node].registry.cluster_counts();
             assert_eq!(left, Some(ClusterCounts { nodes: NODES - 2, members: 0 }));
         }
@@ -178,15 +178,15 @@ fn what_changes_between_the_parts_of_a_snapshot_is_known() {
         )
     };
     assert!(std::iter::from_fn(|| newcomer.poll_output()).any(is_ask));
-    let listed = members(&bus.nodes[0].registry);
-    assert_eq!(listed.len(), 90);
+    let mut snapshot = bus.at(0, |_, registry| registry.begin_snapshot(asker));
     let mut newcomers = peers[90..].iter();
-    for (part, listed) in (0..).zip(listed.chunks(10)) {
-        bus.at(0, |_, registry| {
-            registry.publish_snapshot(asker, part, listed, false);
+    // They are listed in the order in which they came.
+    for named in (0..90).step_by(10) {
+        let is_over = bus.at(0, |_, registry| {
+            registry.continue_snapshot(&mut snapshot, 10)
         });
+        assert_eq!(is_over, named == 80);
         // One that was named goes, and one that is about to be: the last take their places.
-        let named = usize::from(listed[0].1.as_bytes()[0]);
         for gone in [named + 5, named + 15] {
             bus.at(0, |_, registry| registry.disconnect(connections[gone % 90]));
         }
@@ -194,11 +194,31 @@ fn what_changes_between_the_parts_of_a_snapshot_is_known() {
             announce(&mut bus, peer, 0, AnnounceEvent::Started, Some(0));
         }
     }
-    bus.at(0, |_, registry| {
-        registry.publish_snapshot(asker, 9, &[], true);
-    });
     let known = bus.nodes[1].registry.cluster_counts().unwrap();
     assert_eq!(known.members, bus.nodes[0].own_members().len());
+    check(&mut bus);
+}
+
+#[test]
+fn who_joins_before_the_first_member_of_a_snapshot_is_told_is_known() {
+    let mut bus = Bus::new(NODES);
+    let connections = [bus.connect(0), bus.connect(0)];
+    let [first, newcomer] = [0, 1].map(|number| Peer {
+        node: 0,
+        connection: connections[usize::from(number)],
+        id: PeerId::new([number; 20]),
+        is_cbor: false,
+    });
+    announce(&mut bus, &first, 0, AnnounceEvent::Started, Some(1));
+    bus.replace(1);
+    let known = |bus: &Bus| bus.nodes[1].registry.cluster_counts().unwrap().members;
+    // The new node hears of the other by its beat and asks; the swarms are listed, their members are not.
+    bus.at(0, |now, registry| registry.beat(now));
+    assert_eq!(known(&bus), 0);
+    // A swarm that is not on the list.
+    announce(&mut bus, &newcomer, 1, AnnounceEvent::Started, Some(1));
+    bus.settle();
+    assert_eq!(known(&bus), 2);
     check(&mut bus);
 }
 

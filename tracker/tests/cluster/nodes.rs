@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 
 use shoal_protocol::tracker::webtorrent::{Announce, Answer, Offer, Request, Response, Sdp};
 use shoal_protocol::tracker::{
-    AnnounceEvent, ClientMessage, ErrorCode, PeerKey, ServerMessage, Signal,
+    AnnounceEvent, ClientMessage, ErrorCode, MAX_SDP, PeerKey, ServerMessage, Signal,
 };
 use shoal_protocol::{OfferId, PeerId, SwarmId};
-use shoal_tracker::registry::{ConnectionId, Message, Output};
+use shoal_tracker::cluster::{NodeMessage, ROOM_RETRY};
+use shoal_tracker::registry::{ConnectionId, Message, Output, Reason};
 
 use crate::bus::Bus;
 
@@ -123,6 +124,74 @@ fn an_offer_is_answered_only_by_whom_it_was_handed_to() {
 }
 
 #[test]
+fn a_description_that_escapes_make_too_long_is_refused_to_its_sender() {
+    // Of 8,100 bytes, which the sender's dialect allows: in the other, each end of a line has two more.
+    let lines = "a=candidate:1 1 udp 1 192.0.2.7 9 typ ho\r\n".repeat(193);
+    assert_eq!(lines.len(), 8106);
+    let longest = "x".repeat(Sdp::MAX_LEN - 2);
+    for receiver in [0, 1] {
+        let mut bus = Bus::new(2);
+        let bob = bus.connect(receiver);
+        request(&mut bus, receiver, bob, announcement(2, 0));
+        let ann = join(&mut bus, 0, 1, 0);
+        announce(&mut bus, 0, ann, 5);
+        for node in [0, 1] {
+            bus.take_told(node);
+        }
+        for text in [&lines, &"\u{1}".repeat(MAX_SDP)] {
+            say(&mut bus, 0, ann, 2, Signal::Offer(text.clone()));
+            assert_eq!(refused(&mut bus, 0), ErrorCode::LimitExceeded);
+            assert_eq!(bus.take_told(1), []);
+        }
+        let too_long = bus.nodes[0].registry.tally().refusals(Reason::TooLong);
+        assert_eq!(too_long, 2);
+        say(&mut bus, 0, ann, 2, Signal::Offer(longest.clone()));
+        assert_eq!(given(&mut bus, receiver), longest);
+    }
+}
+
+#[test]
+fn an_answer_that_is_too_long_may_be_followed_by_a_shorter_one() {
+    for offerer in [0, 1] {
+        let mut bus = Bus::new(2);
+        let ann = join(&mut bus, 0, 1, 0);
+        let bob = bus.connect(offerer);
+        request(&mut bus, offerer, bob, announcement(2, 1));
+        for node in [0, 1] {
+            bus.take_told(node);
+        }
+        say(&mut bus, 0, ann, 2, Signal::Answer("\n".repeat(MAX_SDP)));
+        assert_eq!(refused(&mut bus, 0), ErrorCode::LimitExceeded);
+        say(&mut bus, 0, ann, 2, Signal::Answer("v=0".into()));
+        assert_eq!(given(&mut bus, offerer), "v=0");
+    }
+}
+
+#[test]
+fn what_waits_for_another_node_keeps_no_frame() {
+    let mut bus = Bus::new(2);
+    let ann = bus.connect(1);
+    request(&mut bus, 1, ann, announcement(1, 0));
+    let bob = bus.connect(0);
+    let frame = announcement(2, 1).encode();
+    let now = bus.now;
+    let registry = &mut bus.nodes[0].registry;
+    registry.handle_request(now, bob, Request::decode(&frame).unwrap());
+    let outputs: Vec<_> = std::iter::from_fn(|| registry.poll_output()).collect();
+    let is_signal = |output: &Output| {
+        matches!(
+            output,
+            Output::Publish {
+                message: NodeMessage::Signal(_),
+                ..
+            }
+        )
+    };
+    assert!(outputs.iter().any(is_signal));
+    assert!(frame.is_unique());
+}
+
+#[test]
 fn ids_that_two_nodes_have_let_in_are_settled_when_one_is_gone() {
     let mut bus = Bus::new(3);
     bus.loses = Box::new(|| true);
@@ -194,6 +263,35 @@ fn a_claim_that_a_snapshot_does_not_name_is_over() {
     assert_eq!(bus.nodes[0].registry.counts().swarms, 0);
 }
 
+#[test]
+fn who_found_no_room_is_asked_for_once_there_is_some() {
+    const ROOM: usize = 3;
+    let mut bus = Bus::with_room(2, ROOM);
+    let connections: Vec<_> = (0..6).map(|peer| join(&mut bus, 0, peer, 0)).collect();
+    let leave = |bus: &mut Bus, peer: usize| {
+        bus.at(0, |_, registry| registry.disconnect(connections[peer]));
+    };
+    let before = asked(&bus)[1];
+    // How many are known, and how often they were asked for, after a while.
+    let after = |bus: &mut Bus| {
+        (0..ROOM_RETRY.as_secs() * 3).for_each(|_| bus.beat());
+        let known = bus.nodes[1].registry.cluster_counts().unwrap();
+        (known.members, asked(bus)[1] - before)
+    };
+    // While there is no room, it would be in vain.
+    assert_eq!(after(&mut bus), (ROOM, 0));
+    // For one of the three, and then for the others.
+    leave(&mut bus, 0);
+    assert_eq!(after(&mut bus), (ROOM, 1));
+    for peer in [1, 2] {
+        leave(&mut bus, peer);
+    }
+    assert_eq!(after(&mut bus), (ROOM, 2));
+    // All are known now.
+    leave(&mut bus, 3);
+    assert_eq!(after(&mut bus), (ROOM - 1, 2));
+}
+
 /// How often each node has asked another for its members.
 fn asked(bus: &Bus) -> Vec<u64> {
     let nodes = bus.nodes.iter();
@@ -247,13 +345,32 @@ fn announce(bus: &mut Bus, node: usize, connection: ConnectionId, want: u8) {
 }
 
 fn signal(bus: &mut Bus, node: usize, from: ConnectionId, to: u8) {
+    say(bus, node, from, to, Signal::EndOfCandidates);
+}
+
+fn say(bus: &mut Bus, node: usize, from: ConnectionId, to: u8, signal: Signal) {
     let signal = ClientMessage::Signal {
         swarm: SWARM,
         to: PeerId::new([to; 20]),
         offer: OFFER,
-        signal: Signal::EndOfCandidates,
+        signal,
     };
     bus.at(node, |now, registry| registry.handle(now, from, signal));
+}
+
+/// The description that a peer of WebTorrent's dialect was given.
+fn given(bus: &mut Bus, node: usize) -> String {
+    let told = bus.take_told(node);
+    match &told[..] {
+        [
+            Output::Relay {
+                message:
+                    Message::WebTorrent(Response::Offer { sdp, .. } | Response::Answer { sdp, .. }),
+                ..
+            },
+        ] => sdp.to_text().unwrap(),
+        _ => panic!("no description: {told:?}"),
+    }
 }
 
 fn refused(bus: &mut Bus, node: usize) -> ErrorCode {

@@ -1,6 +1,6 @@
-"""Announces a hybrid torrent to the WebSocket tracker given, until it is stopped.
+"""Announces the torrent of a magnet link to the WebSocket tracker given, until it is stopped.
 
-    announce.py URL V1_INFO_HASH V2_INFO_HASH
+    announce.py URL LINK
 """
 
 import sys
@@ -8,7 +8,7 @@ import time
 
 import libtorrent as lt
 
-url, v1, v2 = sys.argv[1:]
+url, link = sys.argv[1:]
 session = lt.session({
     "enable_dht": False,
     "enable_lsd": False,
@@ -20,8 +20,7 @@ session = lt.session({
     "validate_https_trackers": False,
     "alert_mask": lt.alert.category_t.tracker_notification | lt.alert.category_t.error_notification,
 })
-link = f"magnet:?xt=urn:btih:{v1}&xt=urn:btmh:1220{v2}&tr={url}"
-parameters = lt.parse_magnet_uri(link)
+parameters = lt.parse_magnet_uri(f"{link}&tr={url}")
 parameters.save_path = sys.argv[0] + ".nowhere"
 session.add_torrent(parameters)
 while True:

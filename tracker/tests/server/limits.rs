@@ -136,9 +136,10 @@ async fn a_slow_reader_is_dropped_and_stalls_nobody() {
                 ServerMessage::Error {
                     code: ErrorCode::LimitExceeded,
                     peer,
+                    retry_after_s,
                     ..
                 } => {
-                    assert_eq!(peer, Some(id(1)));
+                    assert_eq!((peer, retry_after_s), (Some(id(1)), Some(5)));
                     refused += 1;
                 }
                 ServerMessage::Error {
@@ -199,15 +200,20 @@ async fn a_slow_reader_is_heard_while_others_flood_it() {
 
 /// Joins as peer 1, whose system takes little before it reads that.
 async fn slow_member(tracker: &Tracker) -> Peer {
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.set_recv_buffer_size(4096).unwrap();
-    let stream = socket.connect(tracker.address).await.unwrap();
+    let stream = connect_small(tracker, 4096).await;
     let connecting = Peer::over(stream, tracker.address, "/announce");
     let mut slow = connecting.await.unwrap();
     slow.hello(1, 1).await;
     slow.next().await;
     slow.join(SWARM).await;
     slow
+}
+
+/// Connects with a system that takes only so much before it is read.
+pub(crate) async fn connect_small(tracker: &Tracker, bytes: u32) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(bytes).unwrap();
+    socket.connect(tracker.address).await.unwrap()
 }
 
 #[tokio::test]
@@ -247,10 +253,40 @@ async fn one_connection_can_be_in_so_many_swarms() {
     }
     peer.announce([4; 20].into(), AnnounceEvent::Started, None, 1)
         .await;
-    assert_eq!(peer.error().await, ErrorCode::LimitExceeded);
+    assert_eq!(peer.refusal().await, (ErrorCode::LimitExceeded, Some(5)));
     peer.announce([3; 20].into(), AnnounceEvent::Stopped, None, 1)
         .await;
     peer.join([4; 20].into()).await;
+}
+
+#[tokio::test]
+async fn one_swarm_can_have_so_many_members() {
+    let tracker = Tracker::with_limits(Limits {
+        members_per_swarm: 1,
+        ..Limits::default()
+    })
+    .await;
+    let mut ann = tracker.member(1).await;
+    let mut bob = tracker.peer(2).await;
+    bob.announce(SWARM, AnnounceEvent::Started, None, 1).await;
+    assert_eq!(bob.refusal().await, (ErrorCode::LimitExceeded, Some(5)));
+    // What asking again will not change has no time.
+    bob.signal(SWARM, 1, Signal::EndOfCandidates).await;
+    assert_eq!(bob.refusal().await, (ErrorCode::NotAMember, None));
+    ann.settle().await;
+}
+
+#[tokio::test]
+async fn one_address_can_be_a_member_so_many_times() {
+    let tracker = Tracker::with_limits(Limits {
+        joins_per_address: 1,
+        ..Limits::default()
+    })
+    .await;
+    let _ann = tracker.member(1).await;
+    let mut bob = tracker.peer(2).await;
+    bob.announce(SWARM, AnnounceEvent::Started, None, 1).await;
+    assert_eq!(bob.refusal().await, (ErrorCode::LimitExceeded, Some(5)));
 }
 
 #[tokio::test]

@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed test may say so by a panic")]
 
+mod deploy;
+mod downloads;
 mod http;
 mod identity;
 mod introductions;
@@ -12,5 +14,6 @@ mod relay;
 mod shutdown;
 mod support;
 mod tls;
+mod turned_away;
 mod websocket;
 mod webtorrent;

@@ -217,8 +217,17 @@ impl Peer {
     }
 
     pub(crate) async fn error(&mut self) -> ErrorCode {
+        self.refusal().await.0
+    }
+
+    /// Waits for an error. Returns its code, and after how many seconds it may help to ask again.
+    pub(crate) async fn refusal(&mut self) -> (ErrorCode, Option<u32>) {
         match self.next().await {
-            ServerMessage::Error { code, .. } => code,
+            ServerMessage::Error {
+                code,
+                retry_after_s,
+                ..
+            } => (code, retry_after_s),
             message => panic!("no error: {message:?}"),
         }
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use futures_util::{SinkExt, StreamExt};
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use shoal_protocol::tracker::{ClientMessage, PeerKey, ServerMessage};
-use shoal_tracker::settings::{Settings, Tls};
+use shoal_tracker::settings::{Settings, Swarms, Tls};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -36,7 +36,7 @@ async fn peers_are_served_over_tls_with_the_newest_certificate() {
 
     // One that cannot be used changes nothing.
     fs::write(folder.path().join("key.pem"), "nonsense").unwrap();
-    assert!(tracker.reload.reload().is_err());
+    assert!(tracker.reload.reload(&Swarms::default()).is_err());
     assert!(welcomes(&tracker, &second).await);
 }
 

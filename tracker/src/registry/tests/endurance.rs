@@ -1,5 +1,5 @@
 //! Tests of long lives: a million random and hostile messages keep the invariants, and a day of
-//! comings and goings leaves nothing behind.
+//! comings and goings at two nodes leaves nothing behind at either.
 
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
@@ -52,43 +52,183 @@ fn a_million_hostile_messages_keep_the_invariants() {
 #[test]
 fn a_day_of_comings_and_goings_leaves_nothing_behind() {
     let mut rng = SmallRng::seed_from_u64(7);
-    let mut registry = Registry::new(tight_rules(), 7);
+    let mut losses = SmallRng::seed_from_u64(8);
     let start = Instant::now();
+    let mut nodes = NODES.map(|node| {
+        let mut registry = Registry::new(tight_rules(), 7);
+        registry.join_cluster(start, node, 100_000);
+        registry
+    });
     let mut present = VecDeque::new();
+    let mut crossed = 0;
     for second in 0..86_400 {
         let now = start + Duration::from_secs(second);
-        let id = registry.connect(Ipv4Addr::from(rng.random_range(0..100_000)).into());
-        let peer = PeerId::new(rng.random());
-        let swarm = SwarmId::new([rng.random_range(0..200); 20]);
-        let offers = offers(&mut rng, 3);
-        let announce = Announce {
-            swarm,
-            peer,
-            event: AnnounceEvent::Started,
-            left: None,
-            offers,
-        };
-        registry.handle_request(now, id, Request::Announce(announce));
-        present.push_back(id);
+        let at = rng.random_range(0..NODES.len());
+        present.push_back((at, come(&mut nodes[at], now, &mut rng)));
         // A wave in the middle of the day; some go without a word and expire first.
         let stay = if second % 43_200 > 40_000 { 2_000 } else { 200 };
         while present.len() > stay
-            && let Some(gone) = present.pop_front()
+            && let Some((at, gone)) = present.pop_front()
         {
-            registry.disconnect(gone);
+            nodes[at].disconnect(gone);
         }
-        if second % 37 == 0 {
-            registry.expire(now);
+        for registry in &mut nodes {
+            if second % 37 == 0 {
+                registry.expire(now);
+            }
+            registry.beat(now);
         }
-        while registry.poll_output().is_some() {}
+        crossed += exchange(&mut nodes, now, || losses.random_bool(0.001));
     }
-    check(&registry);
-    assert!(registry.tally.expired > 0);
-    for id in present {
-        registry.disconnect(id);
+    let end = start + Duration::from_hours(24);
+    for second in 0..20 {
+        let now = end + Duration::from_secs(second);
+        nodes.iter_mut().for_each(|registry| registry.beat(now));
+        exchange(&mut nodes, now, || false);
     }
-    registry.expire(start);
-    check_left(&registry);
+    assert!(crossed > 10_000, "only {crossed} signals have crossed");
+    for (registry, other) in [(&nodes[0], &nodes[1]), (&nodes[1], &nodes[0])] {
+        check(registry);
+        let cluster = registry.cluster.as_ref().unwrap();
+        // Either let in, or waiting for the id.
+        assert_eq!(cluster.members + cluster.disputes.len(), other.members);
+        assert!(other.members > 0);
+        let tally = &registry.tally;
+        for happened in [tally.expired, tally.bridged, tally.snapshots_asked] {
+            assert!(happened > 0, "{tally:?}");
+        }
+    }
+    for (at, id) in present {
+        nodes[at].disconnect(id);
+    }
+    exchange(&mut nodes, end, || false);
+    for registry in &mut nodes {
+        registry.expire(start);
+        check_left(registry);
+        let cluster = registry.cluster.as_ref().unwrap();
+        assert_eq!((cluster.members, cluster.disputes.capacity()), (0, 0));
+    }
+}
+
+/// Lets somebody come, of either dialect, and announce.
+fn come(registry: &mut Registry, now: Instant, rng: &mut SmallRng) -> ConnectionId {
+    let id = registry.connect(Ipv4Addr::from(rng.random_range(0..100_000)).into());
+    let event = AnnounceEvent::Started;
+    if rng.random() {
+        let announce = Announce {
+            swarm: SwarmId::new([rng.random_range(0..200); 20]),
+            peer: PeerId::new(rng.random()),
+            event,
+            left: None,
+            offers: offers(rng, 3),
+        };
+        registry.handle_request(now, id, Request::Announce(announce));
+        return id;
+    }
+    // Some come back to their swarm while their old connection is still there, at this node or the other.
+    let [high, low] = rng.random_range(0..2_000_u16).to_be_bytes();
+    let mut peer = [low; 20];
+    peer[0] = high;
+    let hello = ClientMessage::Hello {
+        version: 1,
+        peer: PeerId::new(peer),
+        key: PeerKey::new([1; 16]),
+    };
+    registry.handle(now, id, hello);
+    let announce = ClientMessage::Announce {
+        swarm: SwarmId::new([low; 20]),
+        event,
+        left: None,
+        want: 3,
+    };
+    registry.handle(now, id, announce);
+    id
+}
+
+/// Carries what the nodes tell each other, but for what is lost. Who is told of others makes an offer to
+/// the first, and offers are answered. Returns how many signals have come from the other node.
+fn exchange(nodes: &mut [Registry; 2], now: Instant, mut is_lost: impl FnMut() -> bool) -> usize {
+    let mut crossed = 0;
+    while let Some(at) = (0..nodes.len()).find(|at| !nodes[*at].outputs.is_empty()) {
+        let output = nodes[at].poll_output().unwrap();
+        let registry = &mut nodes[at];
+        match output {
+            Output::Publish { message, .. } => {
+                if !is_lost() {
+                    nodes[1 - at].handle_node(now, NODES[at], message);
+                }
+            }
+            Output::Snapshot { to } => {
+                let mut snapshot = registry.begin_snapshot(to);
+                while !registry.continue_snapshot(&mut snapshot, 100) {}
+            }
+            Output::Reply {
+                to: from,
+                message: Message::Cbor(ServerMessage::Peers { swarm, peers, .. }),
+            } => {
+                if let Some(to) = peers.first() {
+                    let signal = ClientMessage::Signal {
+                        swarm,
+                        to: *to,
+                        offer: OfferId::new([9; 20]),
+                        signal: Signal::Offer("v=0".into()),
+                    };
+                    registry.handle(now, from, signal);
+                }
+            }
+            Output::Relay {
+                from,
+                to,
+                swarm,
+                peer,
+                message,
+            } => {
+                crossed += usize::from(matches!(from, Holder::There { .. }));
+                answer(registry, now, (to, peer), swarm, message);
+            }
+            Output::Reply { .. } | Output::Close { .. } => {}
+        }
+    }
+    crossed
+}
+
+/// Lets a peer answer an offer.
+fn answer(
+    registry: &mut Registry,
+    now: Instant,
+    (connection, peer): (ConnectionId, PeerId),
+    swarm: SwarmId,
+    message: Message,
+) {
+    match message {
+        Message::Cbor(ServerMessage::Signal {
+            from,
+            offer,
+            signal: Signal::Offer(_),
+            ..
+        }) => {
+            let answer = ClientMessage::Signal {
+                swarm,
+                to: from,
+                offer,
+                signal: Signal::Answer("v=0".into()),
+            };
+            registry.handle(now, connection, answer);
+        }
+        Message::WebTorrent(Response::Offer {
+            from, offer, sdp, ..
+        }) => {
+            let answer = Answer {
+                swarm,
+                peer,
+                to: from,
+                offer,
+                sdp,
+            };
+            registry.handle_request(now, connection, Request::Answer(answer));
+        }
+        _ => {}
+    }
 }
 
 /// Does something that a peer could do, with ids and offers of others too.
@@ -287,10 +427,11 @@ fn check(registry: &Registry) {
             assert_eq!(registry.peers[&peer], *id);
         }
     }
-    // So every member has a membership, too.
+    // So every member has a membership, too, here or elsewhere.
+    let elsewhere = registry.cluster.as_ref().map_or(0, |known| known.members);
     assert_eq!(
         registry.swarms.values().map(Swarm::len).sum::<usize>(),
-        members
+        members + elsewhere
     );
     assert_eq!(registry.members, members);
     assert_eq!(registry.joins, joins);
@@ -336,6 +477,8 @@ fn tight_rules() -> Rules {
         ..rules()
     }
 }
+
+const NODES: [NodeId; 2] = [NodeId::new(1), NodeId::new(2)];
 
 const EVENTS: [AnnounceEvent; 6] = [
     AnnounceEvent::Started,

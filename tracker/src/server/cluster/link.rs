@@ -167,7 +167,7 @@ impl Link {
     }
 
     /// Drops what waits: it would be too old to be of use when the link is up again. Senders of
-    /// signals are told.
+    /// signals are told; not those of the batch that was just being sent, which may have come through.
     fn drop_queued(&mut self, hub: &Hub) {
         while let Ok(letter) = self.queue.try_recv() {
             count(&self.shared.dropped_out);

@@ -24,20 +24,13 @@ pub(super) async fn serve(hub: &Hub, outgoing: &Outgoing, mut asked: mpsc::Recei
 
 /// Tells a node of all members here, or of some if the link goes down: it will ask again.
 async fn answer(hub: &Hub, outgoing: &Outgoing, node: NodeId) {
-    let mut swarms = hub.swarm_ids().into_iter();
-    let mut part = 0;
-    while swarms.len() > 0 {
-        // By their ids, for they may come, go and change places before they are told of.
-        for members in hub.list_members(&mut swarms).chunks(MAX_RECORDS) {
-            if !has_room(outgoing).await {
-                return;
-            }
-            hub.publish_snapshot(node, part, members, false);
-            part += 1;
-        }
+    if !has_room(outgoing).await {
+        return;
     }
-    if has_room(outgoing).await {
-        hub.publish_snapshot(node, part, &[], true);
+    let mut snapshot = hub.begin_snapshot(node);
+    let mut is_over = false;
+    while !is_over && has_room(outgoing).await {
+        is_over = hub.continue_snapshot(&mut snapshot, MAX_RECORDS);
     }
 }
 

@@ -9,12 +9,13 @@ use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
 use super::boundary::Boundary;
+use crate::server::stall_guard::StallGuard;
 
 /// The connection of a WebSocket.
 #[derive(Debug)]
 pub(super) enum Stream {
-    Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
+    Plain(StallGuard<TcpStream>),
+    Tls(Box<TlsStream<StallGuard<TcpStream>>>),
 }
 
 /// A stream with a task to wake, as the stream that tungstenite wants, which says where it would block.
@@ -29,11 +30,11 @@ impl Stream {
     /// Whether reading may bring something.
     pub(super) fn poll_read_ready(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
-            Self::Plain(stream) => stream.poll_read_ready(context),
+            Self::Plain(stream) => stream.get_ref().poll_read_ready(context),
             Self::Tls(stream) => {
                 let (tcp, session) = stream.get_ref();
                 if session.wants_read() {
-                    tcp.poll_read_ready(context)
+                    tcp.get_ref().poll_read_ready(context)
                 } else {
                     // Of what is decrypted already the socket does not tell.
                     Poll::Ready(Ok(()))

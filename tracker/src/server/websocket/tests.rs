@@ -21,11 +21,15 @@ async fn connected() -> (Socket, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let client = TcpStream::connect(listener.local_addr().unwrap()).await;
     let socket = Socket {
-        stream: Stream::Plain(listener.accept().await.unwrap().0),
+        stream: Stream::Plain(guarded(listener.accept().await.unwrap().0)),
         protocol: None,
         is_blocked: false,
     };
     (socket, client.unwrap())
+}
+
+fn guarded(stream: TcpStream) -> StallGuard<TcpStream> {
+    StallGuard::new(stream, Duration::from_secs(20))
 }
 
 /// Writes a frame as a client does; `size`: in how many bytes its length stands, at least.
@@ -96,7 +100,10 @@ async fn buffers_are_held_only_while_something_is_under_way() {
 }
 
 /// TLS between the two of a connection.
-async fn secured() -> (TlsStream<TcpStream>, client::TlsStream<TcpStream>) {
+async fn secured() -> (
+    TlsStream<StallGuard<TcpStream>>,
+    client::TlsStream<TcpStream>,
+) {
     let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
     let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
     let provider = Arc::new(ring::default_provider());
@@ -118,7 +125,7 @@ async fn secured() -> (TlsStream<TcpStream>, client::TlsStream<TcpStream>) {
     let accepted = listener.accept().await.unwrap().0;
     let name = ServerName::try_from("localhost").unwrap();
     let (server, client) = tokio::join!(
-        TlsAcceptor::from(Arc::new(server)).accept(accepted),
+        TlsAcceptor::from(Arc::new(server)).accept(guarded(accepted)),
         TlsConnector::from(Arc::new(client)).connect(name, stream.unwrap()),
     );
     (server.unwrap(), client.unwrap())

@@ -16,7 +16,8 @@ impl Sdp {
     /// candidates needs about 2,000.
     pub const MAX_LEN: usize = 8 * 1024;
 
-    /// Takes a description as text.
+    /// Takes a description as text. Its escapes may make it longer than [`Sdp::MAX_LEN`], and then whoever
+    /// gets it refuses it.
     #[must_use]
     pub fn from_text(text: &str) -> Self {
         let json = serde_json::to_vec(text).expect("a text is always written");
@@ -34,6 +35,13 @@ impl Sdp {
     #[must_use]
     pub fn as_json(&self) -> &[u8] {
         &self.0
+    }
+
+    /// Copies the description out of the frame it came in: a clone, however short, keeps all of that in
+    /// memory.
+    #[must_use]
+    pub fn detached(&self) -> Self {
+        Self(Bytes::copy_from_slice(&self.0))
     }
 
     /// Takes a JSON value of the frame; `None` if that is no string, or too long.
