@@ -30,8 +30,8 @@ const MAX_SEND: usize = 64 * 1024;
 /// Room that is made at once for a small message.
 const ROOM: usize = 32;
 
-/// Most bytes of small messages that are copied to be sent.
-const MAX_COPIED: usize = 1 << 10;
+/// Most bytes of room for small messages that are kept from one send to the next.
+const MAX_KEPT: usize = 1 << 10;
 
 /// How much of what a link passes on may lie in its buffer. Above most round trips, for some transports
 /// give credit back only when the other side has acknowledged.
@@ -198,7 +198,7 @@ impl Outbox {
     /// Takes all of `pending`. Most often that is little, and is copied: what goes out has no spare room then,
     /// and what is said next finds some.
     fn take_pending(&mut self) -> Bytes {
-        if self.pending.len() > MAX_COPIED {
+        if self.pending.capacity() > MAX_KEPT {
             return std::mem::take(&mut self.pending).freeze();
         }
         let taken = Bytes::copy_from_slice(&self.pending);

@@ -9,8 +9,8 @@ use crate::torrent::Torrent;
 #[derive(Debug, Default)]
 pub(crate) struct Torrents {
     ids: Vec<InfoHash>,
-    /// In the order of `ids`; boxed, for they are large and may have to move up.
-    torrents: Vec<Box<Torrent>>,
+    /// In the order of `ids`.
+    torrents: Vec<Torrent>,
 }
 
 impl Torrents {
@@ -28,33 +28,32 @@ impl Torrents {
     }
 
     pub(crate) fn get(&self, id: InfoHash) -> Option<&Torrent> {
-        let torrent = self.torrents.get(self.place(id)?)?;
-        Some(torrent)
+        self.torrents.get(self.place(id)?)
     }
 
     pub(crate) fn get_mut(&mut self, id: InfoHash) -> Option<&mut Torrent> {
         let place = self.place(id)?;
-        self.torrents.get_mut(place).map(|torrent| &mut **torrent)
+        self.torrents.get_mut(place)
     }
 
     /// Adds a torrent that is not here yet.
     pub(crate) fn add(&mut self, torrent: Torrent) -> &mut Torrent {
         self.ids.push(torrent.info_hash);
-        self.torrents.push_mut(Box::new(torrent))
+        self.torrents.push_mut(torrent)
     }
 
     pub(crate) fn remove(&mut self, id: InfoHash) -> Option<Torrent> {
         let place = self.place(id)?;
         self.ids.remove(place);
-        Some(*self.torrents.remove(place))
+        Some(self.torrents.remove(place))
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Torrent> {
-        self.torrents.iter().map(|torrent| &**torrent)
+        self.torrents.iter()
     }
 
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Torrent> {
-        self.torrents.iter_mut().map(|torrent| &mut **torrent)
+        self.torrents.iter_mut()
     }
 
     fn place(&self, id: InfoHash) -> Option<usize> {

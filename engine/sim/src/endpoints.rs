@@ -9,7 +9,7 @@ use crate::link::Endpoint;
 pub(crate) struct Endpoints {
     /// Lowest first, and what belongs to them in the same order.
     links: Vec<LinkId>,
-    ends: Vec<Box<Endpoint>>,
+    ends: Vec<Endpoint>,
     /// Where the last one was found: most often the next to be looked up is the same.
     last: usize,
 }
@@ -25,19 +25,18 @@ impl Endpoints {
 
     pub(crate) fn get(&self, link: LinkId) -> Option<&Endpoint> {
         let place = self.links.binary_search(&link).ok()?;
-        self.ends.get(place).map(|end| &**end)
+        self.ends.get(place)
     }
 
     pub(crate) fn get_mut(&mut self, link: LinkId) -> Option<&mut Endpoint> {
         if self.links.get(self.last) != Some(&link) {
             self.last = self.links.binary_search(&link).ok()?;
         }
-        self.ends.get_mut(self.last).map(|end| &mut **end)
+        self.ends.get_mut(self.last)
     }
 
     /// Puts one in, in place of what was there for this link.
     pub(crate) fn insert(&mut self, link: LinkId, end: Endpoint) {
-        let end = Box::new(end);
         match self.links.binary_search(&link) {
             Ok(place) => self.ends[place] = end,
             Err(place) => {
@@ -50,7 +49,7 @@ impl Endpoints {
     pub(crate) fn remove(&mut self, link: LinkId) -> Option<Endpoint> {
         let place = self.links.binary_search(&link).ok()?;
         self.links.remove(place);
-        Some(*self.ends.remove(place))
+        Some(self.ends.remove(place))
     }
 
     pub(crate) fn links(&self) -> &[LinkId] {
@@ -58,7 +57,7 @@ impl Endpoints {
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Endpoint> {
-        self.ends.iter().map(|end| &**end)
+        self.ends.iter()
     }
 }
 
