@@ -24,7 +24,7 @@ use futures_util::stream::{FuturesUnordered, LocalBoxStream, SelectAll};
 use futures_util::{StreamExt, stream};
 use shoal_core::{
     Command, Config, Event, Input, Limits, LinkEvent, LinkId, Output, Selection, Session,
-    StorageFault, Timestamp, TrackerEvent, TrackerId, TrackerRequest,
+    StorageFault, Timestamp, TrackerEvent, TrackerId, TrackerRequest, WriteFault,
 };
 use shoal_protocol::{BlockRef, InfoHash, PeerId};
 use tokio::sync::{broadcast, mpsc, watch};
@@ -323,12 +323,22 @@ impl Driver {
                 file,
                 offset,
                 data,
+                hash,
             } => {
                 let storage = self.storage(&torrent);
+                let platform = Rc::clone(&self.platform);
                 self.job(async move {
+                    let is_right = match hash {
+                        Some(hash) => platform.hash(data.clone()).await == hash,
+                        None => true,
+                    };
                     let result = match storage {
-                        Some(storage) => storage.write(file.index(), offset, data).await,
-                        None => Err(closed()),
+                        _ if !is_right => Err(WriteFault::WrongHash),
+                        Some(storage) => {
+                            let written = storage.write(file.index(), offset, data).await;
+                            written.map_err(WriteFault::from)
+                        }
+                        None => Err(closed().into()),
                     };
                     Input::Written { token, result }
                 });

@@ -2,13 +2,15 @@
 //!
 //! Nothing is stored before it is verified. Usually the piece's block hashes (its *leaves*) are asked
 //! for together with the first blocks and proven against the piece's hash; then each block is checked
-//! alone, and a bad one has one culprit. If nobody has the leaves, blocks are held until all have been
-//! hashed, and the piece is checked as a whole.
+//! alone, in one go with its storing, and a bad one has one culprit. A block that comes before the leaves
+//! waits for them. If nobody has them, blocks are held until all have been hashed, and the piece is checked
+//! as a whole.
 //!
 //! ```text
+//!                                 ┌───────────── leaf known ───────────┐
 //! Missing ─request─► Requested ─data─► Hashing ─hash─► Held ─leaf agrees─► Writing ─written─► Stored
-//!    ▲                   │                               │
-//!    └───────────────────┴── reject, timeout, disconnect, leaf disagrees ──┘
+//!    ▲                   │                               │                    │
+//!    └───────────────────┴── reject, timeout, disconnect, leaf disagrees ──┴────┘
 //! Doubtful ─leaves known─► Recalling ─read─► Hashing, or, unread, Missing
 //! ```
 
@@ -79,8 +81,19 @@ enum Block {
         hash: Hash256,
         from: Option<LinkId>,
     },
-    Writing,
+    /// `from` whom, if it is verified on the way.
+    Writing {
+        from: Option<LinkId>,
+    },
     Stored,
+}
+
+/// What a block that came was to us.
+pub(crate) struct Received {
+    /// Requests that were out for it.
+    pub(crate) requests: u8,
+    /// What its hash must be, if that is known.
+    pub(crate) hash: Option<Hash256>,
 }
 
 /// What a step of a piece's verification led to. Bytes that are thrown away are no longer in memory.
@@ -274,19 +287,27 @@ impl OpenPiece {
         }
     }
 
-    /// Takes a block's data in. Returns the number of requests that were out for it, or `None` if it was
-    /// not missing and is of no use.
-    pub(crate) fn receive(&mut self, block: u32, data: Bytes, from: LinkId) -> Option<u8> {
-        let Some(state @ Block::Missing { .. }) = self.blocks.get_mut(block as usize) else {
+    /// Takes a block's data in, which must be written if its hash is known, or else hashed. Returns `None` if
+    /// it was not missing and is of no use.
+    pub(crate) fn receive(&mut self, block: u32, data: &Bytes, from: LinkId) -> Option<Received> {
+        let state = self.blocks.get_mut(block as usize)?;
+        let Block::Missing { requests } = *state else {
             return None;
+        };
+        let hash = match &self.leaves {
+            Leaves::Known(leaves) => leaves.get(block as usize).copied(),
+            _ => None,
         };
         let from = Some(from);
-        let before = std::mem::replace(state, Block::Hashing { data, from });
-        let Block::Missing { requests } = before else {
-            return None;
+        *state = match hash {
+            Some(_) => Block::Writing { from },
+            None => Block::Hashing {
+                data: data.clone(),
+                from,
+            },
         };
         self.free -= u32::from(requests == 0);
-        Some(requests)
+        Some(Received { requests, hash })
     }
 
     /// Takes the hash of a block's data in.
@@ -335,18 +356,21 @@ impl OpenPiece {
         }
     }
 
-    /// A block is stored; or, if not, missing again.
-    pub(crate) fn written(&mut self, block: u32, stored: bool) {
-        let Some(state @ Block::Writing) = self.blocks.get_mut(block as usize) else {
-            return;
+    /// A block is stored; or, if not, missing again. Then it is returned who sent it, if it was yet to be
+    /// verified.
+    pub(crate) fn written(&mut self, block: u32, stored: bool) -> Option<LinkId> {
+        let state = self.blocks.get_mut(block as usize)?;
+        let Block::Writing { from } = *state else {
+            return None;
         };
         if stored {
             *state = Block::Stored;
             self.stored += 1;
-        } else {
-            *state = Block::Missing { requests: 0 };
-            self.note_free(block);
+            return None;
         }
+        *state = Block::Missing { requests: 0 };
+        self.note_free(block);
+        from
     }
 
     fn judge_blocks(&mut self, leaves: &[Hash256]) -> Verdict {
@@ -370,7 +394,7 @@ impl OpenPiece {
             verdict
                 .write
                 .push((BlockRef { piece, block }, data.clone()));
-            *state = Block::Writing;
+            *state = Block::Writing { from: None };
         } else {
             match from {
                 Some(from) => verdict.bad.push((*from, byte_count(data))),
@@ -484,8 +508,14 @@ mod tests {
     }
 
     fn take(open: &mut OpenPiece, block: u32, data: &Bytes) -> Verdict {
-        open.receive(block, data.clone(), LinkId(1)).unwrap();
+        open.receive(block, data, LinkId(1)).unwrap();
         open.hashed(block, hash_block(data))
+    }
+
+    /// Takes a block in whose hash should be known, and says whether it is.
+    fn take_known(open: &mut OpenPiece, block: u32, data: &Bytes) -> bool {
+        let received = open.receive(block, data, LinkId(1)).unwrap();
+        received.hash == Some(hash_block(data))
     }
 
     #[test]
@@ -498,9 +528,25 @@ mod tests {
         for block in 0..4 {
             open.written(block, block != 2);
         }
-        assert_eq!(take(&mut open, 2, &blocks[2]).write.len(), 1);
+        assert!(take_known(&mut open, 2, &blocks[2]));
         open.written(2, true);
         assert!(open.is_stored());
+    }
+
+    #[test]
+    fn who_sent_a_wrong_block_is_known_if_it_was_verified_on_the_way() {
+        let (mut open, blocks) = held_piece();
+        let leaves: Vec<_> = blocks.iter().map(|data| hash_block(data)).collect();
+        open.receive(0, &blocks[0], LinkId(2)).unwrap();
+        open.set_leaves(leaves);
+        assert_eq!(open.hashed(0, hash_block(&blocks[0])).write.len(), 1);
+        assert_eq!(open.written(0, false), None, "it was right");
+        for block in [0, 1] {
+            let received = open.receive(block, &blocks[3], LinkId(3)).unwrap();
+            assert_eq!(received.hash, Some(hash_block(&blocks[block as usize])));
+            assert_eq!(open.written(block, false), Some(LinkId(3)));
+        }
+        assert!(open.is_untouched() && open.is_consistent(|_| 0));
     }
 
     #[test]
@@ -515,7 +561,7 @@ mod tests {
         let mut first = kept(&open);
         assert_eq!(first.next_unrequested(LinkId(1)).unwrap().block, 3);
         first.set_leaves(leaves);
-        assert_eq!(take(&mut first, 3, &blocks[3]).write.len(), 1);
+        assert!(take_known(&mut first, 3, &blocks[3]));
         first.written(3, true);
         assert!(first.is_stored());
 
@@ -532,7 +578,7 @@ mod tests {
     fn blocks_that_cannot_be_judged_leave_memory() {
         let (mut open, blocks) = held_piece();
         take(&mut open, 0, &blocks[0]);
-        open.receive(1, blocks[1].clone(), LinkId(1)).unwrap();
+        open.receive(1, &blocks[1], LinkId(1)).unwrap();
         assert_eq!(open.drop_held().lost, 16384);
         assert_eq!(open.drop_held().lost, 0);
         assert!(open.has_free() && !open.is_untouched());

@@ -57,7 +57,7 @@ pub enum Input {
         /// The request's.
         token: Token,
         /// Whether the bytes can be read back now.
-        result: Result<(), StorageFault>,
+        result: Result<(), WriteFault>,
     },
     /// Answers [`Output::Hash`].
     Hashed {
@@ -283,7 +283,7 @@ pub enum Output {
         /// Where.
         span: Span,
     },
-    /// Store verified bytes.
+    /// Store bytes, if they are the right ones.
     Write {
         /// For the answer.
         token: Token,
@@ -295,6 +295,8 @@ pub enum Output {
         offset: u64,
         /// The bytes.
         data: Bytes,
+        /// What their SHA-256 must be, to be seen to before anything is written; `None`: that is done.
+        hash: Option<Hash256>,
     },
     /// Compute the SHA-256 of `data`.
     Hash {
@@ -407,6 +409,17 @@ pub enum PeerChange {
         /// Why.
         reason: String,
     },
+}
+
+/// Why bytes were not stored.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WriteFault {
+    /// They are not the right ones; nothing was written.
+    #[error("the hash is wrong")]
+    WrongHash,
+    /// They could not be written.
+    #[error(transparent)]
+    Storage(#[from] StorageFault),
 }
 
 /// Why storage could not do what it was asked.

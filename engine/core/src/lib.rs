@@ -58,12 +58,13 @@ mod standing;
 mod steering;
 pub mod time;
 mod torrent;
+mod torrents;
 mod trackers;
 
 pub use bitfield::Bitfield;
 pub use io::{
     Command, Event, Input, LinkEvent, LinkId, Order, Output, PeerChange, Role, Route, Span,
-    StorageFault, Token, TrackerEvent, TrackerId, TrackerRequest,
+    StorageFault, Token, TrackerEvent, TrackerId, TrackerRequest, WriteFault,
 };
 pub use limits::{Limits, Rate, RateError};
 pub use selection::Selection;

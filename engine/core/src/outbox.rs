@@ -14,14 +14,14 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use shoal_protocol::BLOCK_LENGTH;
-use shoal_protocol::wire::{BlockRequest, HANDSHAKE_LENGTH, Handshake, Message};
+use shoal_protocol::wire::{BlockRequest, HANDSHAKE_LENGTH, HAVE_LENGTH, Handshake, Message};
 
 use crate::time::Timestamp;
 
 /// Most bytes that may wait. Answers to a peer that does not read would pile up without bound.
 pub(crate) const MAX_PENDING: usize = 512 * 1024;
 
-/// Bytes that wait above which no more is said than must be.
+/// Bytes that wait above which no more is told of pieces.
 const BUSY: usize = 64 * 1024;
 
 /// Most bytes in one send: what a data channel takes as one message everywhere.
@@ -29,6 +29,9 @@ const MAX_SEND: usize = 64 * 1024;
 
 /// Room that is made at once for a small message.
 const ROOM: usize = 32;
+
+/// Most bytes of room for small messages that are kept from one send to the next.
+const MAX_KEPT: usize = 1 << 10;
 
 /// How much of what a link passes on may lie in its buffer. Above most round trips, for some transports
 /// give credit back only when the other side has acknowledged.
@@ -76,9 +79,19 @@ impl Outbox {
         self.waiting += self.pending.len() - before;
     }
 
-    /// Makes room for so many bytes of messages at once.
-    pub(crate) fn reserve(&mut self, bytes: usize) {
-        self.pending.reserve(bytes + ROOM);
+    /// Queues *have*s of the first of these pieces, until there is much to read already; returns of how many.
+    pub(crate) fn push_haves(&mut self, pieces: &[u32]) -> usize {
+        let Some(room) = BUSY.checked_sub(self.waiting) else {
+            return 0;
+        };
+        let count = pieces.len().min(room / HAVE_LENGTH + 1);
+        let length = count * HAVE_LENGTH;
+        self.pending.reserve(length);
+        for piece in &pieces[..count] {
+            self.pending.extend_from_slice(&Message::have(*piece));
+        }
+        self.waiting += length;
+        count
     }
 
     /// Queues a *piece* message with the block that was asked for.
@@ -89,7 +102,7 @@ impl Outbox {
             true => Bytes::copy_from_slice(&head),
             false => {
                 self.pending.extend_from_slice(&head);
-                std::mem::take(&mut self.pending).freeze()
+                self.take_pending()
             }
         };
         self.blocks.push_back((head, block));
@@ -124,11 +137,6 @@ impl Outbox {
     /// Returns whether a peer that does not read has let too much pile up.
     pub(crate) fn is_clogged(&self) -> bool {
         self.waiting > MAX_PENDING
-    }
-
-    /// Returns whether so much waits that requests for small things are better refused.
-    pub(crate) fn is_busy(&self) -> bool {
-        self.waiting > BUSY
     }
 
     /// Returns the bytes that wait.
@@ -179,12 +187,23 @@ impl Outbox {
             None if self.pending.len() > most => {
                 (self.pending.split_to(most).freeze(), Bytes::new())
             }
-            None => (std::mem::take(&mut self.pending).freeze(), Bytes::new()),
+            None => (self.take_pending(), Bytes::new()),
         };
         let length = sent.0.len() + sent.1.len();
         self.credit -= length;
         self.waiting -= length;
         Some(sent)
+    }
+
+    /// Takes all of `pending`. Most often that is little, and is copied: what goes out has no spare room then,
+    /// and what is said next finds some.
+    fn take_pending(&mut self) -> Bytes {
+        if self.pending.capacity() > MAX_KEPT {
+            return std::mem::take(&mut self.pending).freeze();
+        }
+        let taken = Bytes::copy_from_slice(&self.pending);
+        self.pending.clear();
+        taken
     }
 }
 

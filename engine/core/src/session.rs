@@ -2,7 +2,7 @@
 
 mod signalling;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use shoal_protocol::tracker::PeerKey;
@@ -18,6 +18,7 @@ use crate::time::Timestamp;
 #[cfg(feature = "sabotage")]
 use crate::torrent::sabotage::{Fault, Sabotage};
 use crate::torrent::{Announce, Sums, Torrent};
+use crate::torrents::Torrents;
 use crate::trackers::Trackers;
 
 /// How often deadlines are looked at.
@@ -54,9 +55,7 @@ pub struct Config {
 #[derive(Debug)]
 pub struct Session {
     shared: Shared,
-    torrents: BTreeMap<InfoHash, Torrent>,
-    /// In the order in which they were added.
-    order: Vec<InfoHash>,
+    torrents: Torrents,
     trackers: Trackers,
     next_tick: Timestamp,
     /// Whose turn it is when torrents share the upload limit, and the download limit.
@@ -70,8 +69,7 @@ impl Session {
     pub fn new(config: Config, seed: u64) -> Self {
         Self {
             shared: Shared::new(config, seed),
-            torrents: BTreeMap::new(),
-            order: Vec::new(),
+            torrents: Torrents::default(),
             trackers: Trackers::default(),
             next_tick: Timestamp::ZERO,
             turns: [0; 2],
@@ -146,21 +144,25 @@ impl Session {
         if self.torrents.is_empty() {
             return None;
         }
-        let due = self.torrents.values();
-        let due = due.filter_map(|torrent| torrent.next_due(&self.shared));
-        due.chain([self.next_tick]).min()
+        let mut first = self.next_tick;
+        for torrent in self.torrents.iter() {
+            first = torrent
+                .next_due(&self.shared)
+                .map_or(first, |due| first.min(due));
+        }
+        Some(first)
     }
 
     /// Returns the torrents, in the order in which they were added.
     #[must_use]
     pub fn torrents(&self) -> Vec<InfoHash> {
-        self.order.clone()
+        self.torrents.ids().to_vec()
     }
 
     /// Describes a torrent.
     #[must_use]
     pub fn snapshot(&self, now: Timestamp, torrent: InfoHash) -> Option<TorrentSnapshot> {
-        let torrent = self.torrents.get(&torrent)?;
+        let torrent = self.torrents.get(torrent)?;
         Some(torrent.snapshot(now, &self.trackers, &self.shared))
     }
 
@@ -177,7 +179,7 @@ impl Session {
     /// Says what does not agree. That is a bug in this crate, whatever peers and the caller have done.
     pub fn check(&self) -> Result<(), &'static str> {
         let mut all = Sums::default();
-        for torrent in self.torrents.values() {
+        for torrent in self.torrents.iter() {
             let sums = torrent.check(&self.shared)?;
             all.requested += sums.requested;
             all.unstored += sums.unstored;
@@ -193,7 +195,7 @@ impl Session {
 
     fn run_timers(&mut self) {
         let now = self.shared.now;
-        for torrent in self.torrents.values_mut() {
+        for torrent in self.torrents.iter_mut() {
             torrent.send_haves(&self.shared);
             torrent.review_slots(&mut self.shared);
         }
@@ -202,7 +204,7 @@ impl Session {
         }
         self.next_tick = now + TICK;
         let mut silent: BTreeSet<_> = self.trackers.tick(&mut self.shared).into_iter().collect();
-        let torrents = self.torrents.values();
+        let torrents = self.torrents.iter();
         silent.extend(torrents.flat_map(|torrent| torrent.silent_trackers(now)));
         for tracker in silent {
             self.shared.output(Output::Tracker {
@@ -211,7 +213,7 @@ impl Session {
             });
             self.tracker_lost(tracker, "it does not answer", Duration::ZERO);
         }
-        for torrent in self.torrents.values_mut() {
+        for torrent in self.torrents.iter_mut() {
             torrent.tick(&self.trackers, &mut self.shared);
         }
         self.connect();
@@ -222,10 +224,10 @@ impl Session {
     /// whose contacts do not answer keeps no other waiting.
     fn connect(&mut self) {
         let half_open = |torrent: &Torrent| torrent.half_open(Role::Offerer);
-        let mut free = MAX_HALF_OPEN.saturating_sub(self.torrents.values().map(half_open).sum());
+        let mut free = MAX_HALF_OPEN.saturating_sub(self.torrents.iter().map(half_open).sum());
         let mut calling = true;
         while free > 0 && calling {
-            let mut torrents: Vec<_> = self.torrents.values_mut().collect();
+            let mut torrents: Vec<_> = self.torrents.iter_mut().collect();
             torrents.sort_by_key(|torrent| half_open(torrent));
             let mut torrents = torrents.into_iter();
             calling = torrents.any(|torrent| torrent.call_one(&self.trackers, &mut self.shared));
@@ -237,7 +239,7 @@ impl Session {
     /// Ends connections of those torrents that must leave places to others.
     fn give_way(&mut self) {
         for id in std::mem::take(&mut self.shared.givers) {
-            if let Some(torrent) = self.torrents.get_mut(&id) {
+            if let Some(torrent) = self.torrents.get_mut(id) {
                 torrent.give_way(&mut self.shared);
             }
         }
@@ -246,12 +248,12 @@ impl Session {
     /// Lets all who may go on do so: `touched` is the torrent that something has happened to.
     fn settle(&mut self, touched: Option<InfoHash>) {
         let shared = &mut self.shared;
-        if let Some(torrent) = touched.and_then(|id| self.torrents.get_mut(&id)) {
+        if let Some(torrent) = touched.and_then(|id| self.torrents.get_mut(id)) {
             torrent.settle(shared);
             torrent.report(shared);
         }
         if std::mem::take(&mut shared.drained) {
-            for torrent in self.torrents.values_mut() {
+            for torrent in self.torrents.iter_mut() {
                 torrent.touch_all();
                 torrent.settle(shared);
                 torrent.report(shared);
@@ -260,7 +262,7 @@ impl Session {
         if shared.upload_line + shared.download_line > 0 {
             self.take_turns();
         }
-        for torrent in self.torrents.values_mut() {
+        for torrent in self.torrents.iter_mut() {
             torrent.settle(&mut self.shared);
         }
     }
@@ -269,7 +271,7 @@ impl Session {
     /// turns too: next time it goes on after the one that was last.
     fn take_turns(&mut self) {
         let now = self.shared.now;
-        let mut waiting: Vec<_> = self.torrents.values_mut().collect();
+        let mut waiting: Vec<_> = self.torrents.iter_mut().collect();
         waiting.iter_mut().for_each(|torrent| torrent.refill(now));
         let directions = [Torrent::take_upload_turn, Torrent::take_download_turn];
         for (take, turn) in directions.into_iter().zip(&mut self.turns) {
@@ -306,7 +308,7 @@ impl Session {
                     .collect();
                 torrent.set_metainfo(metainfo);
                 if let Some(have) = have {
-                    let torrent = self.torrents.get_mut(&id)?;
+                    let torrent = self.torrents.get_mut(id)?;
                     let damaged = Bitfield::new(have.len());
                     torrent.start(have, &[], damaged, true, &mut self.shared);
                 }
@@ -355,14 +357,14 @@ impl Session {
                 self.shared
                     .download
                     .set_rate(limits.download, self.shared.now);
-                for torrent in self.torrents.values_mut() {
+                for torrent in self.torrents.iter_mut() {
                     torrent.limits_changed(&mut self.shared);
                 }
                 self.shared.drained = true;
                 None
             }
             Command::Shutdown => {
-                for torrent in std::mem::take(&mut self.order) {
+                for torrent in self.torrents.ids().to_vec() {
                     self.remove(torrent);
                 }
                 None
@@ -375,23 +377,22 @@ impl Session {
         id: InfoHash,
         act: impl FnOnce(&mut Torrent, &mut Shared),
     ) -> Option<InfoHash> {
-        act(self.torrents.get_mut(&id)?, &mut self.shared);
+        act(self.torrents.get_mut(id)?, &mut self.shared);
         Some(id)
     }
 
     /// Adds a torrent; `None` if it is there already.
     fn add(&mut self, id: InfoHash, name: String, limits: Limits) -> Option<&mut Torrent> {
-        if self.torrents.contains_key(&id) {
+        if self.torrents.contains(id) {
             return None;
         }
-        self.order.push(id);
         self.next_tick = self.shared.now;
         let torrent = Torrent::new(id, name, limits, &self.shared);
-        Some(self.torrents.entry(id).or_insert(torrent))
+        Some(self.torrents.add(torrent))
     }
 
     fn add_trackers(&mut self, id: InfoHash, urls: &[String]) {
-        let Some(torrent) = self.torrents.get_mut(&id) else {
+        let Some(torrent) = self.torrents.get_mut(id) else {
             return;
         };
         for url in urls.iter().take(MAX_TRACKERS) {
@@ -407,17 +408,16 @@ impl Session {
     }
 
     fn remove(&mut self, id: InfoHash) {
-        let Some(mut torrent) = self.torrents.remove(&id) else {
+        let Some(mut torrent) = self.torrents.remove(id) else {
             return;
         };
         torrent.leave(&self.trackers, &mut self.shared);
-        self.order.retain(|other| *other != id);
         // Answers that are under way are not for one that may be added under the same name.
         self.shared.jobs.forget(id);
         let torrents = &self.torrents;
         let used = |tracker| {
             torrents
-                .values()
+                .iter()
                 .any(|torrent| torrent.trackers.contains_key(&tracker))
         };
         self.trackers.keep_only(used, &mut self.shared);
@@ -425,7 +425,7 @@ impl Session {
 
     fn link_event(&mut self, link: LinkId, event: LinkEvent) -> Option<InfoHash> {
         let id = *self.shared.links.get(&link)?;
-        let torrent = self.torrents.get_mut(&id)?;
+        let torrent = self.torrents.get_mut(id)?;
         torrent.handle_link(link, event, &self.trackers, &mut self.shared);
         Some(id)
     }
@@ -436,7 +436,7 @@ impl Session {
         act: impl FnOnce(&mut Torrent, Job, &mut Shared),
     ) -> Option<InfoHash> {
         let (id, job) = self.shared.jobs.remove(token)?;
-        act(self.torrents.get_mut(&id)?, job, &mut self.shared);
+        act(self.torrents.get_mut(id)?, job, &mut self.shared);
         Some(id)
     }
 }

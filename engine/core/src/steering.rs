@@ -35,6 +35,10 @@ impl Untold {
         untold
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.inside.is_empty()
+    }
+
     /// Draws one of the earliest: the cohorts follow each other, the order in them is random.
     pub(crate) fn take_early(&mut self, info: &Info, rng: &mut impl Rng) -> Option<PieceIndex> {
         let first = self.inside.numbers().next()?;

@@ -12,6 +12,6 @@ mod message;
 
 pub use decoder::{Decoder, WireError, WireLimits};
 pub use handshake::{HANDSHAKE_LENGTH, Handshake};
-pub use message::{BlockRequest, Message, PIECE_HEAD_LENGTH};
+pub use message::{BlockRequest, HAVE_LENGTH, Message, PIECE_HEAD_LENGTH};
 
 pub use crate::merkle::proof::HashRequest;

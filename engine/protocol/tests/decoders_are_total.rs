@@ -104,6 +104,7 @@ fn converse(mut stream: Bytes, sizes: &[usize], handshake: bool) {
                     Err(_) => return assert_eq!(decoder.buffered(), 0),
                 }
             }
+            decoder.next_haves(&mut [0; 2]);
             match decoder.next_message() {
                 Ok(Some(Message::Extended { payload, .. })) => {
                     let _ = ExtensionHandshake::decode(&payload);

@@ -131,6 +131,39 @@ fn stream_may_be_cut_anywhere() {
 }
 
 #[test]
+fn haves_may_be_taken_many_at_a_time_wherever_the_stream_is_cut() {
+    let haves = |pieces: std::ops::Range<u32>| pieces.map(Message::Have);
+    let other = [Message::Choke, Message::Suggest(7)];
+    let expected: Vec<_> = haves(0..40).chain(other).chain(haves(40..43)).collect();
+    let mut stream = BytesMut::new();
+    expected
+        .iter()
+        .for_each(|message| message.encode(&mut stream));
+    let stream = stream.freeze();
+    for size in [1, 5, 8, 9, 10, 18, 31, stream.len()] {
+        let (mut decoder, mut found, mut together) = (Decoder::new(), Vec::new(), 0);
+        for start in (0..stream.len()).step_by(size) {
+            decoder.push(stream.slice(start..stream.len().min(start + size)));
+            let mut place = [0; 16];
+            loop {
+                let pieces = decoder.next_haves(&mut place);
+                together = together.max(pieces.len());
+                found.extend(pieces.iter().copied().map(Message::Have));
+                if pieces.is_empty() {
+                    match decoder.next_message().unwrap() {
+                        Some(message) => found.push(message),
+                        None => break,
+                    }
+                }
+            }
+        }
+        assert_eq!(found, expected, "{size}");
+        assert_eq!(together, (size / 9).min(16), "{size}");
+        assert_eq!(decoder.buffered(), 0);
+    }
+}
+
+#[test]
 fn whole_block_is_handed_on_without_a_copy() {
     let message = Message::Piece {
         piece: 0,

@@ -5,16 +5,14 @@
 //! than it takes any node to hear of another's doings, so none misses anything: a conservative simulation with
 //! lookahead (Chandy and Misra 1979), though on one thread.
 
-use std::cmp::Ordering;
+use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::Duration;
 
 use shoal_core::Timestamp;
+use slab::Slab;
 
 /// A queue by time in lanes; what is due at the same time comes in the order in which it was put in.
-///
-/// `T` should be small, for a heap moves what it holds, and another lane's heap is in no cache. What is large
-/// is better boxed: the memory of a box was used a moment ago by somebody who is awake.
 pub(crate) struct Agenda<T> {
     lanes: Vec<Lane<T>>,
     /// What each lane has next, or [`NEVER`].
@@ -34,14 +32,12 @@ type Due = (u64, u64);
 const NEVER: Due = (u64::MAX, u64::MAX);
 
 struct Lane<T> {
-    queue: BinaryHeap<Entry<T>>,
-    /// What other lanes have put in since it was taken from last.
-    inbox: Vec<Entry<T>>,
-}
-
-struct Entry<T> {
-    due: Due,
-    what: T,
+    /// What is due when, and its place in `waiting`: a heap moves what it holds, so that should be small.
+    queue: BinaryHeap<Reverse<(Due, usize)>>,
+    waiting: Slab<T>,
+    /// What other lanes have put in since it was taken from last. For them this lane's memory is in no cache:
+    /// here they do not touch more of it than they must.
+    inbox: Vec<(Due, T)>,
 }
 
 impl<T> Agenda<T> {
@@ -62,6 +58,7 @@ impl<T> Agenda<T> {
     pub(crate) fn add_lane(&mut self) -> usize {
         self.lanes.push(Lane {
             queue: BinaryHeap::new(),
+            waiting: Slab::new(),
             inbox: Vec::new(),
         });
         self.next.push(NEVER);
@@ -77,10 +74,10 @@ impl<T> Agenda<T> {
         let due = (nanos(at), self.count);
         self.next[lane] = self.next[lane].min(due);
         if lane == self.lane {
-            self.lanes[lane].queue.push(Entry { due, what });
+            self.lanes[lane].push(due, what);
         } else {
             assert!(due >= self.end, "a node hears of another's doings too soon");
-            self.lanes[lane].inbox.push(Entry { due, what });
+            self.lanes[lane].inbox.push((due, what));
         }
     }
 
@@ -108,10 +105,10 @@ impl<T> Agenda<T> {
         while let Some(next) = self.next.get(self.lane) {
             if *next < self.end {
                 let lane = &mut self.lanes[self.lane];
-                let entry = lane.pop()?;
+                let (due, what) = lane.pop()?;
                 self.next[self.lane] = lane.next();
-                let at = Timestamp::new(Duration::from_nanos(entry.due.0));
-                return Some((self.lane, at, entry.what));
+                let at = Timestamp::new(Duration::from_nanos(due.0));
+                return Some((self.lane, at, what));
             }
             self.lane += 1;
         }
@@ -121,37 +118,25 @@ impl<T> Agenda<T> {
 }
 
 impl<T> Lane<T> {
-    fn pop(&mut self) -> Option<Entry<T>> {
-        self.queue.extend(self.inbox.drain(..));
-        self.queue.pop()
+    fn push(&mut self, due: Due, what: T) {
+        let place = self.waiting.insert(what);
+        self.queue.push(Reverse((due, place)));
+    }
+
+    fn pop(&mut self) -> Option<(Due, T)> {
+        for (due, what) in self.inbox.drain(..) {
+            let place = self.waiting.insert(what);
+            self.queue.push(Reverse((due, place)));
+        }
+        let Reverse((due, place)) = self.queue.pop()?;
+        Some((due, self.waiting.remove(place)))
     }
 
     /// What is next, of what was not put in by others since.
     fn next(&self) -> Due {
-        self.queue.peek().map_or(NEVER, |entry| entry.due)
+        self.queue.peek().map_or(NEVER, |Reverse((due, _))| *due)
     }
 }
-
-/// The greatest is due first.
-impl<T> Ord for Entry<T> {
-    fn cmp(&self, other: &Self) -> Ordering {
-        other.due.cmp(&self.due)
-    }
-}
-
-impl<T> PartialOrd for Entry<T> {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl<T> PartialEq for Entry<T> {
-    fn eq(&self, other: &Self) -> bool {
-        self.due == other.due
-    }
-}
-
-impl<T> Eq for Entry<T> {}
 
 fn nanos(at: Timestamp) -> u64 {
     u64::try_from(at.since_start().as_nanos()).unwrap_or(u64::MAX)

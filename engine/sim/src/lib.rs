@@ -32,6 +32,7 @@ mod agenda;
 mod blocks;
 mod books;
 mod content;
+mod endpoints;
 mod link;
 mod log;
 mod node;

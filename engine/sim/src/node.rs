@@ -15,7 +15,7 @@ use shoal_protocol::{FileIndex, Hash256, InfoHash, PeerId};
 use crate::blocks::Blocks;
 use crate::books::Books;
 use crate::content::Content;
-use crate::link::Endpoint;
+use crate::endpoints::Endpoints;
 use crate::stranger::Stranger;
 
 /// What a computer is like.
@@ -155,7 +155,7 @@ pub struct Node {
     pub alive: bool,
     /// Its torrents.
     pub stores: BTreeMap<InfoHash, Store>,
-    pub(crate) endpoints: BTreeMap<LinkId, Endpoint>,
+    pub(crate) endpoints: Endpoints,
     /// Links that have something to send, in turns.
     pub(crate) ring: VecDeque<LinkId>,
     pub(crate) sending: bool,
@@ -194,7 +194,7 @@ impl Node {
             actor,
             alive: true,
             stores: BTreeMap::new(),
-            endpoints: BTreeMap::new(),
+            endpoints: Endpoints::default(),
             ring: VecDeque::new(),
             sending: false,
             up_debt: Duration::ZERO,

@@ -1,6 +1,6 @@
 //! Looks at what goes over a link: how much of it is payload, and which requests are out.
 
-use shoal_protocol::wire::BlockRequest;
+use shoal_protocol::wire::{BlockRequest, Message};
 
 use crate::link::Packet;
 
@@ -53,7 +53,14 @@ impl Tap {
                 data = &data[skipped..];
                 continue;
             }
-            // Most messages lie in one place.
+            // Most messages are such, and no books are kept on them.
+            while self.head.is_empty()
+                && let Some((message, rest)) = data.split_first_chunk()
+                && Message::have_of(message).is_some()
+            {
+                data = rest;
+            }
+            // Most lie in one place.
             let length = match data.first_chunk() {
                 Some(length) if self.head.is_empty() => u32::from_be_bytes(*length) as usize,
                 _ => {
@@ -131,7 +138,7 @@ fn read(head: &[u8], length: usize, see: &mut impl FnMut(Seen)) {
 #[cfg(test)]
 mod tests {
     use bytes::BytesMut;
-    use shoal_protocol::wire::{Handshake, Message};
+    use shoal_protocol::wire::Handshake;
     use shoal_protocol::{PeerId, SwarmId};
 
     use super::*;

@@ -17,11 +17,11 @@ use bytes::Bytes;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use shoal_core::{
-    Fault, Input, LinkId, StorageFault, Timestamp, Token, TorrentSnapshot, TorrentState,
+    Fault, Input, LinkId, StorageFault, Timestamp, Token, TorrentSnapshot, TorrentState, WriteFault,
 };
 use shoal_protocol::tracker::ClientMessage;
 use shoal_protocol::tracker::webtorrent::Request;
-use shoal_protocol::{Hash256, PeerId, SwarmId};
+use shoal_protocol::{FileIndex, Hash256, InfoHash, PeerId, SwarmId};
 
 use self::union::Union;
 use crate::agenda::{ALONE, Agenda};
@@ -46,15 +46,17 @@ enum Happening {
     /// The uplink has sent a packet.
     Sent(LinkId, usize),
     /// A packet is there.
-    Arrived(Box<Arrival>),
+    Arrived(Arrival),
     /// The same, but for a downlink that has its limits.
-    AtDownlink(Box<Arrival>),
+    AtDownlink(Arrival),
     /// A channel is open, or a stranger's handshake is due on it.
     Opened(LinkId),
     Greet(LinkId),
     /// The other side has closed a connection.
     Closed(Box<(LinkId, String)>),
-    Done(Box<Done>),
+    Done(Done),
+    /// The processor has found that this may be written.
+    Verified(Write),
     /// A node's message is at the tracker; in the tracker's lane.
     Tracker(usize, Box<ClientMessage>),
     TrackerText(usize, Box<Request>),
@@ -70,11 +72,20 @@ struct Arrival {
     seen: Vec<Seen>,
 }
 
+/// What a session wants to have on the disk.
+struct Write {
+    token: Token,
+    torrent: InfoHash,
+    file: FileIndex,
+    offset: u64,
+    data: Bytes,
+}
+
 /// The disk or the processor has done what a session asked for.
 enum Done {
     Read(Token, Result<Bytes, StorageFault>),
     /// So many bytes are written, or hashed.
-    Written(Token, usize, Result<(), StorageFault>),
+    Written(Token, usize, Result<(), WriteFault>),
     Hashed(Token, usize, Hash256),
 }
 

@@ -1,11 +1,10 @@
 //! What trackers say.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use shoal_protocol::tracker::webtorrent::{Response, SwarmCounts};
 use shoal_protocol::tracker::{ErrorCode, ServerMessage, Signal};
-use shoal_protocol::{InfoHash, OfferId, PeerId, SwarmId};
+use shoal_protocol::{OfferId, PeerId, SwarmId};
 
 use super::Session;
 use crate::io::{Event, Output, Role, TrackerEvent, TrackerId, TrackerRequest};
@@ -13,6 +12,7 @@ use crate::peer::Telling;
 use crate::shared::Shared;
 use crate::torrent::Torrent;
 use crate::torrent::connect::Attempt;
+use crate::torrents::Torrents;
 use crate::trackers::Text;
 
 impl Session {
@@ -38,7 +38,7 @@ impl Session {
         let Some(dialect) = self.trackers.ready_dialect(tracker) else {
             return;
         };
-        for torrent in self.torrents.values_mut() {
+        for torrent in self.torrents.iter_mut() {
             torrent.tracker_is_ready(tracker, dialect, &self.shared);
             torrent.announce_due(&self.trackers, &mut self.shared);
         }
@@ -136,7 +136,7 @@ impl Session {
             torrent.announced(tracker, counts, interval, &mut self.shared);
         }
         self.connect();
-        let torrents = self.torrents.values_mut();
+        let torrents = self.torrents.iter_mut();
         torrents.for_each(|torrent| torrent.report(&mut self.shared));
     }
 
@@ -224,7 +224,7 @@ impl Session {
         let was_of_use = self.trackers.is_of_use(tracker);
         self.trackers.failed(tracker, at_least, &mut self.shared);
         let url = self.trackers.url(tracker).to_owned();
-        for torrent in self.torrents.values_mut() {
+        for torrent in self.torrents.iter_mut() {
             if torrent.trackers.contains_key(&tracker) {
                 torrent.tracker_failed(tracker, reason, None, &mut self.shared);
             }
@@ -240,11 +240,7 @@ impl Session {
 }
 
 /// Returns the torrent that a tracker means. Different torrents have different swarms.
-fn find(
-    torrents: &mut BTreeMap<InfoHash, Torrent>,
-    tracker: TrackerId,
-    swarm: SwarmId,
-) -> Option<&mut Torrent> {
-    let mut torrents = torrents.values_mut();
+fn find(torrents: &mut Torrents, tracker: TrackerId, swarm: SwarmId) -> Option<&mut Torrent> {
+    let mut torrents = torrents.iter_mut();
     torrents.find(|torrent| torrent.is_at(tracker, swarm))
 }

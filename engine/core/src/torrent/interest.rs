@@ -14,10 +14,6 @@ use crate::shared::Shared;
 use crate::standing::Standing;
 use crate::time::Timestamp;
 
-/// Bytes of a *have*, and for how many of them room is made at once.
-const HAVE_LENGTH: usize = 4 + 1 + 4;
-const MAX_RESERVED: usize = 64;
-
 /// How long *have*s are gathered for those who want something from us anyway: with many neighbours they
 /// would else be most of what is sent and heard. They go sooner with whatever is sent to a peer.
 const HAVE_DELAY: Duration = Duration::from_millis(150);
@@ -32,38 +28,38 @@ const WAITING_HAVE_GAP: Duration = Duration::from_secs(1);
 const FIRST_HAVE_DELAY: Duration = Duration::from_millis(50);
 
 impl Torrent {
-    /// A peer has one more piece.
+    /// A peer has more pieces.
     pub(super) fn peer_has(
         &mut self,
         link: LinkId,
-        number: u32,
+        pieces: &[u32],
         shared: &mut Shared,
     ) -> Result<(), &'static str> {
+        const BEYOND: &str = "a have beyond the last piece";
         let Some(peer) = self.peers.get_mut(&link) else {
             return Ok(());
         };
         let (Inventory::Known(have), Some(content)) = (&mut peer.inventory, &mut self.content)
         else {
-            return match peer.inventory.note_early(number) {
-                true => Ok(()),
-                false => Err("a have beyond the last piece"),
-            };
+            let mut pieces = pieces.iter();
+            let all = pieces.all(|number| peer.inventory.note_early(*number));
+            return all.then_some(()).ok_or(BEYOND);
         };
-        let piece = content.metainfo.info().piece(number);
-        let piece = piece.ok_or("a have beyond the last piece")?;
-        if !have.insert(piece) {
-            return Ok(());
+        let mut leaves = false;
+        for number in pieces {
+            let piece = content.metainfo.info().piece(*number).ok_or(BEYOND)?;
+            if !have.insert(piece) {
+                continue;
+            }
+            if peer.steered.remove(number).is_some() {
+                leaves |= peer.steered.is_empty() && peer.upload.last_pieces.is_some();
+            } else {
+                content.note_other_source(piece, shared);
+            }
+            content.picker.add_copy(piece);
+            peer.wanted += u32::from(content.missing.contains(piece));
         }
-        let steered = peer.steered.remove(&number).is_some();
-        let leaves = steered && peer.steered.is_empty() && peer.upload.last_pieces.is_some();
-        if !steered {
-            content.note_other_source(piece, shared);
-        }
-        content.picker.add_copy(piece);
-        if content.missing.contains(piece) {
-            peer.wanted += 1;
-            review_interest(peer);
-        }
+        review_interest(peer);
         if leaves {
             self.rechoke(shared);
         }
@@ -221,19 +217,13 @@ impl Content {
     /// Tells a peer which pieces we have by now, unless it has much to read already. Returns whether there
     /// was something to tell.
     pub(super) fn tell_haves(&self, peer: &mut Peer, now: Timestamp) -> bool {
-        let before = peer.told;
-        let news = self.stored.len().saturating_sub(before);
-        if news > 1 && peer.is_ready() && !peer.outbox.is_busy() {
-            peer.outbox.reserve(news.min(MAX_RESERVED) * HAVE_LENGTH);
-        }
-        while !peer.outbox.is_busy()
-            && let Some(number) = self.stored.get(peer.told).filter(|_| peer.is_ready())
-        {
-            peer.outbox.push(&Message::Have(*number));
-            peer.told += 1;
+        let news = self.stored.get(peer.told..).filter(|_| peer.is_ready());
+        let told = peer.outbox.push_haves(news.unwrap_or_default());
+        if told > 0 {
+            peer.told += told;
             peer.told_at = now;
         }
-        peer.told > before
+        told > 0
     }
 
     /// Returns whether we and this peer have nothing to give each other: it has everything, and we have all
@@ -250,7 +240,7 @@ fn have_gap(peer: &Standing) -> Duration {
         (false, _) => Duration::ZERO,
         _ if peer.served => SERVED_HAVE_GAP,
         (true, true) => WAITING_HAVE_GAP,
-        (true, false) => Duration::ZERO,
+        (true, false) => SERVED_HAVE_GAP,
     }
 }
 

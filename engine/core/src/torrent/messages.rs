@@ -23,6 +23,9 @@ const GREETING_TIMEOUT: Duration = Duration::from_secs(10);
 /// So much of a message that is not complete yet is progress.
 const TRICKLE: usize = 2 << 10;
 
+/// *Have*s that are read at a time.
+const HAVES: usize = 32;
+
 /// Suggestions of a peer that are kept.
 const MAX_SUGGESTED: usize = 256;
 
@@ -111,7 +114,15 @@ impl Torrent {
                 Err(error) => return self.drop_peer(link, &error.to_string(), shared),
             }
         }
+        let mut place = [0; HAVES];
         while let Some(peer) = self.peers.get_mut(&link) {
+            let haves = peer.decoder.next_haves(&mut place);
+            if !haves.is_empty() {
+                if let Err(reason) = self.peer_has(link, haves, shared) {
+                    self.drop_peer(link, reason, shared);
+                }
+                continue;
+            }
             match peer.decoder.next_message() {
                 Ok(Some(message)) => {
                     if let Err(reason) = self.handle_message(link, message, shared) {
@@ -216,13 +227,16 @@ impl Torrent {
                     && peer.wants != wants
                 {
                     peer.wants = wants;
+                    let concerns_slots = wants || !peer.choked;
                     if !wants {
                         self.first_haves_due.get_or_insert(shared.now);
                     }
-                    self.rechoke(shared);
+                    if concerns_slots {
+                        self.rechoke(shared);
+                    }
                 }
             }
-            Message::Have(piece) => self.peer_has(link, piece, shared)?,
+            Message::Have(piece) => self.peer_has(link, &[piece], shared)?,
             Message::Bitfield(bits) => self.peer_has_bits(link, Some(bits), shared)?,
             Message::HaveAll => self.peer_has_bits(link, None, shared)?,
             Message::HaveNone => {}

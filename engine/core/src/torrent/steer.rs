@@ -52,6 +52,9 @@ impl Torrent {
         let (Some(content), Some(peer)) = (&mut self.content, self.peers.get_mut(&link)) else {
             return;
         };
+        if content.untold.is_empty() {
+            return;
+        }
         let listens = peer.fast && !peer.deaf && peer.strays <= MAX_STRAYS;
         if peer.choked || !peer.wants || !listens || peer.upload.last_pieces.is_some() {
             return;

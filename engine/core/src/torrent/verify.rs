@@ -9,14 +9,17 @@ use shoal_protocol::{BlockRef, Hash256, PieceIndex};
 use super::messages::block_of;
 use super::spare::Mark;
 use super::{Content, Ending, Torrent};
-use crate::assembly::{Leaves, Verdict};
-use crate::io::{Event, LinkId, Output, StorageFault};
+use crate::assembly::{Leaves, Received, Verdict};
+use crate::io::{Event, LinkId, Output, StorageFault, WriteFault};
 use crate::jobs::Job;
 use crate::peer::Peer;
 use crate::shared::Shared;
 
 /// Blocks that nobody has asked for, after which a peer is sent away: they are an attack on our bandwidth.
 const MAX_UNASKED: u32 = 16;
+
+/// Why a peer is sent away that sent one.
+const WRONG_BLOCK: &str = "it sent a block whose hash is wrong";
 
 impl Torrent {
     /// A block has arrived.
@@ -70,8 +73,8 @@ impl Torrent {
             content.begin(block.piece);
         }
         let open = content.open.get_mut(&block.piece);
-        let Some(requests) = open.and_then(|open| open.receive(block.block, data.clone(), link))
-        else {
+        let received = open.and_then(|open| open.receive(block.block, &data, link));
+        let Some(Received { requests, hash }) = received else {
             self.wasted += u64::from(length);
             return Ok(());
         };
@@ -87,8 +90,12 @@ impl Torrent {
         if requests > u8::from(asked) {
             self.cancel_elsewhere(block, shared);
         }
-        let token = shared.job(self.info_hash, Job::Verify { block });
-        shared.output(Output::Hash { token, data });
+        if hash.is_some() {
+            self.store(block, data, hash, shared);
+        } else {
+            let token = shared.job(self.info_hash, Job::Verify { block });
+            shared.output(Output::Hash { token, data });
+        }
         Ok(())
     }
 
@@ -109,7 +116,7 @@ impl Torrent {
         &mut self,
         block: BlockRef,
         bytes: usize,
-        result: Result<(), StorageFault>,
+        result: Result<(), WriteFault>,
         shared: &mut Shared,
     ) {
         let Some(content) = &mut self.content else {
@@ -119,16 +126,42 @@ impl Torrent {
         let Some(open) = content.open.get_mut(&block.piece) else {
             return;
         };
-        open.written(block.block, result.is_ok());
+        let from = open.written(block.block, result.is_ok());
         let stored = open.is_stored();
         match result {
-            Err(fault) => {
+            Ok(()) if stored => self.piece_stored(block.piece, shared),
+            Ok(()) => {}
+            Err(WriteFault::Storage(fault)) => {
                 content.note_freed(block.piece);
                 self.storage_failed(&fault, shared);
             }
-            Ok(()) if stored => self.piece_stored(block.piece, shared),
-            Ok(()) => {}
+            Err(WriteFault::WrongHash) => {
+                content.note_freed(block.piece);
+                self.wasted += bytes as u64;
+                if let Some(link) = from {
+                    self.ban_peer(link, WRONG_BLOCK, shared);
+                }
+                self.touch_all();
+            }
         }
+    }
+
+    /// Has a block written, which must have this hash if one is given.
+    fn store(&self, block: BlockRef, data: Bytes, hash: Option<Hash256>, shared: &mut Shared) {
+        let Some(content) = &self.content else {
+            return;
+        };
+        let span = content.span(block);
+        let bytes = data.len();
+        let token = shared.job(self.info_hash, Job::Store { block, bytes });
+        shared.output(Output::Write {
+            token,
+            torrent: self.info_hash,
+            file: span.file,
+            offset: span.offset,
+            data,
+            hash,
+        });
     }
 
     /// The files have, or could not get, their final names.
@@ -315,20 +348,11 @@ impl Torrent {
             open.only_from = open.only_from.filter(gives);
         }
         for (block, data) in verdict.write {
-            let span = content.span(block);
-            let job = Job::Store {
-                block,
-                bytes: data.len(),
-            };
-            let token = shared.job(self.info_hash, job);
-            shared.output(Output::Write {
-                token,
-                torrent: self.info_hash,
-                file: span.file,
-                offset: span.offset,
-                data,
-            });
+            self.store(block, data, None, shared);
         }
+        let Some(content) = &mut self.content else {
+            return;
+        };
         let Verdict { lost, mistaken, .. } = verdict;
         if verdict.bad.is_empty() && lost + mistaken == 0 && !verdict.forgotten {
             return;
@@ -338,7 +362,7 @@ impl Torrent {
         content.let_go((bad + lost + mistaken) as usize, shared);
         content.note_freed(piece);
         for (link, _) in verdict.bad {
-            self.ban_peer(link, "it sent a block whose hash is wrong", shared);
+            self.ban_peer(link, WRONG_BLOCK, shared);
         }
         self.touch_all();
     }

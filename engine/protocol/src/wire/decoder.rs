@@ -7,7 +7,7 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use super::message::{HASH_REQUEST_LENGTH, id};
+use super::message::{HASH_REQUEST_LENGTH, HAVE_LENGTH, id};
 use super::{HANDSHAKE_LENGTH, Handshake, Message};
 use crate::merkle::proof::MAX_HASHES;
 use crate::metainfo::MAX_PIECES;
@@ -145,6 +145,23 @@ impl Decoder {
         })
     }
 
+    /// Takes the *have*s off that stand next in the stream, as many as there is place for: most messages are
+    /// such, and they come many at a time. Returns the numbers of their pieces; there are none where the next
+    /// message is another, or is not here whole, and after an error.
+    pub fn next_haves<'a>(&mut self, place: &'a mut [u32]) -> &'a [u32] {
+        if !self.partial.is_empty() {
+            return &[];
+        }
+        let (messages, _) = self.chunk.as_chunks::<HAVE_LENGTH>();
+        let pieces = messages.iter().map_while(Message::have_of);
+        let count = pieces
+            .zip(&mut *place)
+            .map(|(piece, place)| *place = piece)
+            .count();
+        self.skip(count * HAVE_LENGTH);
+        &place[..count]
+    }
+
     /// Returns the number of bytes that wait for more.
     #[must_use]
     pub fn buffered(&self) -> usize {
@@ -172,12 +189,17 @@ impl Decoder {
         let end = 4 + length;
         let body = self.chunk.get(4..end).filter(|_| self.partial.is_empty())?;
         let brief = Message::decode_brief(body)?;
-        match self.chunk.len() == end {
+        self.skip(end);
+        Some(brief)
+    }
+
+    /// Leaves out so many bytes of `chunk`.
+    fn skip(&mut self, length: usize) {
+        match self.chunk.len() == length {
             // Else it would keep the memory of what was received.
             true => self.chunk = Bytes::new(),
-            false => self.chunk.advance(end),
+            false => self.chunk.advance(length),
         }
-        Some(brief)
     }
 
     /// Takes `length` bytes off the stream, or else moves what there is to `partial`.

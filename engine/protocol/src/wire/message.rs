@@ -82,6 +82,9 @@ pub enum Message {
 /// Bytes of a *piece* message before its block.
 pub const PIECE_HEAD_LENGTH: usize = 13;
 
+/// Bytes of a *have* message.
+pub const HAVE_LENGTH: usize = 9;
+
 impl Message {
     /// Returns what stands in a *piece* message before a block of so many bytes: a block need not be copied
     /// to be sent.
@@ -95,6 +98,22 @@ impl Message {
         head
     }
 
+    /// Returns a *have* message with its length before it. There are more of them than of all others together.
+    #[must_use]
+    pub fn have(piece: u32) -> [u8; HAVE_LENGTH] {
+        let [a, b, c, d] = piece.to_be_bytes();
+        [0, 0, 0, 5, id::HAVE, a, b, c, d]
+    }
+
+    /// Reads what [`Self::have`] makes; `None`: it is something else.
+    #[must_use]
+    pub fn have_of(message: &[u8; HAVE_LENGTH]) -> Option<u32> {
+        match *message {
+            [0, 0, 0, 5, id::HAVE, a, b, c, d] => Some(u32::from_be_bytes([a, b, c, d])),
+            _ => None,
+        }
+    }
+
     /// Appends the message with its length before it. [`Message::Unknown`], which only a decoder
     /// makes, is written without contents.
     pub fn encode(&self, out: &mut BytesMut) {
@@ -104,7 +123,7 @@ impl Message {
             Self::Unchoke => put_brief(out, id::UNCHOKE, []),
             Self::Interested => put_brief(out, id::INTERESTED, []),
             Self::NotInterested => put_brief(out, id::NOT_INTERESTED, []),
-            Self::Have(piece) => put_brief(out, id::HAVE, [*piece]),
+            Self::Have(piece) => out.put_slice(&Self::have(*piece)),
             Self::Bitfield(bits) => put_bytes(out, id::BITFIELD, &[&bits[..]]),
             Self::Request(block) => put_brief(out, id::REQUEST, block.numbers()),
             Self::Piece { piece, begin, data } => {

@@ -50,7 +50,7 @@ impl World {
     /// A session hands bytes over to be sent.
     pub(super) fn note_said(&mut self, node: usize, link: LinkId, packet: &Packet) {
         let computer = &mut self.nodes[node];
-        let Some(end) = computer.endpoints.get_mut(&link) else {
+        let Some(end) = computer.endpoints.get_mut(link) else {
             return;
         };
         let books = &mut computer.books;
@@ -67,14 +67,22 @@ impl World {
     /// What a session is about to hear answers some of its requests.
     pub(super) fn note_heard(&mut self, node: usize, link: LinkId, heard: Vec<Seen>) {
         let computer = &mut self.nodes[node];
-        let Some(end) = computer.endpoints.get_mut(&link) else {
+        let Some(end) = computer.endpoints.get_mut(link) else {
             return;
         };
-        for seen in heard {
+        let remote = end.remote;
+        for seen in &heard {
             match seen {
-                Seen::Block(request) => computer.books.deliver(end, request),
-                Seen::Rejected(request) => computer.books.reject(end, request),
+                Seen::Block(request) => computer.books.deliver(end, *request),
+                Seen::Rejected(request) => computer.books.reject(end, *request),
                 _ => {}
+            }
+        }
+        if remote.is_some_and(|(other, _)| self.nodes[other].seeds()) {
+            for seen in heard {
+                if let Seen::Block(block) = seen {
+                    self.union.note_arrived(self.now, block);
+                }
             }
         }
     }
@@ -92,7 +100,7 @@ impl World {
         // Requests name pieces, not torrents.
         let alone = computer.stores.len() == 1;
         for (link, seen) in said.into_iter().filter(|_| alone) {
-            let Some(end) = computer.endpoints.get_mut(&link) else {
+            let Some(end) = computer.endpoints.get_mut(link) else {
                 continue;
             };
             match seen {
@@ -125,7 +133,7 @@ impl World {
         );
         for link in std::mem::take(&mut computer.books.spoke) {
             let most = computer.spec.send_buffer;
-            if let Some(end) = computer.endpoints.get_mut(&link) {
+            if let Some(end) = computer.endpoints.get_mut(link) {
                 end.starved = end.credit(most) == 0;
             }
         }
@@ -198,7 +206,7 @@ impl Node {
     /// Something that the session has said may not have been seen yet.
     fn is_starved(&self) -> bool {
         let most = self.spec.send_buffer;
-        let mut ends = self.endpoints.values();
+        let mut ends = self.endpoints.iter();
         ends.any(|end| end.starved || end.credit(most) == 0)
     }
 

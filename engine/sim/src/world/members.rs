@@ -172,7 +172,7 @@ impl World {
 
     /// Breaks all connections of a node; both sides notice.
     pub fn cut(&mut self, node: usize) {
-        let links: Vec<_> = self.nodes[node].endpoints.keys().copied().collect();
+        let links = self.nodes[node].endpoints.links().to_vec();
         for link in links {
             self.close(node, link, "cut", true);
         }

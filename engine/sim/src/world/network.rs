@@ -19,7 +19,7 @@ impl World {
     /// A channel is open at this side.
     pub(super) fn opened(&mut self, node: usize, link: LinkId) {
         let budget = self.nodes[node].spec.send_buffer;
-        let Some(end) = self.nodes[node].endpoints.get_mut(&link) else {
+        let Some(end) = self.nodes[node].endpoints.get_mut(link) else {
             return;
         };
         end.opened = true;
@@ -29,7 +29,7 @@ impl World {
 
     /// Takes a connection apart. The other side hears of it after the delay, this one if `told`.
     pub(super) fn close(&mut self, node: usize, link: LinkId, reason: &str, told: bool) {
-        let Some(end) = self.nodes[node].endpoints.remove(&link) else {
+        let Some(end) = self.nodes[node].endpoints.remove(link) else {
             return;
         };
         self.nodes[node].books.close(&end);
@@ -52,7 +52,7 @@ impl World {
 
     /// The other side has closed a connection.
     pub(super) fn closed(&mut self, node: usize, link: LinkId, reason: String) {
-        let Some(end) = self.nodes[node].endpoints.remove(&link) else {
+        let Some(end) = self.nodes[node].endpoints.remove(link) else {
             return;
         };
         self.nodes[node].books.close(&end);
@@ -65,7 +65,7 @@ impl World {
         let length = packet.len();
         assert!(length > 0 && length <= 64 << 10);
         let computer = &mut self.nodes[node];
-        let Some(end) = computer.endpoints.get_mut(&link) else {
+        let Some(end) = computer.endpoints.get_mut(link) else {
             return;
         };
         assert!(end.opened, "bytes are sent before the link is open");
@@ -81,7 +81,7 @@ impl World {
     /// Puts bytes on a link, whatever it takes.
     pub(super) fn put_on_link(&mut self, node: usize, link: LinkId, packet: Packet) {
         let computer = &mut self.nodes[node];
-        let Some(end) = computer.endpoints.get_mut(&link) else {
+        let Some(end) = computer.endpoints.get_mut(link) else {
             return;
         };
         let length = packet.len();
@@ -116,7 +116,7 @@ impl World {
         if length > 0 {
             computer.sending = false;
         }
-        if let Some(end) = computer.endpoints.get_mut(&link) {
+        if let Some(end) = computer.endpoints.get_mut(link) {
             end.waiting -= length;
             end.passed += length;
             // Browsers and SCTP say it neither for each packet.
@@ -132,19 +132,12 @@ impl World {
     /// Bytes have come over a link, with these blocks and rejects in them.
     pub(super) fn arrived(&mut self, node: usize, arrival: Arrival) {
         let Arrival { link, packet, seen } = arrival;
-        let Some(end) = self.nodes[node].endpoints.get(&link) else {
+        if !self.nodes[node].endpoints.contains(link) {
             return;
-        };
-        if let Some((other, _)) = end.remote.filter(|_| !seen.is_empty())
-            && self.nodes[other].seeds()
-        {
-            for message in &seen {
-                if let Seen::Block(block) = message {
-                    self.union.note_arrived(self.now, *block);
-                }
-            }
         }
-        self.note_heard(node, link, seen);
+        if !seen.is_empty() {
+            self.note_heard(node, link, seen);
+        }
         for data in [packet.small, packet.block] {
             if !data.is_empty() {
                 let event = LinkEvent::Received(data);
@@ -164,7 +157,7 @@ impl World {
             return;
         }
         while let Some(link) = computer.ring.pop_front() {
-            let Some(end) = computer.endpoints.get_mut(&link) else {
+            let Some(end) = computer.endpoints.get_mut(link) else {
                 continue;
             };
             let Some(mut packet) = end.backlog.pop_front() else {
@@ -212,15 +205,15 @@ impl World {
         }
         let mut arrives = self.now + delay;
         let seen = self.look_at(node, link, &packet);
-        if let Some(end) = self.nodes[node].endpoints.get_mut(&link) {
+        if let Some(end) = self.nodes[node].endpoints.get_mut(link) {
             arrives = arrives.max(end.last_arrival);
             end.last_arrival = arrives;
         }
-        let arrival = Box::new(Arrival {
+        let arrival = Arrival {
             link: theirs,
             packet,
             seen,
-        });
+        };
         let what = match self.nodes[other].spec.down {
             Some(_) => Happening::AtDownlink(arrival),
             None => Happening::Arrived(arrival),
@@ -229,7 +222,7 @@ impl World {
     }
 
     /// A packet waits for the downlink, and takes its time there.
-    pub(super) fn at_downlink(&mut self, node: usize, arrival: Box<Arrival>) {
+    pub(super) fn at_downlink(&mut self, node: usize, arrival: Arrival) {
         let computer = &mut self.nodes[node];
         let took = transfer_time(arrival.packet.len(), computer.spec.down);
         let arrives = computer.down_free.max(self.now) + took;
@@ -244,7 +237,7 @@ impl World {
         let seeds = computer.seeds();
         let mut payload = 0;
         let mut seen = Vec::new();
-        if let Some(end) = computer.endpoints.get_mut(&link) {
+        if let Some(end) = computer.endpoints.get_mut(link) {
             end.tap.look(packet, |message| match message {
                 Seen::Suggested => computer.suggested += 1,
                 Seen::Block(request) => {

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use shoal_core::{Bitfield, Command, Event, Input, Output, Role, Timestamp};
+use shoal_core::{Bitfield, Command, Event, Input, Output, Role, Timestamp, WriteFault};
+use shoal_protocol::Hash256;
 use shoal_protocol::tracker::Signal;
 
-use super::{Done, Happening, What, World};
+use super::{Done, Happening, What, World, Write};
 use crate::link::{Endpoint, Packet};
 use crate::node::Actor;
 
@@ -62,8 +63,44 @@ impl World {
         self.input(node, input);
     }
 
+    /// Hashes what is to be written if it has this hash.
+    fn verify(&mut self, node: usize, write: Write, hash: Hash256) {
+        let computer = &mut self.nodes[node];
+        let bytes = write.data.len();
+        let done = computer.cpu_done(self.now, bytes);
+        if computer.hash(&write.data) == hash {
+            self.at(done, node, Happening::Verified(write));
+        } else {
+            let result = Err(WriteFault::WrongHash);
+            self.when_done(done, node, Done::Written(write.token, bytes, result));
+        }
+    }
+
+    pub(super) fn write(&mut self, node: usize, write: Write) {
+        let Write {
+            token,
+            torrent,
+            file,
+            offset,
+            data,
+        } = write;
+        let computer = &mut self.nodes[node];
+        if !computer.alive {
+            return;
+        }
+        let done = computer.disk_done(self.now, data.len());
+        let result = computer.write(torrent, file, offset, &data);
+        self.note(node, What::Write, offset);
+        if result.is_ok() {
+            self.union
+                .note_stored(self.now, torrent, file, offset, data.len());
+        }
+        let result = result.map_err(WriteFault::from);
+        self.when_done(done, node, Done::Written(token, data.len(), result));
+    }
+
     fn when_done(&mut self, at: Timestamp, node: usize, done: Done) {
-        self.at(at, node, Happening::Done(Box::new(done)));
+        self.at(at, node, Happening::Done(done));
     }
 
     fn output(&mut self, node: usize, output: Output) {
@@ -105,17 +142,20 @@ impl World {
                 file,
                 offset,
                 data,
+                hash,
             } => {
-                self.note(node, What::Write, offset);
-                let computer = &mut self.nodes[node];
-                let done = computer.disk_done(self.now, data.len());
-                let result = computer.write(torrent, file, offset, &data);
-                if result.is_ok() {
-                    self.union
-                        .note_stored(self.now, torrent, file, offset, data.len());
-                }
                 self.note_unstored(node, data.len());
-                self.when_done(done, node, Done::Written(token, data.len(), result));
+                let write = Write {
+                    token,
+                    torrent,
+                    file,
+                    offset,
+                    data,
+                };
+                match hash {
+                    Some(hash) => self.verify(node, write, hash),
+                    None => self.write(node, write),
+                }
             }
             Output::Hash { token, data } => {
                 let bytes = data.len();

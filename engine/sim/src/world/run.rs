@@ -122,7 +122,7 @@ impl World {
                 }
             }
             Happening::Sent(link, length) => self.sent(node, link, length),
-            Happening::Arrived(arrival) => self.arrived(node, *arrival),
+            Happening::Arrived(arrival) => self.arrived(node, arrival),
             Happening::AtDownlink(arrival) => self.at_downlink(node, arrival),
             Happening::Opened(link) => self.opened(node, link),
             Happening::Greet(link) => self.stranger_opened(node, link),
@@ -130,7 +130,8 @@ impl World {
                 let (link, reason) = *closing;
                 self.closed(node, link, reason);
             }
-            Happening::Done(done) => self.done(node, *done),
+            Happening::Done(done) => self.done(node, done),
+            Happening::Verified(write) => self.write(node, write),
             Happening::Tracker(..) | Happening::TrackerText(..) | Happening::Script(_) => {
                 unreachable!("not a node's")
             }

@@ -62,7 +62,7 @@ impl World {
         };
         let ends = &mut self.nodes[stranger].endpoints;
         let with = |end: &Endpoint| end.remote.is_some_and(|(other, _)| other == node);
-        if ends.values().any(with) {
+        if ends.iter().any(with) {
             return false;
         }
         let link = LinkId(self.next_stranger_link);
@@ -87,8 +87,8 @@ impl World {
     /// A stranger gives a call up that nobody has answered.
     fn hang_up(&mut self, stranger: usize, link: LinkId) {
         let ends = &mut self.nodes[stranger].endpoints;
-        if ends.get(&link).is_some_and(|end| !end.opened) {
-            ends.remove(&link);
+        if ends.get(link).is_some_and(|end| !end.opened) {
+            ends.remove(link);
         }
     }
 
@@ -158,7 +158,7 @@ impl World {
     fn stranger_received(&mut self, node: usize, link: LinkId, data: Bytes) {
         let computer = &mut self.nodes[node];
         let (Some(end), Actor::Stranger(stranger)) =
-            (computer.endpoints.get_mut(&link), &mut computer.actor)
+            (computer.endpoints.get_mut(link), &mut computer.actor)
         else {
             return;
         };

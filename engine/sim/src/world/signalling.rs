@@ -127,7 +127,7 @@ impl World {
     pub(super) fn signal(&mut self, node: usize, link: LinkId, signal: &Signal) {
         match signal {
             Signal::Offer(offer) => {
-                if let Some(end) = self.nodes[node].endpoints.get_mut(&link) {
+                if let Some(end) = self.nodes[node].endpoints.get_mut(link) {
                     end.remote = Some(side(offer));
                     let answer = Signal::Answer(format!("{node} {}", link.0));
                     self.tell_of(node, link, answer, ANSWER);
@@ -137,11 +137,11 @@ impl World {
                 let remote = side(answer);
                 let there = self.nodes[remote.0]
                     .endpoints
-                    .get(&remote.1)
+                    .get(remote.1)
                     .is_some_and(|end| end.remote == Some((node, link)));
                 let apart = [(node, remote.0), (remote.0, node)];
                 let meets = there && !apart.iter().any(|pair| self.apart.contains(pair));
-                let Some(end) = self.nodes[node].endpoints.get_mut(&link).filter(|_| meets) else {
+                let Some(end) = self.nodes[node].endpoints.get_mut(link).filter(|_| meets) else {
                     return;
                 };
                 end.remote = Some(remote);
