@@ -423,3 +423,145 @@ fn backoff(failures: u32, rng: &mut impl Rng) -> Duration {
     let longest = MIN_BACKOFF.saturating_mul(1 << failures.min(16));
     longest.min(MAX_BACKOFF).mul_f64(rng.random_range(0.5..1.0))
 }
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha8Rng;
+    use shoal_protocol::PeerId;
+
+    use super::*;
+    use crate::session::Config;
+
+    fn shared(seed: u64) -> Shared {
+        let config = Config {
+            peer: PeerId::new([1; 20]),
+            key: [0; 16].into(),
+            client: String::new(),
+        };
+        Shared::new(config, seed)
+    }
+
+    /// Connects all that are due and lets the trackers welcome us.
+    fn connect(trackers: &mut Trackers, shared: &mut Shared) {
+        trackers.tick(shared);
+        let opening = trackers.all.iter();
+        let opening = opening.filter(|(_, tracker)| matches!(tracker.state, State::Opening { .. }));
+        for id in opening.map(|(id, _)| *id).collect::<Vec<_>>() {
+            trackers.opened(id, shared);
+            trackers.heard(id);
+            assert!(trackers.welcomed(id, Vec::new(), 120));
+        }
+    }
+
+    /// Returns how long it is until a tracker is opened.
+    fn time_to_open(trackers: &mut Trackers, id: TrackerId, shared: &mut Shared) -> Duration {
+        let before = shared.now;
+        while !matches!(trackers.all[&id].state, State::Opening { .. }) {
+            shared.now = shared.now + Duration::from_millis(100);
+            trackers.tick(shared);
+        }
+        shared.now.since(before)
+    }
+
+    #[test]
+    fn the_first_try_is_soon_and_none_is_more_than_half_a_minute_away() {
+        for seed in 0..1000 {
+            let mut rng = ChaCha8Rng::seed_from_u64(seed);
+            let waits: Vec<_> = (0..40)
+                .map(|failures| backoff(failures, &mut rng))
+                .collect();
+            assert!(waits[0] <= Duration::from_secs(1), "{waits:?}");
+            for (failures, wait) in waits.iter().enumerate() {
+                let longest = MIN_BACKOFF * (1 << failures.min(10));
+                let longest = longest.min(Duration::from_secs(30));
+                assert!(
+                    (longest / 2..=longest).contains(wait),
+                    "{failures}: {wait:?}"
+                );
+            }
+        }
+        let mut rng = ChaCha8Rng::seed_from_u64(0);
+        assert!(backoff(u32::MAX, &mut rng) <= Duration::from_secs(30));
+        let waits = (0..100).map(|_| backoff(9, &mut rng).as_secs());
+        let distinct: std::collections::BTreeSet<_> = waits.collect();
+        assert!(distinct.len() > 10, "a crowd does not come back at once");
+    }
+
+    #[test]
+    fn a_tracker_that_lets_us_in_and_closes_is_tried_less_and_less_often() {
+        let (mut shared, mut trackers) = (shared(1), Trackers::default());
+        let id = trackers.add("ws://a", shared.now);
+        let mut last = Duration::ZERO;
+        for _ in 0..10 {
+            connect(&mut trackers, &mut shared);
+            trackers.failed(id, Duration::ZERO, &mut shared);
+            last = time_to_open(&mut trackers, id, &mut shared);
+        }
+        assert!(last >= MAX_BACKOFF / 2, "{last:?}");
+        // One that has lasted is tried again at once.
+        connect(&mut trackers, &mut shared);
+        shared.now = shared.now + STEADY;
+        trackers.failed(id, Duration::ZERO, &mut shared);
+        let soon = time_to_open(&mut trackers, id, &mut shared);
+        assert!(soon <= Duration::from_secs(1), "{soon:?}");
+    }
+
+    #[test]
+    fn of_many_addresses_of_one_tracker_all_but_one_rest_for_the_one_that_is_there() {
+        let (mut shared, mut trackers) = (shared(2), Trackers::default());
+        let mut ids = Vec::new();
+        for url in ["ws://a", "ws://b", "ws://c"] {
+            ids.push(trackers.add(url, shared.now));
+            connect(&mut trackers, &mut shared);
+            shared.now = shared.now + Duration::from_secs(1);
+        }
+        let [a, b, c] = ids[..] else {
+            panic!("three were added");
+        };
+        // The other two are open: the later is taken for the one that holds our place.
+        assert_eq!(trackers.park(a, &mut shared), Some(c));
+        assert_eq!(trackers.park(b, &mut shared), Some(c));
+        assert_eq!(trackers.park(c, &mut shared), None, "nobody is left");
+        assert_eq!((trackers.holder(a), trackers.holder(b)), (Some(c), Some(c)));
+        assert!(trackers.is_ready(c));
+
+        // Whoever takes over from that one serves for those too.
+        let d = trackers.add("ws://d", shared.now);
+        connect(&mut trackers, &mut shared);
+        assert_eq!(trackers.park(c, &mut shared), Some(d));
+        for id in [a, b, c] {
+            assert_eq!(trackers.holder(id), Some(d));
+        }
+
+        // One that comes back at once is not disturbed.
+        trackers.failed(d, Duration::ZERO, &mut shared);
+        time_to_open(&mut trackers, d, &mut shared);
+        connect(&mut trackers, &mut shared);
+        shared.now = shared.now + HOLDER_ABSENCE;
+        trackers.tick(&mut shared);
+        assert_eq!(trackers.holder(a), Some(d));
+
+        // One that stays away is.
+        trackers.failed(d, MAX_RETRY_AFTER, &mut shared);
+        let wait = time_to_open(&mut trackers, a, &mut shared);
+        assert_eq!(wait, HOLDER_ABSENCE);
+        assert_eq!(trackers.holder(a), None);
+    }
+
+    #[test]
+    fn addresses_rest_for_longer_each_time() {
+        let (mut shared, mut trackers) = (shared(3), Trackers::default());
+        let a = trackers.add("ws://a", shared.now);
+        trackers.add("ws://b", shared.now);
+        let mut rests = Vec::new();
+        for _ in 0..10 {
+            connect(&mut trackers, &mut shared);
+            assert!(trackers.park(a, &mut shared).is_some());
+            rests.push(time_to_open(&mut trackers, a, &mut shared).as_secs());
+        }
+        assert!((60..=91).contains(&rests[0]), "{rests:?}");
+        assert!((120..=181).contains(&rests[1]), "{rests:?}");
+        assert!((64 * 60..=97 * 60).contains(&rests[9]), "{rests:?}");
+    }
+}
