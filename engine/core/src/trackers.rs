@@ -302,7 +302,7 @@ impl Trackers {
         let rest = REST * (1 << tracker.rests.min(MAX_REST_DOUBLINGS));
         // So that two do not go on to take turns at the same moment.
         let rest = rest.mul_f64(shared.rng.random_range(1.0..1.5));
-        tracker.rests += 1;
+        tracker.rests = tracker.rests.saturating_add(1);
         tracker.state = State::Parked {
             holder,
             retry: shared.now + rest,

@@ -11,8 +11,8 @@ use super::Session;
 use crate::io::{Event, Output, Role, TrackerEvent, TrackerId, TrackerRequest};
 use crate::peer::Telling;
 use crate::shared::Shared;
+use crate::torrent::Torrent;
 use crate::torrent::connect::Attempt;
-use crate::torrent::{Announce, Torrent};
 use crate::trackers::{MAX_RETRY_AFTER, Text};
 
 impl Session {
@@ -234,14 +234,9 @@ impl Session {
         let dialect = self.trackers.ready_dialect(holder);
         let torrents = self.torrents.values_mut();
         for torrent in torrents.filter(|torrent| torrent.trackers.contains_key(&tracker)) {
-            torrent.tracker_failed(tracker, reason, None, &mut self.shared);
-            // What it counted is the holder's to say now.
-            torrent.trackers.insert(tracker, Announce::new());
-            if torrent.trackers.contains_key(&holder) {
-                continue;
-            }
-            torrent.trackers.insert(holder, Announce::new());
-            if let Some(dialect) = dialect {
+            if torrent.tracker_rests(tracker, holder, &mut self.shared)
+                && let Some(dialect) = dialect
+            {
                 torrent.tracker_is_ready(holder, dialect, &self.shared);
             }
         }

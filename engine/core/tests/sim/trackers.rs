@@ -214,6 +214,36 @@ fn a_share_whose_address_rests_is_announced_at_the_one_that_serves() {
 }
 
 #[test]
+fn a_call_that_is_under_way_goes_on_by_the_address_that_serves() {
+    for seed in 0..10 {
+        let torrent = Content::file(12, MIB);
+        let other = Content::file(13, MIB);
+        let mut world = World::new(seed);
+        // It takes complete offers only, and these take two seconds.
+        let texts = Spec {
+            text_only: true,
+            ..Spec::default()
+        };
+        let slow = Spec {
+            gathering: Duration::from_secs(2),
+            ..Spec::default()
+        };
+        world.seeder(&torrent, texts);
+        world.run_for(Duration::from_secs(5));
+        let caller = world.leecher(&torrent, slow);
+        world.run_until(Duration::from_secs(10), "it calls", |world| {
+            world.nodes[caller].connections() > 0
+        });
+        world.named_trackers = vec![TRACKER_ALIAS];
+        world.share(caller, &other);
+        world.run_until(Duration::from_secs(10), "they meet", |world| {
+            !world.snapshot(caller, &torrent).peers.is_empty()
+        });
+        assert_eq!(world.tracker.taken_over, 1, "seed {seed}");
+    }
+}
+
+#[test]
 fn an_address_that_rests_serves_again_when_the_other_is_lost() {
     let torrent = Content::file(10, MIB);
     let mut world = World::new(10);
