@@ -303,6 +303,8 @@ impl Trackers {
         // So that two do not go on to take turns at the same moment.
         let rest = rest.mul_f64(shared.rng.random_range(1.0..1.5));
         tracker.rests = tracker.rests.saturating_add(1);
+        // That was no failure: it is needed at once when the holder is lost.
+        tracker.failures = 0;
         tracker.state = State::Parked {
             holder,
             retry: shared.now + rest,
