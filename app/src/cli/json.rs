@@ -101,7 +101,8 @@ pub(crate) struct State {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Tracker {
     pub(crate) url: String,
-    /// `working` or `failed`; a failed one is tried again.
+    /// `working`; `failed`, which is tried again; or `same`: another address of the tracker that `reason`
+    /// names, which serves in its place.
     pub(crate) state: &'static str,
     pub(crate) reason: Option<String>,
 }

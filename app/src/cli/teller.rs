@@ -193,6 +193,9 @@ impl<'r> Teller<'r> {
                 TrackerState::Connecting => continue,
                 TrackerState::Working => ("working", None),
                 TrackerState::Failed { reason } => ("failed", Some(reason.clone())),
+                TrackerState::SameAs { url } => {
+                    ("same", Some(format!("the same tracker as {url}")))
+                }
             };
             let now = json::Tracker {
                 url: tracker.url.clone(),
@@ -276,6 +279,8 @@ pub(crate) fn status(torrent: &TorrentSnapshot) -> String {
 fn tracker_note(tracker: &json::Tracker, failed_before: bool) -> Option<String> {
     let url = words::harmless(&tracker.url);
     match &tracker.reason {
+        // Nothing is wrong, and nothing to be done.
+        _ if tracker.state == "same" => None,
         Some(_) if failed_before => None,
         Some(reason) => Some(format!(
             "tracker {url}: {}; trying again",

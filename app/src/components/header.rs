@@ -45,6 +45,9 @@ pub(crate) fn Header(trackers: Vec<Tracker>, download_rate: u64, upload_rate: u6
 
 /// Sums up the trackers: a name for `data-state`, and words.
 fn tracker_words(trackers: &[Tracker]) -> (&'static str, String) {
+    // Another address of one of the others is no tracker more.
+    let is_other = |tracker: &&Tracker| !matches!(tracker.state, TrackerState::SameAs { .. });
+    let all = trackers.iter().filter(is_other).count();
     let count = |is_so: fn(&TrackerState) -> bool| {
         trackers
             .iter()
@@ -53,7 +56,7 @@ fn tracker_words(trackers: &[Tracker]) -> (&'static str, String) {
     };
     let working = count(|state| matches!(state, TrackerState::Working));
     let connecting = count(|state| matches!(state, TrackerState::Connecting));
-    match (trackers.len(), working, connecting) {
+    match (all, working, connecting) {
         (0, ..) => ("idle", "Tracker not needed yet".to_owned()),
         (all, working, _) if working == all => ("working", "Tracker connected".to_owned()),
         (all, 1.., _) => ("working", format!("{working} of {all} trackers connected")),

@@ -415,6 +415,26 @@ fn an_unreachable_tracker_does_not_sound_like_the_end() {
     assert!(html.contains("Connected peers continue."));
 }
 
+#[test]
+fn a_second_address_of_a_tracker_is_no_tracker_that_is_missing() {
+    let tracker = |url: &str, state| Tracker {
+        url: url.to_owned(),
+        state,
+    };
+    let same = TrackerState::SameAs {
+        url: "ws://127.0.0.1:9010/announce".to_owned(),
+    };
+    let html = html(AppState {
+        trackers: vec![
+            tracker("ws://localhost:9010/announce", same),
+            tracker("ws://127.0.0.1:9010/announce", TrackerState::Working),
+        ],
+        ..AppState::default()
+    });
+    assert!(html.contains(r#"data-testid="tracker-state" data-state="working""#));
+    assert!(html.contains("Tracker connected"));
+}
+
 /// Writes all sample states as one page, to be looked at: `SHOAL_GALLERY=file cargo test gallery`.
 #[test]
 fn gallery() {

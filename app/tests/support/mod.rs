@@ -7,10 +7,17 @@
 #![allow(dead_code, unused_imports, clippy::unwrap_used)]
 
 mod files;
+#[cfg(unix)]
+mod node;
 mod program;
+#[cfg(unix)]
+#[path = "../../../tracker/tests/cluster/redis_command.rs"]
+mod redis_command;
 mod tracker;
 
 pub(crate) use files::{Scratch, random_file, sha256, tree};
+#[cfg(unix)]
+pub(crate) use node::{Node, Redis};
 pub(crate) use program::{Program, Shoal};
 pub(crate) use tracker::{Tracker, unused_address};
 

@@ -29,12 +29,17 @@ struct Seen {
 
 impl Program {
     pub(crate) fn start(command: &mut Command) -> Self {
+        Self::start_or(command, "it starts")
+    }
+
+    /// As [`Self::start`]; `needed`: what to say where there is no such program.
+    pub(crate) fn start_or(command: &mut Command, needed: &str) -> Self {
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
-            .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+            .unwrap_or_else(|error| panic!("{command:?}: {error}: {needed}"));
         let seen = Arc::new((Mutex::new(Seen::default()), Condvar::new()));
         let (stdout, stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
         collect(stdout, Arc::clone(&seen), |seen, line| {

@@ -16,7 +16,7 @@
 //! | where | what it decides |
 //! |---|---|
 //! | [`session`] | which torrent or tracker an input concerns |
-//! | `trackers` | connections to trackers: hello, back-off with jitter |
+//! | `trackers` | connections to trackers: hello, back-off with jitter, addresses that rest |
 //! | `torrent` | one swarm: who is connected, what is asked of whom, who is served, what is announced |
 //! | `peer`, `download`, `outbox` | one connection: stage, inventory, request window, send queue within the link's credit |
 //! | `standing` | the same in short, for whoever looks at all connections |

@@ -159,4 +159,10 @@ pub enum TrackerState {
         /// Why.
         reason: String,
     },
+    /// Nothing is wrong: this address leads to the same tracker, or cluster of trackers, as another that
+    /// is in use, and rests while that one serves its torrents.
+    SameAs {
+        /// The address that is in use.
+        url: String,
+    },
 }

@@ -2,9 +2,20 @@
 //!
 //! ```text
 //! Down ─retry time─► Opening ─open─► Greeting ─welcome─► Ready
-//!   ▲                   └──────────────┴── close, refusal, deadline ──┘
-//!   └────────── back-off with jitter: 1 s, doubled, at most 30 s ─────┘
+//!   ▲                   └──────────────┴── close, refusal, deadline ──┤
+//!   ├────────── back-off with jitter: ½ s, doubled, at most 30 s ─────┘
+//!   └── holder lost, or a rest over ── Parked ◄── taken over ── Ready
 //! ```
+//! A connection that did not last counts as a failed try: what is closed again and again is tried less and
+//! less often. A tracker may ask for a longer wait than the back-off's, of minutes at most.
+//!
+//! # Several addresses of one tracker
+//! Two of our addresses may lead to one tracker, or to two nodes of one cluster, and nobody can tell that
+//! by looking at them. There a peer id belongs to one connection: the later one takes the place of the
+//! earlier, by our key, and would lose it again if the earlier came back at once. So the address that
+//! was closed rests (`Parked`), and the torrents that are there are announced at the one that holds our
+//! place. It is tried again when that one is lost; and now and then, less and less often, because which
+//! of several has taken over is a guess and because names change what they lead to.
 //!
 //! # Dialects
 //! A tracker's address does not tell what it speaks. Ours is tried first: it introduces peers and passes
@@ -32,8 +43,25 @@ const OPEN_TIMEOUT: Duration = Duration::from_secs(15);
 /// Greetings that may stay without an answer before the other dialect is tried.
 const MAX_UNANSWERED: u32 = 2;
 
-/// Longest wait between two tries.
+/// Waits between two tries: the first and the longest. By chance, each is as little as half as long.
+const MIN_BACKOFF: Duration = Duration::from_millis(500);
 const MAX_BACKOFF: Duration = Duration::from_secs(30);
+
+/// Longest wait that a tracker may ask for, by its notice that it stops for instance. That may be more
+/// than [`MAX_BACKOFF`]: it knows why. But none can send us away for good.
+pub(crate) const MAX_RETRY_AFTER: Duration = Duration::from_secs(300);
+
+/// How long a connection has to last for the failures before it to be forgotten.
+const STEADY: Duration = MAX_BACKOFF;
+
+/// How long an address rests whose place another of ours has taken; twice as long each time, up to so
+/// many times.
+const REST: Duration = Duration::from_secs(60);
+const MAX_REST_DOUBLINGS: u32 = 6;
+
+/// How long the address that holds our place may be without a connection before those that rest for its
+/// sake are tried. It may just be coming back, and would be closed again by them.
+const HOLDER_ABSENCE: Duration = Duration::from_secs(2);
 
 /// All trackers of the session.
 #[derive(Debug, Default)]
@@ -46,8 +74,14 @@ pub(crate) struct Trackers {
 struct Tracker {
     url: String,
     state: State,
-    /// Tries that have failed in a row.
+    /// Tries that have failed in a row, and connections that did not last.
     failures: u32,
+    /// When its WebSocket was opened last.
+    opened_at: Timestamp,
+    /// When that was lost, or could not be opened for the first time since; `None` while it is open.
+    lost_at: Option<Timestamp>,
+    /// How often another address has taken its place.
+    rests: u32,
     ice_servers: Vec<IceServer>,
     interval: Duration,
     dialect: Dialect,
@@ -81,10 +115,21 @@ pub(crate) enum Text {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    Down { retry: Timestamp },
-    Opening { deadline: Timestamp },
-    Greeting { deadline: Timestamp },
+    Down {
+        retry: Timestamp,
+    },
+    Opening {
+        deadline: Timestamp,
+    },
+    Greeting {
+        deadline: Timestamp,
+    },
     Ready,
+    /// Another of our addresses leads to this tracker too, and holds our place there.
+    Parked {
+        holder: TrackerId,
+        retry: Timestamp,
+    },
 }
 
 impl Trackers {
@@ -99,6 +144,9 @@ impl Trackers {
             url: url.to_owned(),
             state: State::Down { retry: now },
             failures: 0,
+            opened_at: now,
+            lost_at: None,
+            rests: 0,
             ice_servers: Vec::new(),
             interval: Duration::from_secs(120),
             dialect: Dialect::Cbor,
@@ -154,6 +202,8 @@ impl Trackers {
         let Some(tracker) = tracker.filter(opening) else {
             return false;
         };
+        tracker.opened_at = shared.now;
+        tracker.lost_at = None;
         if tracker.dialect == Dialect::WebTorrent {
             tracker.state = State::Ready;
             return true;
@@ -198,7 +248,6 @@ impl Trackers {
                 // What was not understood may be refused without a word on what it was about.
                 if !matches!(text, Response::Failure { swarm: None, .. }) {
                     tracker.proven = true;
-                    tracker.failures = 0;
                 }
                 if let Response::Announced { interval_s, .. } = text {
                     tracker.set_interval(*interval_s);
@@ -227,9 +276,48 @@ impl Trackers {
         }
         if is_first {
             tracker.state = State::Ready;
-            tracker.failures = 0;
         }
         is_first
+    }
+
+    /// A newer connection with our id and key has taken a tracker's place, so one of our other addresses
+    /// leads there too: this one rests. Returns the one that holds our place. `None`: there is none (two
+    /// nodes of a cluster may each have closed theirs for the other's sake), and nothing has changed.
+    pub(crate) fn park(&mut self, id: TrackerId, shared: &mut Shared) -> Option<TrackerId> {
+        let others = self.all.iter().filter(|(other, tracker)| {
+            let is_open = matches!(tracker.state, State::Greeting { .. } | State::Ready);
+            **other != id && is_open && tracker.dialect == Dialect::Cbor
+        });
+        // It is the greeting, or the announce that follows it, by which a place is taken.
+        let (holder, _) = others.max_by_key(|(_, tracker)| tracker.opened_at)?;
+        let holder = *holder;
+        for tracker in self.all.values_mut() {
+            if let State::Parked { holder: before, .. } = &mut tracker.state
+                && *before == id
+            {
+                *before = holder;
+            }
+        }
+        let tracker = self.all.get_mut(&id)?;
+        let rest = REST * (1 << tracker.rests.min(MAX_REST_DOUBLINGS));
+        // So that two do not go on to take turns at the same moment.
+        let rest = rest.mul_f64(shared.rng.random_range(1.0..1.5));
+        tracker.rests = tracker.rests.saturating_add(1);
+        // That was no failure: it is needed at once when the holder is lost.
+        tracker.failures = 0;
+        tracker.state = State::Parked {
+            holder,
+            retry: shared.now + rest,
+        };
+        Some(holder)
+    }
+
+    /// Returns the tracker that holds our place where this one leads too, while this one rests.
+    pub(crate) fn holder(&self, id: TrackerId) -> Option<TrackerId> {
+        match self.all.get(&id)?.state {
+            State::Parked { holder, .. } => Some(holder),
+            _ => None,
+        }
     }
 
     /// The connection is gone, or must be given up: try again later, not before `at_least`.
@@ -237,9 +325,13 @@ impl Trackers {
         let Some(tracker) = self.all.get_mut(&id) else {
             return;
         };
-        let base = Duration::from_millis(500 << tracker.failures.min(7)).min(MAX_BACKOFF);
-        let jitter = shared.rng.random_range(0.5..1.0);
-        tracker.failures += 1;
+        let was_of_use = tracker.state == State::Ready && tracker.proven;
+        if was_of_use && shared.now.since(tracker.opened_at) >= STEADY {
+            tracker.failures = 0;
+        }
+        tracker.lost_at.get_or_insert(shared.now);
+        let wait = backoff(tracker.failures, &mut shared.rng).max(at_least);
+        tracker.failures = tracker.failures.saturating_add(1);
         match (tracker.dialect, tracker.state) {
             (Dialect::Cbor, State::Greeting { .. }) if !tracker.proven => {
                 tracker.unanswered += 1;
@@ -254,7 +346,6 @@ impl Trackers {
             }
             _ => {}
         }
-        let wait = base.mul_f64(jitter).max(at_least);
         tracker.state = State::Down {
             retry: shared.now + wait,
         };
@@ -262,30 +353,19 @@ impl Trackers {
 
     /// Opens what is due; returns trackers whose deadline has passed.
     pub(crate) fn tick(&mut self, shared: &mut Shared) -> Vec<TrackerId> {
-        let mut late = Vec::new();
-        for (id, tracker) in &mut self.all {
-            match tracker.state {
-                State::Down { retry } if retry <= shared.now => {
-                    tracker.state = State::Opening {
-                        deadline: shared.now + OPEN_TIMEOUT,
-                    };
-                    let request = TrackerRequest::Open {
-                        url: tracker.url.clone(),
-                    };
-                    shared.output(Output::Tracker {
-                        tracker: *id,
-                        request,
-                    });
-                }
-                State::Opening { deadline } | State::Greeting { deadline }
-                    if deadline <= shared.now =>
-                {
-                    late.push(*id);
-                }
-                _ => {}
+        let due = self.all.iter();
+        let due = due.filter(|(_, tracker)| self.is_due(tracker, shared.now));
+        let due: Vec<_> = due.map(|(id, _)| *id).collect();
+        for id in due {
+            if let Some(tracker) = self.all.get_mut(&id) {
+                tracker.open(id, shared);
             }
         }
-        late
+        let late = self.all.iter().filter(|(_, tracker)| match tracker.state {
+            State::Opening { deadline } | State::Greeting { deadline } => deadline <= shared.now,
+            _ => false,
+        });
+        late.map(|(id, _)| *id).collect()
     }
 
     /// Closes and forgets trackers that no torrent uses.
@@ -301,10 +381,189 @@ impl Trackers {
             keep
         });
     }
+
+    fn is_due(&self, tracker: &Tracker, now: Timestamp) -> bool {
+        match tracker.state {
+            State::Down { retry } => retry <= now,
+            State::Parked { holder, retry } => {
+                let holder = self.all.get(&holder);
+                let is_gone = holder.is_none_or(|holder| holder.is_absent(now));
+                retry <= now || is_gone
+            }
+            _ => false,
+        }
+    }
 }
 
 impl Tracker {
+    fn open(&mut self, id: TrackerId, shared: &mut Shared) {
+        self.state = State::Opening {
+            deadline: shared.now + OPEN_TIMEOUT,
+        };
+        let request = TrackerRequest::Open {
+            url: self.url.clone(),
+        };
+        shared.output(Output::Tracker {
+            tracker: id,
+            request,
+        });
+    }
+
+    /// Returns whether it has been without a connection for longer than one takes to come back.
+    fn is_absent(&self, now: Timestamp) -> bool {
+        let lost_at = self.lost_at;
+        lost_at.is_some_and(|lost_at| now.since(lost_at) >= HOLDER_ABSENCE)
+    }
+
     fn set_interval(&mut self, seconds: u32) {
         self.interval = Duration::from_secs(seconds.clamp(10, 3600).into());
+    }
+}
+
+/// How long to wait after so many failures in a row.
+fn backoff(failures: u32, rng: &mut impl Rng) -> Duration {
+    let longest = MIN_BACKOFF.saturating_mul(1 << failures.min(16));
+    longest.min(MAX_BACKOFF).mul_f64(rng.random_range(0.5..1.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha8Rng;
+    use shoal_protocol::PeerId;
+
+    use super::*;
+    use crate::session::Config;
+
+    fn shared(seed: u64) -> Shared {
+        let config = Config {
+            peer: PeerId::new([1; 20]),
+            key: [0; 16].into(),
+            client: String::new(),
+        };
+        Shared::new(config, seed)
+    }
+
+    /// Connects all that are due and lets the trackers welcome us.
+    fn connect(trackers: &mut Trackers, shared: &mut Shared) {
+        trackers.tick(shared);
+        let opening = trackers.all.iter();
+        let opening = opening.filter(|(_, tracker)| matches!(tracker.state, State::Opening { .. }));
+        for id in opening.map(|(id, _)| *id).collect::<Vec<_>>() {
+            trackers.opened(id, shared);
+            trackers.heard(id);
+            assert!(trackers.welcomed(id, Vec::new(), 120));
+        }
+    }
+
+    /// Returns how long it is until a tracker is opened.
+    fn time_to_open(trackers: &mut Trackers, id: TrackerId, shared: &mut Shared) -> Duration {
+        let before = shared.now;
+        while !matches!(trackers.all[&id].state, State::Opening { .. }) {
+            shared.now = shared.now + Duration::from_millis(100);
+            trackers.tick(shared);
+        }
+        shared.now.since(before)
+    }
+
+    #[test]
+    fn the_first_try_is_soon_and_none_is_more_than_half_a_minute_away() {
+        for seed in 0..1000 {
+            let mut rng = ChaCha8Rng::seed_from_u64(seed);
+            let waits: Vec<_> = (0..40)
+                .map(|failures| backoff(failures, &mut rng))
+                .collect();
+            assert!(waits[0] <= Duration::from_secs(1), "{waits:?}");
+            for (failures, wait) in waits.iter().enumerate() {
+                let longest = MIN_BACKOFF * (1 << failures.min(10));
+                let longest = longest.min(Duration::from_secs(30));
+                assert!(
+                    (longest / 2..=longest).contains(wait),
+                    "{failures}: {wait:?}"
+                );
+            }
+        }
+        let mut rng = ChaCha8Rng::seed_from_u64(0);
+        assert!(backoff(u32::MAX, &mut rng) <= Duration::from_secs(30));
+        let waits = (0..100).map(|_| backoff(9, &mut rng).as_secs());
+        let distinct: std::collections::BTreeSet<_> = waits.collect();
+        assert!(distinct.len() > 10, "a crowd does not come back at once");
+    }
+
+    #[test]
+    fn a_tracker_that_lets_us_in_and_closes_is_tried_less_and_less_often() {
+        let (mut shared, mut trackers) = (shared(1), Trackers::default());
+        let id = trackers.add("ws://a", shared.now);
+        let mut last = Duration::ZERO;
+        for _ in 0..10 {
+            connect(&mut trackers, &mut shared);
+            trackers.failed(id, Duration::ZERO, &mut shared);
+            last = time_to_open(&mut trackers, id, &mut shared);
+        }
+        assert!(last >= MAX_BACKOFF / 2, "{last:?}");
+        // One that has lasted is tried again at once.
+        connect(&mut trackers, &mut shared);
+        shared.now = shared.now + STEADY;
+        trackers.failed(id, Duration::ZERO, &mut shared);
+        let soon = time_to_open(&mut trackers, id, &mut shared);
+        assert!(soon <= Duration::from_secs(1), "{soon:?}");
+    }
+
+    #[test]
+    fn of_many_addresses_of_one_tracker_all_but_one_rest_for_the_one_that_is_there() {
+        let (mut shared, mut trackers) = (shared(2), Trackers::default());
+        let mut ids = Vec::new();
+        for url in ["ws://a", "ws://b", "ws://c"] {
+            ids.push(trackers.add(url, shared.now));
+            connect(&mut trackers, &mut shared);
+            shared.now = shared.now + Duration::from_secs(1);
+        }
+        let [a, b, c] = ids[..] else {
+            panic!("three were added");
+        };
+        // The other two are open: the later is taken for the one that holds our place.
+        assert_eq!(trackers.park(a, &mut shared), Some(c));
+        assert_eq!(trackers.park(b, &mut shared), Some(c));
+        assert_eq!(trackers.park(c, &mut shared), None, "nobody is left");
+        assert_eq!((trackers.holder(a), trackers.holder(b)), (Some(c), Some(c)));
+        assert!(trackers.is_ready(c));
+
+        // Whoever takes over from that one serves for those too.
+        let d = trackers.add("ws://d", shared.now);
+        connect(&mut trackers, &mut shared);
+        assert_eq!(trackers.park(c, &mut shared), Some(d));
+        for id in [a, b, c] {
+            assert_eq!(trackers.holder(id), Some(d));
+        }
+
+        // One that comes back at once is not disturbed.
+        trackers.failed(d, Duration::ZERO, &mut shared);
+        time_to_open(&mut trackers, d, &mut shared);
+        connect(&mut trackers, &mut shared);
+        shared.now = shared.now + HOLDER_ABSENCE;
+        trackers.tick(&mut shared);
+        assert_eq!(trackers.holder(a), Some(d));
+
+        // One that stays away is.
+        trackers.failed(d, MAX_RETRY_AFTER, &mut shared);
+        let wait = time_to_open(&mut trackers, a, &mut shared);
+        assert_eq!(wait, HOLDER_ABSENCE);
+        assert_eq!(trackers.holder(a), None);
+    }
+
+    #[test]
+    fn addresses_rest_for_longer_each_time() {
+        let (mut shared, mut trackers) = (shared(3), Trackers::default());
+        let a = trackers.add("ws://a", shared.now);
+        trackers.add("ws://b", shared.now);
+        let mut rests = Vec::new();
+        for _ in 0..10 {
+            connect(&mut trackers, &mut shared);
+            assert!(trackers.park(a, &mut shared).is_some());
+            rests.push(time_to_open(&mut trackers, a, &mut shared).as_secs());
+        }
+        assert!((60..=91).contains(&rests[0]), "{rests:?}");
+        assert!((120..=181).contains(&rests[1]), "{rests:?}");
+        assert!((64 * 60..=97 * 60).contains(&rests[9]), "{rests:?}");
     }
 }

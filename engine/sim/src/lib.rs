@@ -50,7 +50,7 @@ pub use self::playback::start_up;
 pub use self::scenario::{Report, Scenario};
 pub use self::stranger::{Forger, Glutton, Miser, Naysayer, Shouter, Squatter, Stranger};
 pub use self::tracker::Tracker;
-pub use self::world::{TRACKER, World};
+pub use self::world::{OTHER_TRACKER, TRACKER, TRACKER_ALIAS, World};
 
 /// Bytes of a mebibyte.
 pub const MIB: usize = 1 << 20;

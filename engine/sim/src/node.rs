@@ -17,6 +17,7 @@ use crate::books::Books;
 use crate::content::Content;
 use crate::endpoints::Endpoints;
 use crate::stranger::Stranger;
+use crate::tracker::WebSocket;
 
 /// What a computer is like.
 #[derive(Clone, Debug)]
@@ -166,7 +167,8 @@ pub struct Node {
     pub disk_free: Timestamp,
     pub(crate) cpu_free: Timestamp,
     pub(crate) wakeup: Option<Timestamp>,
-    pub(crate) trackers: BTreeSet<TrackerId>,
+    /// What its session calls them, and its WebSockets to them.
+    pub(crate) trackers: BTreeMap<TrackerId, WebSocket>,
     pub(crate) reads: u64,
     /// Reads and writes.
     pub(crate) accesses: u64,
@@ -202,7 +204,7 @@ impl Node {
             disk_free: Timestamp::ZERO,
             cpu_free: Timestamp::ZERO,
             wakeup: None,
-            trackers: BTreeSet::new(),
+            trackers: BTreeMap::new(),
             reads: 0,
             accesses: 0,
             events: Vec::new(),
@@ -298,7 +300,7 @@ impl Node {
                 event: TrackerEvent::Closed { .. },
                 ..
             } => true,
-            Input::Tracker { tracker, .. } => self.trackers.contains(tracker),
+            Input::Tracker { tracker, .. } => self.trackers.contains_key(tracker),
             _ => true,
         }
     }

@@ -1,5 +1,8 @@
 //! The simulated tracker: introduces members of a swarm and passes their signals on, whichever dialect
 //! they speak.
+//!
+//! As with the real one, a node is there by one WebSocket: the later to greet takes the place of the
+//! earlier, which is told so, and its memberships end. Keys are not compared: no two nodes have one id.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,6 +16,33 @@ use shoal_protocol::{OfferId, PeerId, SwarmId};
 /// Peers that are named at once.
 const MOST: usize = 10;
 
+/// Which of the trackers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Site {
+    Usual,
+    Other,
+}
+
+/// A node's WebSocket to a tracker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct WebSocket {
+    pub(crate) node: usize,
+    pub(crate) site: Site,
+    /// Tells it from the node's other ones, and from those before it.
+    pub(crate) number: u64,
+}
+
+impl WebSocket {
+    /// Strangers have always been there, by one that never closes, and greet nobody.
+    pub(crate) const fn of_stranger(node: usize) -> Self {
+        Self {
+            node,
+            site: Site::Usual,
+            number: 0,
+        }
+    }
+}
+
 /// A tracker.
 pub struct Tracker {
     /// It can be reached.
@@ -21,6 +51,12 @@ pub struct Tracker {
     pub interval_s: u32,
     /// Members and whether they have everything.
     pub swarms: BTreeMap<SwarmId, BTreeMap<usize, bool>>,
+    /// By which WebSocket each node is there that has greeted.
+    pub(crate) places: BTreeMap<usize, WebSocket>,
+    /// WebSockets that were opened.
+    pub opened: u64,
+    /// WebSockets that have taken the place of another.
+    pub taken_over: u64,
     /// Members that speak WebTorrent's dialect.
     pub texts: BTreeSet<usize>,
     /// It leaves messages of our dialect without an answer.
@@ -39,6 +75,9 @@ impl Tracker {
             up: true,
             interval_s: 120,
             swarms: BTreeMap::new(),
+            places: BTreeMap::new(),
+            opened: 0,
+            taken_over: 0,
             texts: BTreeSet::new(),
             mute: false,
             announces: 0,
@@ -47,7 +86,26 @@ impl Tracker {
         }
     }
 
+    /// A node greets by this WebSocket; returns the one whose place it takes.
+    pub(crate) fn take_place(&mut self, socket: WebSocket) -> Option<WebSocket> {
+        let before = self.places.get(&socket.node).copied();
+        let before = before.filter(|before| *before != socket);
+        if before.is_some() {
+            self.forget(socket.node);
+        }
+        self.places.insert(socket.node, socket);
+        before
+    }
+
+    /// Returns whether what comes by this WebSocket is from somebody who is there: what one that was closed
+    /// has sent before is dropped.
+    pub(crate) fn knows(&self, socket: WebSocket) -> bool {
+        let place = self.places.get(&socket.node);
+        place.is_none_or(|place| *place == socket)
+    }
+
     pub(crate) fn forget(&mut self, node: usize) {
+        self.places.remove(&node);
         for members in self.swarms.values_mut() {
             members.remove(&node);
         }

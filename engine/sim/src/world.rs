@@ -30,10 +30,16 @@ use crate::link::Packet;
 use crate::log::Log;
 use crate::node::Node;
 use crate::tap::Seen;
-use crate::tracker::Tracker;
+use crate::tracker::{Tracker, WebSocket};
 
 /// The tracker that everybody announces to.
 pub const TRACKER: &str = "ws://tracker/announce";
+
+/// Another address of the same.
+pub const TRACKER_ALIAS: &str = "ws://tracker-too/announce";
+
+/// A tracker that has nothing to do with it.
+pub const OTHER_TRACKER: &str = "ws://other/announce";
 
 /// The lane of the tracker, and that of the first node.
 const TRACKER_LANE: usize = ALONE + 1;
@@ -58,8 +64,8 @@ enum Happening {
     /// The processor has found that this may be written.
     Verified(Write),
     /// A node's message is at the tracker; in the tracker's lane.
-    Tracker(usize, Box<ClientMessage>),
-    TrackerText(usize, Box<Request>),
+    Tracker(WebSocket, Box<ClientMessage>),
+    TrackerText(WebSocket, Box<Request>),
     /// In the lane [`ALONE`].
     Script(Box<dyn FnOnce(&mut World)>),
 }
@@ -99,6 +105,10 @@ pub struct World {
     pub nodes: Vec<Node>,
     /// The tracker.
     pub tracker: Tracker,
+    /// The tracker at [`OTHER_TRACKER`].
+    pub other_tracker: Tracker,
+    /// The trackers of those torrents that are added from now on.
+    pub named_trackers: Vec<&'static str>,
     /// For scripts: what is drawn from it is part of what follows from the seed.
     pub rng: ChaCha8Rng,
     /// Most that a packet is late by.
@@ -123,6 +133,7 @@ pub struct World {
     changed_at: Timestamp,
     done: bool,
     next_stranger_link: u64,
+    next_web_socket: u64,
     strangers_swarm: Option<SwarmId>,
 }
 
@@ -137,6 +148,8 @@ impl World {
             now: Timestamp::ZERO,
             nodes: Vec::new(),
             tracker: Tracker::new(),
+            other_tracker: Tracker::new(),
+            named_trackers: vec![TRACKER],
             rng: ChaCha8Rng::seed_from_u64(seed),
             jitter: Duration::ZERO,
             loss: 0.0,
@@ -152,6 +165,7 @@ impl World {
             changed_at: Timestamp::ZERO,
             done: true,
             next_stranger_link: 1 << 32,
+            next_web_socket: 1,
             strangers_swarm: None,
         }
     }

@@ -8,6 +8,7 @@ mod codec;
 mod convergence;
 mod failures;
 mod nodes;
+mod redis_command;
 mod redis_server;
 mod security;
 #[allow(dead_code, reason = "the server's tests use the rest")]

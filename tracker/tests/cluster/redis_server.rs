@@ -1,7 +1,6 @@
 //! A Redis of a test's own, and trackers that share it.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::process::Stdio;
 
 use shoal_protocol::tracker::ServerMessage;
@@ -11,6 +10,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::process::{Child, Command};
 
+use crate::redis_command;
 use crate::support::{Peer, Tracker, within};
 
 /// `redis-server` on a socket in a folder that goes with it. It keeps nothing.
@@ -56,7 +56,7 @@ impl Redis {
     }
 
     pub(crate) fn url(&self) -> String {
-        format!("unix://{}", self.socket().display())
+        redis_command::url(self.folder.path())
     }
 
     /// Starts a tracker in this process.
@@ -69,12 +69,8 @@ impl Redis {
         Program::start(&self.url()).await
     }
 
-    fn socket(&self) -> PathBuf {
-        self.folder.path().join("redis.sock")
-    }
-
     async fn listens(&mut self) {
-        let socket = self.socket();
+        let socket = redis_command::socket(self.folder.path());
         within(async {
             while UnixStream::connect(&socket).await.is_err() {
                 let ended = self.child.try_wait().unwrap();
@@ -87,19 +83,9 @@ impl Redis {
 }
 
 fn spawn(folder: &TempDir, options: &[String]) -> Child {
-    let folder = folder.path();
-    let mut command = Command::new("redis-server");
-    command
-        .args(["--port", "0", "--save", "", "--appendonly", "no"])
-        .arg("--unixsocket")
-        .arg(folder.join("redis.sock"))
-        .arg("--dir")
-        .arg(folder)
-        .args(options)
-        .stdout(Stdio::null())
-        .kill_on_drop(true);
-    let child = command.spawn();
-    child.expect("redis-server is needed: scripts/setup --test installs it")
+    let mut command = Command::from(redis_command::redis_server(folder.path()));
+    let child = command.args(options).kill_on_drop(true).spawn();
+    child.expect(redis_command::NEEDED)
 }
 
 pub(crate) async fn tracker_at(url: &str) -> Tracker {

@@ -13,7 +13,7 @@ use crate::shared::Shared;
 use crate::torrent::Torrent;
 use crate::torrent::connect::Attempt;
 use crate::torrents::Torrents;
-use crate::trackers::Text;
+use crate::trackers::{MAX_RETRY_AFTER, Text};
 
 impl Session {
     pub(super) fn tracker_event(&mut self, tracker: TrackerId, event: TrackerEvent) {
@@ -116,6 +116,7 @@ impl Session {
                 peer,
             } => {
                 let retry = Duration::from_secs(retry_after_s.unwrap_or(0).into());
+                let retry = retry.min(MAX_RETRY_AFTER);
                 self.tracker_error(tracker, code, &message, retry, (swarm, peer));
             }
             ServerMessage::Unknown(_) => {}
@@ -189,12 +190,14 @@ impl Session {
             (ErrorCode::NotServed, (swarm @ Some(_), _)) => {
                 self.refused(tracker, message, swarm, self.trackers.interval(tracker));
             }
+            // Who is not let in has met a stranger with this id.
+            (ErrorCode::PeerIdTaken, (None, _)) if self.trackers.relays(tracker) => {
+                self.close(tracker);
+                self.taken_over(tracker, message, retry);
+            }
             (ErrorCode::PeerIdTaken, (None, _))
             | (ErrorCode::UnsupportedVersion | ErrorCode::ShuttingDown, _) => {
-                self.shared.output(Output::Tracker {
-                    tracker,
-                    request: TrackerRequest::Close,
-                });
+                self.close(tracker);
                 self.tracker_lost(tracker, message, retry);
             }
             (_, (_, Some(peer))) => {
@@ -220,15 +223,29 @@ impl Session {
         }
     }
 
-    pub(super) fn tracker_lost(&mut self, tracker: TrackerId, reason: &str, at_least: Duration) {
-        let was_of_use = self.trackers.is_of_use(tracker);
-        self.trackers.failed(tracker, at_least, &mut self.shared);
-        let url = self.trackers.url(tracker).to_owned();
-        for torrent in self.torrents.iter_mut() {
-            if torrent.trackers.contains_key(&tracker) {
-                torrent.tracker_failed(tracker, reason, None, &mut self.shared);
+    /// A newer connection of ours has taken a tracker's place. While its address rests, its torrents are
+    /// announced by the one that holds our place. That is nothing to be told of as an error.
+    fn taken_over(&mut self, tracker: TrackerId, reason: &str, retry: Duration) {
+        let Some(holder) = self.trackers.park(tracker, &mut self.shared) else {
+            return self.tracker_gone(tracker, reason, retry);
+        };
+        let (this, other) = (self.trackers.url(tracker), self.trackers.url(holder));
+        tracing::debug!("{this} is the same tracker as {other}");
+        let dialect = self.trackers.ready_dialect(holder);
+        let torrents = self.torrents.iter_mut();
+        for torrent in torrents.filter(|torrent| torrent.trackers.contains_key(&tracker)) {
+            if torrent.tracker_rests(tracker, holder, &mut self.shared)
+                && let Some(dialect) = dialect
+            {
+                torrent.tracker_is_ready(holder, dialect, &self.shared);
             }
         }
+    }
+
+    pub(super) fn tracker_lost(&mut self, tracker: TrackerId, reason: &str, at_least: Duration) {
+        let was_of_use = self.trackers.is_of_use(tracker);
+        self.tracker_gone(tracker, reason, at_least);
+        let url = self.trackers.url(tracker).to_owned();
         if was_of_use {
             self.shared.event(Event::Error {
                 torrent: None,
@@ -236,6 +253,22 @@ impl Session {
                 message: format!("{url} is gone: {reason}"),
             });
         }
+    }
+
+    fn tracker_gone(&mut self, tracker: TrackerId, reason: &str, at_least: Duration) {
+        self.trackers.failed(tracker, at_least, &mut self.shared);
+        for torrent in self.torrents.iter_mut() {
+            if torrent.trackers.contains_key(&tracker) {
+                torrent.tracker_failed(tracker, reason, None, &mut self.shared);
+            }
+        }
+    }
+
+    fn close(&mut self, tracker: TrackerId) {
+        self.shared.output(Output::Tracker {
+            tracker,
+            request: TrackerRequest::Close,
+        });
     }
 }
 

@@ -75,6 +75,24 @@ impl Torrent {
         }
     }
 
+    /// Our place at a tracker is held by another of its addresses from now on: what this one did is that
+    /// one's to do. Returns whether the torrent is new there.
+    pub(crate) fn tracker_rests(
+        &mut self,
+        tracker: TrackerId,
+        holder: TrackerId,
+        shared: &mut Shared,
+    ) -> bool {
+        self.close_offers_at(tracker, shared);
+        self.trackers.insert(tracker, Announce::new());
+        // The tracker knows us by our id: calls that are under way go on.
+        let peers = self.peers.values_mut_if(|peer| peer.tracker == tracker);
+        peers.for_each(|peer| peer.tracker = holder);
+        let is_new = !self.trackers.contains_key(&holder);
+        self.trackers.entry(holder).or_insert_with(Announce::new);
+        is_new
+    }
+
     /// The tracker has answered an announce.
     pub(crate) fn announced(
         &mut self,

@@ -7,7 +7,7 @@ use crate::bitfield::Bitfield;
 use crate::io::Event;
 use crate::peer::Peer;
 use crate::shared::Shared;
-use crate::snapshot::{PeerSnapshot, TorrentSnapshot, TorrentState, TrackerSnapshot};
+use crate::snapshot::{PeerSnapshot, TorrentSnapshot, TorrentState, TrackerSnapshot, TrackerState};
 use crate::time::Timestamp;
 use crate::trackers::Trackers;
 
@@ -147,7 +147,7 @@ impl Torrent {
 
     fn tracker_trouble(&self) -> Option<String> {
         let failed = |announce: &super::Announce| match &announce.state {
-            crate::snapshot::TrackerState::Failed { reason } => Some(reason.clone()),
+            TrackerState::Failed { reason } => Some(reason.clone()),
             _ => None,
         };
         let reasons: Option<Vec<_>> = self.trackers.values().map(failed).collect();
@@ -162,9 +162,15 @@ impl Torrent {
     }
 
     fn tracker_snapshots(&self, trackers: &Trackers) -> Vec<TrackerSnapshot> {
+        let state = |id, announce: &super::Announce| match trackers.holder(id) {
+            Some(holder) => TrackerState::SameAs {
+                url: trackers.url(holder).to_owned(),
+            },
+            None => announce.state.clone(),
+        };
         let all = self.trackers.iter().map(|(id, announce)| TrackerSnapshot {
             url: trackers.url(*id).to_owned(),
-            state: announce.state.clone(),
+            state: state(*id, announce),
             seeders: announce.seeders,
             leechers: announce.leechers,
         });

@@ -19,5 +19,6 @@ mod strangers_kept_out;
 mod streaming;
 mod stuck;
 mod topology;
+mod tracker_words;
 mod trackers;
 mod transfer;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use shoal_core::{Event, TorrentState, TrackerState};
-use shoal_sim::{Content, MIB, Spec, World};
+use shoal_sim::{Content, MIB, OTHER_TRACKER, Spec, TRACKER, TRACKER_ALIAS, World};
 
 #[test]
 fn a_tracker_that_is_down_at_first_is_found_when_it_is_up() {
@@ -118,5 +118,179 @@ fn a_big_swarm_keeps_within_the_bound_on_neighbours() {
     for node in &world.nodes {
         assert!(node.connections() <= 48, "{}", node.connections());
         assert!(node.connections() >= 3);
+    }
+}
+
+fn tracker_state(world: &World, node: usize, torrent: &Content, url: &str) -> TrackerState {
+    let shot = world.snapshot(node, torrent);
+    let mut trackers = shot.trackers.into_iter();
+    let tracker = trackers.find(|tracker| tracker.url == url);
+    tracker.expect("it is at this tracker").state
+}
+
+fn has_tracker_errors(world: &World, node: usize) -> bool {
+    let mut events = world.nodes[node].events.iter();
+    events.any(|(_, event)| {
+        matches!(
+            event,
+            Event::Error {
+                kind: "tracker",
+                ..
+            }
+        )
+    })
+}
+
+#[test]
+fn two_addresses_of_one_tracker_do_not_take_each_others_place_for_ever() {
+    for seed in 0..10 {
+        let torrent = Content::file(6, MIB);
+        let mut world = World::new(seed);
+        world.named_trackers = vec![TRACKER, TRACKER_ALIAS];
+        let seeder = world.seeder(&torrent, Spec::default());
+        let leecher = world.leecher(&torrent, Spec::default());
+        world.run(Duration::from_secs(10));
+        world.run_for(Duration::from_secs(50));
+        assert!(
+            world.tracker.taken_over > 0,
+            "the tracker is as the real one"
+        );
+        // The two addresses of each node.
+        assert_eq!(world.tracker.opened, 4, "seed {seed}");
+        for node in [seeder, leecher] {
+            let states =
+                [TRACKER, TRACKER_ALIAS].map(|url| tracker_state(&world, node, &torrent, url));
+            let same = |url: &str| TrackerState::SameAs {
+                url: url.to_owned(),
+            };
+            assert!(
+                states == [same(TRACKER_ALIAS), TrackerState::Working]
+                    || states == [TrackerState::Working, same(TRACKER)],
+                "seed {seed}: {states:?}"
+            );
+            assert!(!has_tracker_errors(&world, node), "seed {seed}");
+        }
+        // Which address serves is looked at again, less and less often: 1, 2, 4, … minutes.
+        world.run_for(Duration::from_secs(8 * 3600));
+        let tries = world.tracker.opened / 2;
+        assert!((3..40).contains(&tries), "seed {seed}: {tries} in 8 hours");
+        assert!(!has_tracker_errors(&world, seeder), "seed {seed}");
+        // Whoever comes then finds the swarm at once.
+        world.leecher(&torrent, Spec::default());
+        world.run(Duration::from_secs(10));
+    }
+}
+
+#[test]
+fn a_share_whose_address_rests_is_announced_at_the_one_that_serves() {
+    for seed in 0..10 {
+        let own = Content::file(7, MIB);
+        let opened = Content::file(8, MIB);
+        let later = Content::file(9, MIB);
+        let mut world = World::new(seed);
+        let sharer = world.seeder(&own, Spec::default());
+        world.run_for(Duration::from_secs(5));
+        // The link that it opens names the tracker in other words.
+        world.named_trackers = vec![TRACKER_ALIAS];
+        world.seeder(&opened, Spec::default());
+        world.open(sharer, &opened);
+        world.run(Duration::from_secs(10));
+        assert_eq!(
+            tracker_state(&world, sharer, &own, TRACKER),
+            TrackerState::SameAs {
+                url: TRACKER_ALIAS.to_owned()
+            }
+        );
+        // One more share by the resting address.
+        world.named_trackers = vec![TRACKER];
+        world.share(sharer, &later);
+        for torrent in [&own, &later] {
+            let leecher = world.leecher(torrent, Spec::default());
+            world.run(Duration::from_secs(10));
+            assert!(!world.snapshot(leecher, torrent).peers.is_empty());
+        }
+        assert!(!has_tracker_errors(&world, sharer), "seed {seed}");
+    }
+}
+
+#[test]
+fn a_call_that_is_under_way_goes_on_by_the_address_that_serves() {
+    for seed in 0..10 {
+        let torrent = Content::file(12, MIB);
+        let other = Content::file(13, MIB);
+        let mut world = World::new(seed);
+        // It takes complete offers only, and these take two seconds.
+        let texts = Spec {
+            text_only: true,
+            ..Spec::default()
+        };
+        let slow = Spec {
+            gathering: Duration::from_secs(2),
+            ..Spec::default()
+        };
+        world.seeder(&torrent, texts);
+        world.run_for(Duration::from_secs(5));
+        let caller = world.leecher(&torrent, slow);
+        world.run_until(Duration::from_secs(10), "it calls", |world| {
+            world.nodes[caller].connections() > 0
+        });
+        world.named_trackers = vec![TRACKER_ALIAS];
+        world.share(caller, &other);
+        world.run_until(Duration::from_secs(10), "they meet", |world| {
+            !world.snapshot(caller, &torrent).peers.is_empty()
+        });
+        assert_eq!(world.tracker.taken_over, 1, "seed {seed}");
+    }
+}
+
+#[test]
+fn an_address_that_rests_serves_again_when_the_other_is_lost() {
+    let torrent = Content::file(10, MIB);
+    let mut world = World::new(10);
+    world.named_trackers = vec![TRACKER, TRACKER_ALIAS];
+    world.seeder(&torrent, Spec::default());
+    world.run_for(Duration::from_secs(5));
+    for _ in 0..5 {
+        world.tracker_down();
+        world.run_for(Duration::from_secs(10));
+        world.tracker_up();
+        // The back-off after so short a time is no longer than that.
+        world.run_for(Duration::from_secs(40));
+        let mut swarms = world.tracker.swarms.values();
+        assert!(swarms.any(|members| !members.is_empty()), "it is back");
+    }
+    // Each of the two addresses comes back once a restart, and one takes over from the other.
+    assert!(
+        world.tracker.opened <= 2 + 5 * 3,
+        "{}",
+        world.tracker.opened
+    );
+}
+
+#[test]
+fn of_two_trackers_one_dies_and_a_swarm_forms_through_the_other() {
+    for seed in 0..10 {
+        let torrent = Content::file(11, MIB);
+        let mut world = World::new(seed);
+        world.named_trackers = vec![TRACKER, OTHER_TRACKER];
+        let seeder = world.seeder(&torrent, Spec::default());
+        world.run_for(Duration::from_secs(5));
+        for url in [TRACKER, OTHER_TRACKER] {
+            let state = tracker_state(&world, seeder, &torrent, url);
+            assert_eq!(state, TrackerState::Working, "seed {seed}: {url}");
+        }
+        world.other_tracker_down();
+        let leecher = world.leecher(&torrent, Spec::default());
+        world.run(Duration::from_secs(10));
+        for node in [seeder, leecher] {
+            let up = tracker_state(&world, node, &torrent, TRACKER);
+            assert_eq!(up, TrackerState::Working, "seed {seed}");
+            let down = tracker_state(&world, node, &torrent, OTHER_TRACKER);
+            let is_failed = matches!(down, TrackerState::Failed { .. });
+            assert!(is_failed, "seed {seed}: {down:?}");
+        }
+        // Its loss is told, the other's is none.
+        assert!(has_tracker_errors(&world, seeder), "seed {seed}");
+        assert_eq!(world.tracker.taken_over + world.other_tracker.taken_over, 0);
     }
 }

@@ -7,7 +7,7 @@ use rand::RngCore;
 use shoal_core::{Bitfield, Command, Config, Input, Limits, Rate, Selection, Session};
 use shoal_protocol::{BlockRef, PeerId};
 
-use super::{FIRST_NODE_LANE, TRACKER, World};
+use super::{FIRST_NODE_LANE, World};
 use crate::blocks::Blocks;
 use crate::content::Content;
 use crate::node::{Actor, Node, Spec, Store};
@@ -59,7 +59,7 @@ impl World {
             node,
             Command::AddMagnet {
                 magnet: content.metainfo.magnet(),
-                trackers: vec![TRACKER.to_owned()],
+                trackers: self.named_trackers(),
                 limits: Limits::default(),
             },
         );
@@ -122,7 +122,7 @@ impl World {
             Command::AddMetainfo {
                 metainfo: Arc::clone(&content.metainfo),
                 have: None,
-                trackers: vec![TRACKER.to_owned()],
+                trackers: self.named_trackers(),
                 limits: Limits::default(),
             },
         );
@@ -158,7 +158,10 @@ impl World {
         self.note_change();
         // Its WebSocket is noticed sooner than its data channels.
         let delay = Duration::from_secs(5);
-        self.later(delay, move |world| world.tracker.forget(node));
+        self.later(delay, move |world| {
+            world.tracker.forget(node);
+            world.other_tracker.forget(node);
+        });
     }
 
     /// A session ends as it should.
@@ -204,13 +207,18 @@ impl World {
         self.note_change();
     }
 
+    fn named_trackers(&self) -> Vec<String> {
+        let named = self.named_trackers.iter();
+        named.map(|url| (*url).to_owned()).collect()
+    }
+
     fn add_metainfo(&mut self, node: usize, content: &Content, have: Bitfield) {
         self.command(
             node,
             Command::AddMetainfo {
                 metainfo: Arc::clone(&content.metainfo),
                 have: Some(have),
-                trackers: vec![TRACKER.to_owned()],
+                trackers: self.named_trackers(),
                 limits: Limits::default(),
             },
         );

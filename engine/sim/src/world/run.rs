@@ -86,8 +86,8 @@ impl World {
             self.steps += 1;
             match what {
                 Happening::Script(act) => act(self),
-                Happening::Tracker(node, message) => self.at_tracker(node, *message),
-                Happening::TrackerText(node, request) => self.text_at_tracker(node, *request),
+                Happening::Tracker(socket, message) => self.at_tracker(socket, *message),
+                Happening::TrackerText(socket, request) => self.text_at_tracker(socket, *request),
                 what => self.step(lane - FIRST_NODE_LANE, what),
             }
         }

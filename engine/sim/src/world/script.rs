@@ -15,6 +15,7 @@ use crate::content::Content;
 use crate::link::{Endpoint, Packet};
 use crate::node::{Actor, Spec};
 use crate::stranger::Stranger;
+use crate::tracker::WebSocket;
 
 /// How long a stranger takes to answer an offer.
 pub(super) const ANSWER: Duration = Duration::from_millis(20);
@@ -49,7 +50,8 @@ impl World {
         let members = self.tracker.swarms.entry(swarm).or_default();
         for (number, node) in self.nodes.iter_mut().enumerate() {
             if matches!(node.actor, Actor::Stranger(_)) {
-                node.trackers.insert(TrackerId(0));
+                let socket = WebSocket::of_stranger(number);
+                node.trackers.insert(TrackerId(0), socket);
                 members.insert(number, true);
             }
         }
@@ -79,7 +81,8 @@ impl World {
             offer: OfferId::new(offer),
             signal: Signal::Offer(format!("{stranger} {}", link.0)),
         };
-        self.tracker_after(ANSWER, Happening::Tracker(stranger, Box::new(message)));
+        let socket = WebSocket::of_stranger(stranger);
+        self.tracker_after(ANSWER, Happening::Tracker(socket, Box::new(message)));
         self.later(GIVE_UP, move |world| world.hang_up(stranger, link));
         true
     }
@@ -129,7 +132,8 @@ impl World {
                     offer,
                     signal,
                 };
-                self.tracker_after(ANSWER, Happening::Tracker(node, Box::new(message)));
+                let socket = WebSocket::of_stranger(node);
+                self.tracker_after(ANSWER, Happening::Tracker(socket, Box::new(message)));
             }
             Input::Link {
                 link,

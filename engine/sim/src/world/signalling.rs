@@ -5,9 +5,10 @@ use std::time::Duration;
 use shoal_core::{Input, LinkEvent, LinkId, TrackerEvent, TrackerId, TrackerRequest};
 use shoal_protocol::SwarmId;
 use shoal_protocol::tracker::webtorrent::{Request, Response};
-use shoal_protocol::tracker::{ClientMessage, ServerMessage, Signal};
+use shoal_protocol::tracker::{ClientMessage, ErrorCode, ServerMessage, Signal};
 
-use super::{Happening, TRACKER, What, World};
+use super::{Happening, OTHER_TRACKER, TRACKER, TRACKER_ALIAS, What, World};
+use crate::tracker::{Site, Tracker, WebSocket};
 
 /// How long an answer to an offer takes.
 const ANSWER: Duration = Duration::from_millis(3);
@@ -18,10 +19,24 @@ pub(super) const TRACKER_DELAY: Duration = Duration::from_millis(25);
 impl World {
     /// The tracker is gone and forgets everybody.
     pub fn tracker_down(&mut self) {
-        self.tracker.up = false;
-        self.tracker.swarms.clear();
+        self.site_down(Site::Usual);
+    }
+
+    /// As [`Self::tracker_down`], for the other tracker.
+    pub fn other_tracker_down(&mut self) {
+        self.site_down(Site::Other);
+    }
+
+    fn site_down(&mut self, site: Site) {
+        let gone = self.tracker_at(site);
+        gone.up = false;
+        gone.swarms.clear();
+        gone.places.clear();
         for node in 0..self.nodes.len() {
-            for tracker in std::mem::take(&mut self.nodes[node].trackers) {
+            let trackers = &mut self.nodes[node].trackers;
+            let closed = trackers.extract_if(.., |_, socket| socket.site == site);
+            let closed: Vec<_> = closed.map(|(tracker, _)| tracker).collect();
+            for tracker in closed {
                 let event = TrackerEvent::Closed {
                     reason: "gone".to_owned(),
                 };
@@ -46,7 +61,7 @@ impl World {
             leechers: 1,
             untrickled: 0,
         };
-        self.tell(node, TrackerEvent::Message(peers));
+        self.tell(Site::Usual, node, TrackerEvent::Message(peers));
     }
 
     pub(super) fn tracker_request(
@@ -58,9 +73,13 @@ impl World {
         let delay = self.nodes[node].spec.delay + TRACKER_DELAY;
         match request {
             TrackerRequest::Open { url } => {
-                assert_eq!(url, TRACKER);
-                let event = if self.tracker.up {
-                    self.nodes[node].trackers.insert(tracker);
+                let site = site(&url);
+                let event = if self.tracker_at(site).up {
+                    let number = self.next_web_socket;
+                    self.next_web_socket += 1;
+                    self.tracker_at(site).opened += 1;
+                    let socket = WebSocket { node, site, number };
+                    self.nodes[node].trackers.insert(tracker, socket);
                     TrackerEvent::Opened
                 } else {
                     TrackerEvent::Closed {
@@ -72,15 +91,15 @@ impl World {
             }
             TrackerRequest::Send(message) => {
                 self.note(node, What::Tracker, 0);
-                if self.nodes[node].trackers.contains(&tracker) {
-                    let message = Happening::Tracker(node, Box::new(message));
+                if let Some(socket) = self.nodes[node].trackers.get(&tracker) {
+                    let message = Happening::Tracker(*socket, Box::new(message));
                     self.tracker_after(delay, message);
                 }
             }
             TrackerRequest::SendText(request) => {
                 self.note(node, What::Tracker, 1);
-                if self.nodes[node].trackers.contains(&tracker) {
-                    let request = Happening::TrackerText(node, Box::new(request));
+                if let Some(socket) = self.nodes[node].trackers.get(&tracker) {
+                    let request = Happening::TrackerText(*socket, Box::new(request));
                     self.tracker_after(delay, request);
                 }
             }
@@ -90,8 +109,10 @@ impl World {
         }
     }
 
-    pub(super) fn at_tracker(&mut self, node: usize, message: ClientMessage) {
-        if !self.tracker.up || self.tracker.mute {
+    pub(super) fn at_tracker(&mut self, socket: WebSocket, message: ClientMessage) {
+        let WebSocket { node, site, .. } = socket;
+        let tracker = self.tracker_at(site);
+        if !tracker.up || tracker.mute {
             return;
         }
         if self.nodes[node].spec.text_only {
@@ -100,27 +121,70 @@ impl World {
                 reason: "Invalid JSON".to_owned(),
                 swarm: None,
             };
-            return self.tell(node, TrackerEvent::Text(failure));
+            return self.tell(site, node, TrackerEvent::Text(failure));
+        }
+        if matches!(message, ClientMessage::Hello { .. }) {
+            self.take_place(socket);
         }
         let nodes = &self.nodes;
-        let online = |node: usize| !nodes[node].trackers.is_empty();
+        let tracker = match site {
+            Site::Usual => &mut self.tracker,
+            Site::Other => &mut self.other_tracker,
+        };
+        if !tracker.knows(socket) {
+            return;
+        }
+        let online = |node: usize| {
+            let mut sockets = nodes[node].trackers.values();
+            sockets.any(|socket| socket.site == site)
+        };
         let name = |node: usize| nodes[node].id;
-        let answer = self
-            .tracker
-            .handle(node, message, &self.ids, online, name, &mut self.rng);
+        let answer = tracker.handle(node, message, &self.ids, online, name, &mut self.rng);
         if let Some((to, message)) = answer {
-            self.tell(to, message);
+            self.tell(site, to, message);
         }
     }
 
-    pub(super) fn text_at_tracker(&mut self, node: usize, request: Request) {
-        if !self.tracker.up {
+    pub(super) fn text_at_tracker(&mut self, socket: WebSocket, request: Request) {
+        let WebSocket { node, site, .. } = socket;
+        let (tracker, rng) = match site {
+            Site::Usual => (&mut self.tracker, &mut self.rng),
+            Site::Other => (&mut self.other_tracker, &mut self.rng),
+        };
+        if !tracker.up {
             return;
         }
-        let (tracker, rng) = (&mut self.tracker, &mut self.rng);
-        for (to, event) in tracker.handle_text(node, request, &self.ids, rng) {
-            self.tell(to, event);
+        if !tracker.knows(socket) {
+            // It greeted by the one before.
+            tracker.forget(node);
         }
+        for (to, event) in tracker.handle_text(node, request, &self.ids, rng) {
+            self.tell(site, to, event);
+        }
+    }
+
+    /// A node greets, perhaps while it is there by another WebSocket, which is told so.
+    fn take_place(&mut self, socket: WebSocket) {
+        let Some(before) = self.tracker_at(socket.site).take_place(socket) else {
+            return;
+        };
+        let mut trackers = self.nodes[socket.node].trackers.iter();
+        let open = trackers.find(|(_, open)| **open == before);
+        let Some((tracker, _)) = open else {
+            return;
+        };
+        let tracker = *tracker;
+        self.tracker_at(socket.site).taken_over += 1;
+        let taken = TrackerEvent::Message(ServerMessage::Error {
+            code: ErrorCode::PeerIdTaken,
+            message: "a newer connection of this peer has taken over".to_owned(),
+            retry_after_s: None,
+            swarm: None,
+            peer: None,
+        });
+        let delay = self.nodes[socket.node].spec.delay + TRACKER_DELAY;
+        let event = taken;
+        self.input_after(delay, socket.node, Input::Tracker { tracker, event });
     }
 
     /// A remote's signal reaches the transport: an offer is answered, an answer opens both ends.
@@ -164,13 +228,39 @@ impl World {
         }
     }
 
-    /// The tracker tells a node something.
-    fn tell(&mut self, to: usize, event: TrackerEvent) {
+    /// A tracker tells a node something.
+    fn tell(&mut self, site: Site, to: usize, event: TrackerEvent) {
         let delay = self.nodes[to].spec.delay + TRACKER_DELAY;
-        let tracker = self.nodes[to].trackers.first().copied();
-        let tracker = tracker.unwrap_or(TrackerId(0));
-        let input = Input::Tracker { tracker, event };
-        self.input_after(delay, to, input);
+        let place = self.tracker_at(site).places.get(&to).copied();
+        let is_meant = |socket: &WebSocket| match place {
+            Some(place) => *socket == place,
+            None => socket.site == site,
+        };
+        let mut trackers = self.nodes[to].trackers.iter();
+        let tracker = trackers.find(|(_, socket)| is_meant(socket));
+        if let Some((tracker, _)) = tracker {
+            let input = Input::Tracker {
+                tracker: *tracker,
+                event,
+            };
+            self.input_after(delay, to, input);
+        }
+    }
+
+    fn tracker_at(&mut self, site: Site) -> &mut Tracker {
+        match site {
+            Site::Usual => &mut self.tracker,
+            Site::Other => &mut self.other_tracker,
+        }
+    }
+}
+
+/// Returns where an address leads.
+fn site(url: &str) -> Site {
+    match url {
+        TRACKER | TRACKER_ALIAS => Site::Usual,
+        OTHER_TRACKER => Site::Other,
+        _ => panic!("nobody has named {url}"),
     }
 }
 
