@@ -220,6 +220,16 @@ impl Registry {
             self.remove_member(&swarm, &peer);
             self.free_join(gone.address);
         }
+        self.give_room_back();
+    }
+
+    /// Gives back what maps had for many more than there are now. They move only when less than a quarter of
+    /// their room is used, and so seldom.
+    fn give_room_back(&mut self) {
+        self.swarms.shrink_to(self.swarms.len() * 4);
+        self.peers.shrink_to(self.peers.len() * 4);
+        self.joins.shrink_to(self.joins.len() * 4);
+        self.connections.shrink_to(self.connections.len() * 4);
     }
 
     /// Tells the sender of a signal that the receiver cannot take it now.
@@ -281,10 +291,7 @@ impl Registry {
             }
         }
         self.swarms.retain(|_, swarm| !swarm.is_empty());
-        self.swarms.shrink_to(self.swarms.len() * 2);
-        self.peers.shrink_to(self.peers.len() * 2);
-        self.joins.shrink_to(self.joins.len() * 2);
-        self.connections.shrink_to(self.connections.len() * 2);
+        self.give_room_back();
         if let Some(cluster) = &mut self.cluster {
             cluster.disputes.shrink_to(cluster.disputes.len() * 2);
         }

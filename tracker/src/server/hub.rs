@@ -124,6 +124,8 @@ impl Hub {
     pub(super) fn disconnect(&self, connection: ConnectionId) {
         let mut state = self.lock();
         state.outboxes.remove(&connection);
+        let room = state.outboxes.len() * 4;
+        state.outboxes.shrink_to(room);
         state.registry.disconnect(connection);
         state.deliver(Instant::now());
     }
@@ -172,15 +174,12 @@ impl Hub {
         is_over
     }
 
-    /// Lets the registry forget the silent, and gives back what maps had for more connections than there
-    /// are. In between they keep it: some 100 bytes for each of `limits.connections` at most.
+    /// Lets the registry forget the silent.
     pub(super) fn expire(&self) {
         let mut state = self.lock();
         let now = Instant::now();
         state.registry.expire(now);
         state.deliver(now);
-        let room = state.outboxes.len() * 2;
-        state.outboxes.shrink_to(room);
     }
 
     /// Hands out other ICE servers from now on, and tells the peers of them whose turn it is, of so
