@@ -26,7 +26,7 @@ use shoal_core::{
     Command, Config, Event, Input, Limits, LinkEvent, LinkId, Output, Selection, Session,
     StorageFault, Timestamp, TrackerEvent, TrackerId, TrackerRequest, WriteFault,
 };
-use shoal_protocol::{BlockRef, InfoHash, PeerId};
+use shoal_protocol::{BlockRef, Hash256, InfoHash, PeerId};
 use tokio::sync::{broadcast, mpsc, watch};
 
 use self::entry::{Entry, Work};
@@ -328,18 +328,8 @@ impl Driver {
                 let storage = self.storage(&torrent);
                 let platform = Rc::clone(&self.platform);
                 self.job(async move {
-                    let is_right = match hash {
-                        Some(hash) => platform.hash(data.clone()).await == hash,
-                        None => true,
-                    };
-                    let result = match storage {
-                        _ if !is_right => Err(WriteFault::WrongHash),
-                        Some(storage) => {
-                            let written = storage.write(file.index(), offset, data).await;
-                            written.map_err(WriteFault::from)
-                        }
-                        None => Err(closed().into()),
-                    };
+                    let file = file.index();
+                    let result = write(&platform, storage, file, offset, data, hash).await;
                     Input::Written { token, result }
                 });
             }
@@ -514,6 +504,24 @@ fn one_message(data: Bytes, block: Bytes) -> Bytes {
 
 fn broken_down() -> String {
     "the connection has broken down".to_owned()
+}
+
+/// Writes bytes, if their hash is this one where it is given.
+async fn write(
+    platform: &Platform,
+    storage: Option<Rc<dyn Storage>>,
+    file: usize,
+    offset: u64,
+    data: Bytes,
+    hash: Option<Hash256>,
+) -> Result<(), WriteFault> {
+    if let Some(hash) = hash
+        && platform.hash(data.clone()).await != hash
+    {
+        return Err(WriteFault::WrongHash);
+    }
+    let storage = storage.ok_or_else(closed)?;
+    Ok(storage.write(file, offset, data).await?)
 }
 
 fn closed() -> StorageFault {

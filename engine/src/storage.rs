@@ -41,7 +41,7 @@ pub(crate) trait Storage {
         Box::pin(async { Ok(()) })
     }
 
-    /// Flushes what is written so that the next start finds it in order. Nothing is written afterwards.
+    /// Flushes what is written so that the next start finds it in order. What is asked for afterwards is refused.
     fn close(&self) -> Answer<()> {
         Box::pin(async { Ok(()) })
     }

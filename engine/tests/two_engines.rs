@@ -64,3 +64,38 @@ async fn what_is_too_long_is_cut_off_when_the_rest_proves_right() {
     leecher.shutdown().await;
     seeder.shutdown().await;
 }
+
+#[tokio::test]
+async fn a_block_that_is_not_right_is_never_stored() {
+    let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let path = from.path().join("data.bin");
+    let mut data = noise(10_000, 7);
+    fs::write(&path, &data).unwrap();
+    let options = ShareOptions {
+        trackers: vec![tracker().await],
+        ..ShareOptions::default()
+    };
+    let (seeder, leecher) = (engine().await, engine().await);
+    let torrent = seeder.share(vec![Source(path.clone())], options).await;
+    let torrent = torrent.unwrap();
+    // As a disk does that forgets: the seeder does not see it, and the block's hash is known to all.
+    let time = fs::metadata(&path).unwrap().modified().unwrap();
+    data[77] ^= 1;
+    fs::write(&path, &data).unwrap();
+    let file = fs::File::options().write(true).open(&path).unwrap();
+    file.set_modified(time).unwrap();
+    let view = until(&seeder, torrent, |_| true).await;
+    download(&leecher, TorrentSource::Magnet(view.magnet), to.path()).await;
+    let wasted = until(&leecher, torrent, |view| {
+        view.torrent.wasted_bytes == 10_000 && view.torrent.peers.is_empty()
+    })
+    .await;
+    assert_eq!(wasted.torrent.have_bytes, 0);
+    leecher.shutdown().await;
+    let stored = fs::read_dir(to.path()).unwrap().map(|entry| entry.unwrap());
+    let stored: Vec<_> = stored
+        .map(|entry| fs::read(entry.path()).unwrap())
+        .collect();
+    assert!(stored.iter().all(|bytes| !bytes.starts_with(&data[..100])));
+    seeder.shutdown().await;
+}

@@ -7,10 +7,10 @@
 //! as a whole.
 //!
 //! ```text
-//!                                 ┌───────────── leaf known ───────────┐
+//!                                  ┌────────── leaf known ──────────┐
 //! Missing ─request─► Requested ─data─► Hashing ─hash─► Held ─leaf agrees─► Writing ─written─► Stored
-//!    ▲                   │                               │                    │
-//!    └───────────────────┴── reject, timeout, disconnect, leaf disagrees ──┴────┘
+//!    ▲                   │                              │                     │
+//!    └───────────────────┴─ reject, timeout, gone, leaf ┴ disagrees, fault ───┘
 //! Doubtful ─leaves known─► Recalling ─read─► Hashing, or, unread, Missing
 //! ```
 

@@ -413,6 +413,7 @@ pub enum PeerChange {
 
 /// Why bytes were not stored.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum WriteFault {
     /// They are not the right ones; nothing was written.
     #[error("the hash is wrong")]

@@ -12,9 +12,9 @@ use crate::io::{LinkId, Token};
 pub(crate) enum Job {
     /// A block that a peer has asked for.
     Serve { link: LinkId, request: BlockRequest },
-    /// A block that has arrived is hashed.
+    /// A block is hashed that came before what its hash must be, or that is ours.
     Verify { block: BlockRef },
-    /// A verified block is written.
+    /// A block is written, verified before or on the way.
     Store { block: BlockRef, bytes: usize },
     /// The info dictionary is hashed.
     VerifyInfo { info: Bytes },

@@ -18,6 +18,7 @@
 //! | [`session`] | which torrent or tracker an input concerns |
 //! | `trackers` | connections to trackers: hello, back-off with jitter, addresses that rest |
 //! | `torrent` | one swarm: who is connected, what is asked of whom, who is served, what is announced |
+//! | `torrents` | all of them, in the order in which they were added |
 //! | `peer`, `download`, `outbox` | one connection: stage, inventory, request window, send queue within the link's credit |
 //! | `standing` | the same in short, for whoever looks at all connections |
 //! | [`selection`] | which files are wanted, and so which pieces |
@@ -29,7 +30,8 @@
 //! # What holds
 //! - Nothing that a peer or tracker sends panics, allocates without bound or ends more than its own
 //!   connection: a bad peer becomes an [`Output::Disconnect`].
-//! - Nothing unverified is written, announced or shown as done.
+//! - Nothing unverified is written, announced or shown as done, if whoever runs the session heeds the hash in
+//!   an [`Output::Write`].
 //! - Memory is bounded whatever the size of a file: 8 MiB of blocks under verification or being written and
 //!   a block a peer beyond it, 32 MiB of blocks held for want of their hashes, 16 blocks a peer read ahead to
 //!   be sent, 512 KiB of messages and 256 queued requests a peer, 48 neighbours a torrent and 96 a session,

@@ -250,6 +250,35 @@ mod tests {
     }
 
     #[test]
+    fn what_is_said_later_leaves_what_was_sent_as_it_was() {
+        let mut outbox = Outbox::default();
+        outbox.open(10_000, at(0));
+        let mut encoded = |message: Message| {
+            let mut bytes = BytesMut::new();
+            message.encode(&mut bytes);
+            outbox.push(&message);
+            (outbox.next_send().unwrap().0, bytes)
+        };
+        let first = encoded(Message::Have(7));
+        let second = encoded(Message::Choke);
+        assert_eq!((first.0, second.0), (first.1.freeze(), second.1.freeze()));
+    }
+
+    #[test]
+    fn who_has_much_to_read_is_told_of_pieces_later() {
+        let pieces: Vec<_> = (0..20_000).collect();
+        let mut outbox = Outbox::default();
+        let told = outbox.push_haves(&pieces);
+        assert_eq!(told, BUSY / HAVE_LENGTH + 1);
+        assert_eq!(outbox.pending(), told * HAVE_LENGTH);
+        assert_eq!(outbox.push_haves(&pieces[told..]), 0);
+        outbox.open(MAX_SEND, at(0));
+        let sent = length(outbox.next_send().unwrap());
+        assert_eq!(outbox.pending(), told * HAVE_LENGTH - sent);
+        assert_eq!(outbox.push_haves(&pieces[told..told + 5]), 5);
+    }
+
+    #[test]
     fn a_send_ends_with_a_block() {
         let mut outbox = Outbox::default();
         outbox.open(60_000, at(0));

@@ -60,3 +60,44 @@ impl Torrents {
         self.ids.iter().position(|other| *other == id)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::Limits;
+    use crate::session::Config;
+    use crate::shared::Shared;
+
+    #[test]
+    fn torrents_are_found_and_stay_in_order_whatever_is_removed() {
+        let config = Config {
+            peer: [1; 20].into(),
+            key: [1; 16].into(),
+            client: "test".to_owned(),
+        };
+        let shared = Shared::new(config, 1);
+        let ids = [3, 1, 2].map(|id| InfoHash::new([id; 32]));
+        let mut torrents = Torrents::default();
+        for id in ids {
+            let torrent = Torrent::new(id, id.to_string(), Limits::default(), &shared);
+            assert_eq!(torrents.add(torrent).info_hash, id);
+        }
+        assert_eq!(torrents.ids(), ids);
+        let removed = torrents.remove(ids[1]).map(|torrent| torrent.info_hash);
+        assert_eq!((removed, torrents.contains(ids[1])), (Some(ids[1]), false));
+        for id in [ids[0], ids[2]] {
+            assert_eq!(torrents.get(id).map(|torrent| torrent.info_hash), Some(id));
+            assert_eq!(
+                torrents.get_mut(id).map(|torrent| torrent.info_hash),
+                Some(id)
+            );
+        }
+        assert!(
+            torrents
+                .iter()
+                .map(|torrent| torrent.info_hash)
+                .eq([ids[0], ids[2]])
+        );
+        assert!(torrents.remove(ids[1]).is_none() && !torrents.is_empty());
+    }
+}

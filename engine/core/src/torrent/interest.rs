@@ -18,8 +18,9 @@ use crate::time::Timestamp;
 /// would else be most of what is sent and heard. They go sooner with whatever is sent to a peer.
 const HAVE_DELAY: Duration = Duration::from_millis(150);
 
-/// The least time between *have*s to a peer whose next block will take them along.
-const SERVED_HAVE_GAP: Duration = Duration::from_millis(300);
+/// The least time between *have*s to a peer whose next block will take them along, or who could ask for what
+/// it knows of and does not.
+const UNCHOKED_HAVE_GAP: Duration = Duration::from_millis(300);
 
 /// The same for one who cannot ask for anything, for it waits for a slot: with that it hears of the rest.
 const WAITING_HAVE_GAP: Duration = Duration::from_secs(1);
@@ -45,14 +46,14 @@ impl Torrent {
             let all = pieces.all(|number| peer.inventory.note_early(*number));
             return all.then_some(()).ok_or(BEYOND);
         };
-        let mut leaves = false;
+        let mut leaves_slot = false;
         for number in pieces {
             let piece = content.metainfo.info().piece(*number).ok_or(BEYOND)?;
             if !have.insert(piece) {
                 continue;
             }
             if peer.steered.remove(number).is_some() {
-                leaves |= peer.steered.is_empty() && peer.upload.last_pieces.is_some();
+                leaves_slot |= peer.steered.is_empty() && peer.upload.last_pieces.is_some();
             } else {
                 content.note_other_source(piece, shared);
             }
@@ -60,7 +61,7 @@ impl Torrent {
             peer.wanted += u32::from(content.missing.contains(piece));
         }
         review_interest(peer);
-        if leaves {
+        if leaves_slot {
             self.rechoke(shared);
         }
         Ok(())
@@ -236,11 +237,10 @@ impl Content {
 
 /// The least time between *have*s to a peer that nothing else is said to.
 fn have_gap(peer: &Standing) -> Duration {
-    match (peer.wants, peer.choked) {
-        (false, _) => Duration::ZERO,
-        _ if peer.served => SERVED_HAVE_GAP,
-        (true, true) => WAITING_HAVE_GAP,
-        (true, false) => SERVED_HAVE_GAP,
+    match peer.wants {
+        false => Duration::ZERO,
+        true if peer.choked && !peer.served => WAITING_HAVE_GAP,
+        true => UNCHOKED_HAVE_GAP,
     }
 }
 

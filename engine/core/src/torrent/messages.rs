@@ -227,6 +227,7 @@ impl Torrent {
                     && peer.wants != wants
                 {
                     peer.wants = wants;
+                    // Who waited for a slot and waits no more frees none.
                     let concerns_slots = wants || !peer.choked;
                     if !wants {
                         self.first_haves_due.get_or_insert(shared.now);

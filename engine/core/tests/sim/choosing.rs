@@ -164,6 +164,12 @@ fn everybody_gets_what_they_chose() {
         let mut world = World::new(seed);
         let up = world.rng.random_range(200 << 10..2 << 20);
         world.seeder(&torrent, Spec::default().up(up));
+        // What it sends may be wrong, and wanted no more when that turns out.
+        if seed % 3 == 0 {
+            let corrupts = Some(world.rng.random_range(2..30));
+            let spec = Spec::default().up(up);
+            world.seeder(&torrent, Spec { corrupts, ..spec });
+        }
         for _ in 0..world.rng.random_range(1..8) {
             let chosen = some(&mut world, &torrent);
             let up = world.rng.random_range(200 << 10..2 << 20);

@@ -16,8 +16,8 @@ use crate::{BLOCK_LENGTH, Hash256};
 /// Turns the parts of a stream into messages.
 ///
 /// Call [`Self::push`] with each part, then [`Self::next_handshake`] until it has been returned, then
-/// [`Self::next_message`] until `None`. After an error nothing more comes: every further call
-/// returns the same error.
+/// [`Self::next_message`] until `None`, before any of which [`Self::next_haves`] may be called. After an error
+/// nothing more comes: every further call returns the same error.
 #[derive(Debug)]
 pub struct Decoder {
     limits: WireLimits,
@@ -154,10 +154,11 @@ impl Decoder {
         }
         let (messages, _) = self.chunk.as_chunks::<HAVE_LENGTH>();
         let pieces = messages.iter().map_while(Message::have_of);
-        let count = pieces
-            .zip(&mut *place)
-            .map(|(piece, place)| *place = piece)
-            .count();
+        let mut count = 0;
+        for (piece, place) in pieces.zip(&mut *place) {
+            *place = piece;
+            count += 1;
+        }
         self.skip(count * HAVE_LENGTH);
         &place[..count]
     }

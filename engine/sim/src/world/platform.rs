@@ -76,6 +76,7 @@ impl World {
         }
     }
 
+    /// Asks the disk to write what is right.
     pub(super) fn write(&mut self, node: usize, write: Write) {
         let Write {
             token,
