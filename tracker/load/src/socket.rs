@@ -3,8 +3,11 @@
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, ToSocketAddrs};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use socket2::{Domain, Socket as RawSocket, Type};
 use thiserror::Error;
 use tungstenite::http::Uri;
@@ -16,6 +19,8 @@ use tungstenite::{Message, Utf8Bytes, WebSocket};
 pub struct Endpoint {
     url: String,
     address: SocketAddr,
+    /// By what name it must show itself, and to whom, for TLS.
+    tls: Option<(ServerName<'static>, Arc<ClientConfig>)>,
 }
 
 /// Why there is no connection.
@@ -59,7 +64,7 @@ pub struct Options {
 
 /// A WebSocket that never blocks. Read it when it is readable until `None`.
 #[derive(Debug)]
-pub struct Socket(WebSocket<Stream>);
+pub struct Socket(WebSocket<Wire>);
 
 /// What comes of sending.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,30 +76,53 @@ pub enum Sent {
 }
 
 impl Endpoint {
-    /// Looks up where `url`, `ws://HOST[:PORT][/PATH]`, is.
+    /// Looks up where `url`, `ws://HOST[:PORT][/PATH]` or `wss://…`, is. Whom this machine trusts, or who is named
+    /// in the file `SSL_CERT_FILE`, may vouch for the latter.
     ///
     /// # Errors
-    /// When it is no such address or the host is not known.
+    /// When it is no such address, the host is not known or nobody is trusted.
     pub fn find(url: &str) -> Result<Self, ConnectError> {
         let wrong = |reason: &dyn ToString| ConnectError::Url {
             url: url.to_owned(),
             reason: reason.to_string(),
         };
         let uri: Uri = url.parse().map_err(|error| wrong(&error))?;
-        if uri.scheme_str() != Some("ws") {
-            return Err(wrong(&"it must begin with ws:// (TLS is not measured)"));
-        }
+        let is_tls = match uri.scheme_str() {
+            Some("ws") => false,
+            Some("wss") => true,
+            _ => return Err(wrong(&"it must begin with ws:// or wss://")),
+        };
         let host = uri.host().ok_or_else(|| wrong(&"it has no host"))?;
         let host = host.trim_start_matches('[').trim_end_matches(']');
-        let address = (host, uri.port_u16().unwrap_or(80))
+        let port = uri.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
+        let address = (host, port)
             .to_socket_addrs()
             .map_err(|error| wrong(&error))?
             .next()
             .ok_or_else(|| wrong(&"its host has no address"))?;
+        let tls = match is_tls {
+            true => {
+                let name = ServerName::try_from(host.to_owned()).map_err(|error| wrong(&error))?;
+                Some((name, trusting(roots()).map_err(|error| wrong(&error))?))
+            }
+            false => None,
+        };
         Ok(Self {
             url: url.to_owned(),
             address,
+            tls,
         })
+    }
+
+    /// Lets these vouch for the tracker, and nobody else.
+    ///
+    /// # Errors
+    /// When there is no TLS to speak.
+    pub fn trust(&mut self, roots: RootCertStore) -> Result<(), rustls::Error> {
+        if let Some((_, config)) = &mut self.tls {
+            *config = trusting(roots)?;
+        }
+        Ok(())
     }
 
     /// Returns where that is.
@@ -120,35 +148,40 @@ impl Socket {
             address: endpoint.address,
             source,
         })?;
+        let handshake = |reason: &dyn ToString| ConnectError::Handshake {
+            url: endpoint.url.clone(),
+            reason: reason.to_string(),
+        };
         let stream = Stream {
             tcp,
             never_blocks: false,
             is_drained: false,
         };
+        let wire = match &endpoint.tls {
+            Some((name, config)) => {
+                let tls = ClientConnection::new(Arc::clone(config), name.clone());
+                let tls = tls.map_err(|error| handshake(&error))?;
+                Wire::Tls(Box::new(StreamOwned::new(tls, stream)))
+            }
+            None => Wire::Plain(stream),
+        };
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER)
             .write_buffer_size(WRITE_BUFFER)
             .max_write_buffer_size(MAX_WRITE_BUFFER);
-        let (mut socket, _) =
-            tungstenite::client::client_with_config(&endpoint.url, stream, Some(config)).map_err(
-                |error| ConnectError::Handshake {
-                    url: endpoint.url.clone(),
-                    reason: error.to_string(),
-                },
-            )?;
-        socket
-            .get_mut()
-            .stop_blocking()
-            .map_err(|source| ConnectError::Tcp {
-                address: endpoint.address,
-                source,
-            })?;
+        let shaken = tungstenite::client::client_with_config(&endpoint.url, wire, Some(config));
+        let (mut socket, _) = shaken.map_err(|error| handshake(&error))?;
+        let stopped = socket.get_mut().stream_mut().stop_blocking();
+        stopped.map_err(|source| ConnectError::Tcp {
+            address: endpoint.address,
+            source,
+        })?;
         Ok(Self(socket))
     }
 
     /// Must be called when the system says that there is something to read.
     pub fn set_readable(&mut self) {
-        self.0.get_mut().is_drained = false;
+        self.0.get_mut().stream_mut().is_drained = false;
     }
 
     /// Takes the next text, `None` if it has not come yet. Pings are answered by the next
@@ -207,7 +240,55 @@ impl Socket {
 
 impl AsFd for Socket {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.get_ref().tcp.as_fd()
+        self.0.get_ref().stream().tcp.as_fd()
+    }
+}
+
+/// What a WebSocket goes over.
+#[derive(Debug)]
+enum Wire {
+    Plain(Stream),
+    Tls(Box<StreamOwned<ClientConnection, Stream>>),
+}
+
+impl Wire {
+    fn stream(&self) -> &Stream {
+        match self {
+            Self::Plain(stream) => stream,
+            Self::Tls(tls) => &tls.sock,
+        }
+    }
+
+    fn stream_mut(&mut self) -> &mut Stream {
+        match self {
+            Self::Plain(stream) => stream,
+            Self::Tls(tls) => &mut tls.sock,
+        }
+    }
+}
+
+impl Read for Wire {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(stream) => stream.read(buffer),
+            Self::Tls(tls) => tls.read(buffer),
+        }
+    }
+}
+
+impl Write for Wire {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(stream) => stream.write(buffer),
+            Self::Tls(tls) => tls.write(buffer),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Plain(stream) => stream.flush(),
+            Self::Tls(tls) => tls.flush(),
+        }
     }
 }
 
@@ -251,6 +332,22 @@ impl Write for Stream {
     }
 }
 
+/// Those whom this machine trusts.
+fn roots() -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    // One that cannot be read vouches for nobody; a tracker that needs it will be refused.
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    roots
+}
+
+fn trusting(roots: RootCertStore) -> Result<Arc<ClientConfig>, rustls::Error> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots);
+    Ok(Arc::new(config.with_no_client_auth()))
+}
+
 fn tcp(address: SocketAddr, options: Options) -> io::Result<TcpStream> {
     let socket = RawSocket::new(Domain::for_address(address), Type::STREAM, None)?;
     if let Some(bytes) = options.receive_buffer {
@@ -289,17 +386,13 @@ mod tests {
         assert!(endpoint.is_loopback());
         let endpoint = Endpoint::find("ws://[::1]").unwrap();
         assert_eq!(endpoint.address, "[::1]:80".parse().unwrap());
+        let endpoint = Endpoint::find("wss://127.0.0.1/announce").unwrap();
+        assert_eq!(endpoint.address, "127.0.0.1:443".parse().unwrap());
     }
 
     #[test]
     fn wrong_addresses_are_refused_by_name() {
-        for url in [
-            "",
-            "127.0.0.1:8000",
-            "http://127.0.0.1",
-            "wss://127.0.0.1",
-            "ws://",
-        ] {
+        for url in ["", "127.0.0.1:8000", "http://127.0.0.1", "wss://", "ws://"] {
             let error = Endpoint::find(url).unwrap_err().to_string();
             assert!(
                 error.starts_with(&format!("{url:?} is no address")),
