@@ -98,7 +98,7 @@ impl Flags {
 #[tokio::main]
 async fn run(settings: Settings, flags: &Flags) -> anyhow::Result<()> {
     let signals = signals()?;
-    make_room_for(settings.limits.connections);
+    make_room_for(&settings);
     let server = Server::bind(settings).await.map_err(|error| match error {
         ServerError::Settings(error) => error.into(),
         error => anyhow::Error::from(error),
@@ -122,7 +122,12 @@ async fn stopped(mut signals: mpsc::Receiver<Signal>, reload: Reload, flags: &Fl
     while let Some(Signal::Reload) = signals.recv().await {
         // Lists may stand in the settings file itself.
         let settings = flags.settings();
-        match settings.and_then(|settings| reload.reload(&settings.swarms)) {
+        let reloaded = settings.and_then(|settings| {
+            // All of it: what could not work would only show when a restart ends with it.
+            settings.check()?;
+            reload.reload(&settings.swarms)
+        });
+        match reloaded {
             Ok(()) => tracing::info!(
                 "lists of swarms and certificates are read again; what else is set waits for a restart"
             ),
@@ -139,9 +144,11 @@ async fn stopped(mut signals: mpsc::Receiver<Signal>, reload: Reload, flags: &Fl
     });
 }
 
-/// Sees to it that so many connections can be open, each of which is a file.
-fn make_room_for(connections: usize) {
-    let wanted = u64::try_from(connections).unwrap_or(u64::MAX);
+/// Sees to it that all connections can be open. Each is a file, and with a web app may be sent another one.
+fn make_room_for(settings: &Settings) {
+    let connections = settings.limits.connections;
+    let files_each = 1 + usize::from(settings.web.is_some());
+    let wanted = u64::try_from(connections.saturating_mul(files_each)).unwrap_or(u64::MAX);
     match raise_open_files() {
         Ok(files) if files < wanted.saturating_add(SPARE_FILES) => tracing::warn!(
             files,

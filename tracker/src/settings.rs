@@ -48,7 +48,8 @@ pub struct Settings {
     #[serde(rename = "turn_lifetime_s", deserialize_with = "limits::seconds")]
     pub turn_lifetime: Duration,
     /// Origins of pages that may use the tracker (`https://app.example`); empty: all. Programs that
-    /// are no browsers have no origin and are let in.
+    /// are no browsers have no origin and are let in. Schemes but `https` and `http`, such as
+    /// `chrome-extension`, are not supported.
     pub origins: Vec<String>,
     /// Proxies whose `X-Forwarded-For` is believed: `10.0.0.0/8`, `::1/128`.
     pub trusted_proxies: Vec<IpNet>,
@@ -104,8 +105,11 @@ pub enum SettingsError {
         /// As given.
         given: String,
     },
-    /// An origin that no page has.
-    #[error("{given:?} is no origin such as https://app.example or http://localhost:8080")]
+    /// An origin that no page has, or one of a scheme that is not supported.
+    #[error(
+        "{given:?} is no origin such as https://app.example or http://localhost:8080; schemes but \
+         these two are not supported"
+    )]
     Origin {
         /// As given.
         given: String,

@@ -1,6 +1,6 @@
 //! libtorrent announces to our tracker by WebSocket, v2 torrents and hybrid ones, and its offers are
-//! handed on to peers of both dialects. Where `SHOAL_PYTHON` names no Python that has libtorrent 2.1 (scripts/test sees to that)
-//! there is nothing to test, and that is said.
+//! handed on to peers of both dialects. Where `SHOAL_PYTHON` names no Python that has libtorrent 2.1
+//! (scripts/test sees to that) there is nothing to test, and that is said.
 
 #![allow(clippy::unwrap_used, reason = "a failed test may say so by a panic")]
 
@@ -62,16 +62,19 @@ async fn offers_reach_its_dialect(link: &str, expected: SwarmId) {
     let text = String::from_utf8(Request::Announce(announce).encode().to_vec()).unwrap();
     socket.send(Message::text(text)).await.unwrap();
     let _libtorrent = announce_by_libtorrent(&python, address, link);
-    let sdp = loop {
-        let Message::Text(text) = next(&mut socket).await else {
-            continue;
-        };
-        if let Some(Response::Offer { swarm, sdp, .. }) = Response::decode(&text.into()).unwrap() {
-            assert_eq!(swarm, expected);
-            break sdp.to_text().unwrap();
+    let offer = async {
+        loop {
+            let Message::Text(text) = next(&mut socket).await else {
+                continue;
+            };
+            let response = Response::decode(&text.into()).unwrap();
+            if let Some(Response::Offer { swarm, sdp, .. }) = response {
+                assert_eq!(swarm, expected);
+                break sdp.to_text().unwrap();
+            }
         }
     };
-    check(&sdp);
+    check(&offered(offer).await);
 }
 
 async fn offers_reach_the_cbor_dialect(link: &str, expected: SwarmId) {
@@ -99,22 +102,24 @@ async fn offers_reach_the_cbor_dialect(link: &str, expected: SwarmId) {
             .unwrap();
     }
     let _libtorrent = announce_by_libtorrent(&python, address, link);
-    let sdp = loop {
-        let Message::Binary(frame) = next(&mut socket).await else {
-            continue;
-        };
-        if let ServerMessage::Signal {
-            swarm,
-            signal: Signal::Offer(sdp),
-            untrickled: true,
-            ..
-        } = ServerMessage::decode(&frame).unwrap()
-        {
-            assert_eq!(swarm, expected);
-            break sdp;
+    let offer = async {
+        loop {
+            let Message::Binary(frame) = next(&mut socket).await else {
+                continue;
+            };
+            if let ServerMessage::Signal {
+                swarm,
+                signal: Signal::Offer(sdp),
+                untrickled: true,
+                ..
+            } = ServerMessage::decode(&frame).unwrap()
+            {
+                assert_eq!(swarm, expected);
+                break sdp;
+            }
         }
     };
-    check(&sdp);
+    check(&offered(offer).await);
 }
 
 fn check(sdp: &str) {
@@ -177,6 +182,11 @@ async fn connect(tracker: SocketAddr) -> WebSocketStream<TcpStream> {
 }
 
 async fn next(socket: &mut WebSocketStream<TcpStream>) -> Message {
-    let next = tokio::time::timeout(PATIENCE, socket.next()).await;
-    next.expect("libtorrent does not offer").unwrap().unwrap()
+    socket.next().await.unwrap().unwrap()
+}
+
+/// Waits for an offer. Around the whole wait, as pings come all the time.
+async fn offered<T>(offer: impl Future<Output = T>) -> T {
+    let offered = tokio::time::timeout(PATIENCE, offer).await;
+    offered.expect("libtorrent does not offer")
 }

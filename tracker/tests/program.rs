@@ -9,6 +9,10 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 use std::{fs, thread};
 
+use shoal_protocol::tracker::{AnnounceEvent, ClientMessage, PeerKey, ServerMessage};
+use shoal_protocol::{PeerId, SwarmId};
+use tokio_tungstenite::tungstenite::{Message, client};
+
 #[test]
 fn prints_one_line_when_ready_and_stops_on_sigterm() {
     for signal in ["TERM", "INT"] {
@@ -166,13 +170,53 @@ fn lists_in_the_settings_file_are_read_again_on_sighup() {
     fs::write(&file, settings(&"ab".repeat(20))).unwrap();
     let mut command = command(&["--config", file.to_str().unwrap()]);
     let mut tracker = Tracker::spawn_with_log(&mut command);
-    tracker.line();
-    fs::write(&file, settings("nonsense")).unwrap();
-    tracker.signal("HUP");
-    tracker.logs("all stays as it was");
+    let address = tracker.address();
+    let served = || [0xab, 0xcd].map(|swarm| is_served(&address, swarm));
+    assert_eq!(served(), [false, true]);
+    let cannot_work = format!("limits.introductions = 0\n{}", settings(&"cd".repeat(20)));
+    for refused in [settings("nonsense"), cannot_work] {
+        fs::write(&file, refused).unwrap();
+        tracker.signal("HUP");
+        tracker.logs("all stays as it was");
+        assert_eq!(served(), [false, true]);
+    }
     fs::write(&file, settings(&"cd".repeat(20))).unwrap();
     tracker.signal("HUP");
     tracker.logs("read again; what else is set waits for a restart");
+    assert_eq!(served(), [true, false]);
+}
+
+/// Returns whether a peer may join the swarm whose id is this byte again and again.
+#[cfg(unix)]
+fn is_served(address: &str, swarm: u8) -> bool {
+    let stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let (mut socket, _) = client(format!("ws://{address}/announce"), stream).unwrap();
+    for message in [
+        ClientMessage::Hello {
+            version: 1,
+            peer: PeerId::new([1; 20]),
+            key: PeerKey::new([1; 16]),
+        },
+        ClientMessage::Announce {
+            swarm: SwarmId::new([swarm; 20]),
+            event: AnnounceEvent::Started,
+            left: None,
+            want: 0,
+        },
+    ] {
+        socket.send(Message::Binary(message.encode())).unwrap();
+    }
+    loop {
+        let Message::Binary(frame) = socket.read().unwrap() else {
+            continue;
+        };
+        match ServerMessage::decode(&frame).unwrap() {
+            ServerMessage::Peers { .. } => return true,
+            ServerMessage::Error { .. } => return false,
+            _ => {}
+        }
+    }
 }
 
 #[cfg(unix)]
@@ -212,6 +256,25 @@ fn too_few_files_are_warned_of_once() {
         assert!(tracker.logs("cannot accept").contains("\"DEBUG\""));
     }
     drop(connections);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_page_needs_files_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("index.html"), "<p>page").unwrap();
+    let web = ["--web", folder.path().to_str().unwrap()];
+    for (flags, expected) in [(&[][..], false), (&web[..], true)] {
+        // Enough for 200 connections, not for a file of the page to each.
+        let mut command = limited("ulimit -n 400", flags);
+        command.env("SHOAL_TRACKER_LIMITS__CONNECTIONS", "200");
+        let mut tracker = Tracker::spawn_with_log(&mut command);
+        tracker.line();
+        tracker.signal("TERM");
+        let log = tracker.logs_up_to("stopping");
+        let is_warned = log.iter().any(|line| line.contains("ulimit -n"));
+        assert_eq!(is_warned, expected, "{log:?}");
+    }
 }
 
 /// The program, started by a shell that limits it first.
@@ -260,13 +323,21 @@ impl Tracker {
         Self::spawn(command)
     }
 
-    /// Reads the log up to a line that has `text` in it.
+    /// Reads the log up to a line that has `text` in it; returns that.
     fn logs(&self, text: &str) -> String {
+        self.logs_up_to(text).pop().unwrap()
+    }
+
+    /// Reads the log up to a line that has `text` in it.
+    fn logs_up_to(&self, text: &str) -> Vec<String> {
         let log = self.log.as_ref().unwrap();
+        let mut lines = Vec::new();
         loop {
             let line = log.recv_timeout(PATIENCE).expect(text);
-            if line.contains(text) {
-                return line;
+            let is_last = line.contains(text);
+            lines.push(line);
+            if is_last {
+                return lines;
             }
         }
     }

@@ -216,13 +216,17 @@ impl Registry {
             // The receiver's dialect has no candidates. Who was told that sends none either.
             return Ok(None);
         };
+        // Before anything else is said: who was not told of the receiver must not learn that it is there.
+        if matches!(signal, Signal::Offer(_)) && !is_told_of_receiver {
+            return Err(Reason::NoSuchPeer);
+        }
         let sdp = Sdp::from_text(text);
         // Before an offer counts as answered: a shorter answer may follow.
         if sdp.as_json().len() > Sdp::MAX_LEN {
             return Err(Reason::TooLong);
         }
         let response = match &signal {
-            Signal::Offer(_) if is_told_of_receiver => Response::Offer {
+            Signal::Offer(_) => Response::Offer {
                 swarm: path.swarm,
                 from: peer,
                 offer: path.offer,

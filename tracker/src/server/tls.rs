@@ -77,8 +77,14 @@ impl Certificate {
     /// Reads the files again if they have changed since they could be read. What was wrong then may be put
     /// right without a change of their looks, as permissions are.
     pub(super) fn refresh(&self) {
-        if self.seen().looks == looks(&self.files) {
-            return;
+        let looks = looks(&self.files);
+        {
+            let mut seen = self.seen();
+            if seen.looks == looks {
+                // What was wrong is put right: the next time it is news again.
+                seen.failure = None;
+                return;
+            }
         }
         match self.reload() {
             Ok(()) => tracing::info!("a new certificate is in use"),
@@ -146,6 +152,13 @@ mod tests {
 
     use super::*;
 
+    fn files_in(folder: &tempfile::TempDir) -> settings::Tls {
+        settings::Tls {
+            certificate: folder.path().join("certificate.pem"),
+            key: folder.path().join("key.pem"),
+        }
+    }
+
     /// Writes a certificate and its key; returns the certificate.
     fn write(files: &settings::Tls) -> CertificateDer<'static> {
         let made = generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
@@ -154,14 +167,38 @@ mod tests {
         made.cert.der().clone()
     }
 
+    fn set_modified(path: &PathBuf, time: SystemTime) {
+        let file = fs::File::options().write(true).open(path).unwrap();
+        file.set_modified(time).unwrap();
+    }
+
+    #[test]
+    fn a_failure_is_told_again_after_the_files_looked_as_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = files_in(&folder);
+        write(&files);
+        set_modified(&files.key, SystemTime::UNIX_EPOCH);
+        let certificate = Certificate::read(files.clone()).unwrap();
+        let key = fs::read(&files.key).unwrap();
+        fs::write(&files.key, "nonsense").unwrap();
+        certificate.refresh();
+        assert!(certificate.seen().failure.is_some());
+
+        fs::write(&files.key, key).unwrap();
+        set_modified(&files.key, SystemTime::UNIX_EPOCH);
+        certificate.refresh();
+        assert_eq!(certificate.seen().failure, None);
+    }
+
     #[test]
     fn files_that_could_not_be_read_are_tried_again_however_they_look() {
         let folder = tempfile::tempdir().unwrap();
-        let files = settings::Tls {
-            certificate: folder.path().join("certificate.pem"),
-            key: folder.path().join("key.pem"),
-        };
+        let files = files_in(&folder);
         let first = write(&files);
+        // Times may be coarse, and what is written next must look different.
+        for path in [&files.certificate, &files.key] {
+            set_modified(path, SystemTime::UNIX_EPOCH);
+        }
         let certificate = Certificate::read(files.clone()).unwrap();
         let uses = |expected: &CertificateDer<'_>| {
             let current = certificate.current.read().unwrap();
@@ -177,9 +214,8 @@ mod tests {
         assert!(uses(&first));
 
         fs::write(&files.key, key).unwrap();
-        let file = fs::File::options().write(true).open(&files.key).unwrap();
         let (modified, _) = looked[1].unwrap();
-        file.set_modified(modified).unwrap();
+        set_modified(&files.key, modified);
         assert_eq!(looks(&files), looked);
         certificate.refresh();
         assert!(uses(&second));

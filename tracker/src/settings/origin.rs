@@ -1,7 +1,7 @@
 //! How the origins of pages are written (RFC 6454 §6.1).
 
 /// Returns an origin as a browser sends it: without the port that its scheme has anyway, in small letters.
-/// `None`: no page has such a one.
+/// `None`: no page has such a one, or it has another scheme (as `chrome-extension`), which is not supported.
 pub(super) fn normal(given: &str) -> Option<String> {
     let given = given.to_ascii_lowercase();
     let (scheme, address) = given.split_once("://")?;
@@ -17,7 +17,10 @@ pub(super) fn normal(given: &str) -> Option<String> {
         None => (address, ""),
     };
     let is_port = match port.strip_prefix(':') {
-        Some(digits) => digits.parse::<u16>().is_ok_and(|port| port > 0),
+        // As browsers write it: without a sign, which a number may have, or a leading zero.
+        Some(digits) => {
+            digits.starts_with(|c| matches!(c, '1'..='9')) && digits.parse::<u16>().is_ok()
+        }
         None => true,
     };
     // Browsers send a name with other letters in its ASCII form.
@@ -67,6 +70,8 @@ mod tests {
             "https://app.example:0",
             "https://app.example:65536",
             "https://app.example:443:443",
+            "https://app.example:+443",
+            "https://app.example:0443",
             "https://ann@app.example",
             "https://*.app.example",
             "https://bücher.example",
@@ -75,6 +80,7 @@ mod tests {
             "https://[::1]x",
             "https://::1",
             "ws://app.example",
+            "chrome-extension://abcdefghijklmnop",
         ] {
             assert_eq!(normal(given), None, "{given}");
         }

@@ -151,6 +151,26 @@ fn a_description_that_escapes_make_too_long_is_refused_to_its_sender() {
 }
 
 #[test]
+fn a_stranger_is_not_told_by_its_length_that_a_member_is_there() {
+    for receiver in [0, 1] {
+        let mut bus = Bus::new(2);
+        let bob = bus.connect(receiver);
+        request(&mut bus, receiver, bob, announcement(2, 0));
+        let eve = join(&mut bus, 0, 3, 0);
+        for node in [0, 1] {
+            bus.take_told(node);
+        }
+        // Of nobody, and of a member whom it was not told of.
+        for to in [9, 2] {
+            say(&mut bus, 0, eve, to, Signal::Offer("\n".repeat(MAX_SDP)));
+            assert_eq!(refused(&mut bus, 0), ErrorCode::NoSuchPeer);
+        }
+        let tally = bus.nodes[0].registry.tally();
+        assert_eq!(tally.refusals(Reason::TooLong), 0);
+    }
+}
+
+#[test]
 fn an_answer_that_is_too_long_may_be_followed_by_a_shorter_one() {
     for offerer in [0, 1] {
         let mut bus = Bus::new(2);

@@ -31,6 +31,8 @@ async fn answer(hub: &Hub, outgoing: &Outgoing, node: NodeId) {
     let mut is_over = false;
     while !is_over && has_room(outgoing).await {
         is_over = hub.continue_snapshot(&mut snapshot, MAX_RECORDS);
+        // Where all members that were looked at are elsewhere, nothing fills the queue and has this wait.
+        tokio::task::yield_now().await;
     }
 }
 
