@@ -77,9 +77,10 @@ fn two_addresses_of_one_tracker_are_calm() {
     assert_eq!(get.exit_code(), 0, "{}", get.stderr());
     assert_eq!(sha256(&scratch.path("out/random.bin")), sha256(&source));
 
-    // Each of the two has lost one connection to its other one; one more a minute later, if it takes so long.
+    // Each of the two has lost one connection to its other one, or two; one more a minute later, if it takes so
+    // long. Without rest they would lose a dozen.
     let refusals = tracker.refusals("peer_id_taken");
-    assert!((1..10).contains(&refusals), "{refusals}");
+    assert!((1..=6).contains(&refusals), "{refusals}");
     for peer in [&seed, &get] {
         let mut states = [&one, &other].map(|url| state_of(peer, url).unwrap());
         states.sort();

@@ -279,8 +279,8 @@ pub(crate) fn status(torrent: &TorrentSnapshot) -> String {
 fn tracker_note(tracker: &json::Tracker, failed_before: bool) -> Option<String> {
     let url = words::harmless(&tracker.url);
     match &tracker.reason {
-        // Nothing is wrong, and nothing to be done.
-        _ if tracker.state == "same" => None,
+        // Nothing is wrong, or not any more, and nothing to be done.
+        _ if tracker.state == "same" => failed_before.then(|| format!("tracker {url}: connected")),
         Some(_) if failed_before => None,
         Some(reason) => Some(format!(
             "tracker {url}: {}; trying again",

@@ -117,6 +117,6 @@ fn until(what: &str, is_so: impl Fn() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !is_so() {
         assert!(Instant::now() < deadline, "not in time: {what}");
-        thread::yield_now();
+        thread::sleep(Duration::from_millis(10));
     }
 }

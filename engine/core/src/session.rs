@@ -397,16 +397,19 @@ impl Session {
         };
         for url in urls.iter().take(MAX_TRACKERS) {
             let tracker = self.trackers.add(url, self.shared.now);
-            // One that rests would let nobody know of the torrent.
-            let holder = self.trackers.holder(tracker);
-            for tracker in [tracker].into_iter().chain(holder) {
-                torrent
-                    .trackers
-                    .entry(tracker)
-                    .or_insert_with(Announce::new);
-                if let Some(dialect) = self.trackers.ready_dialect(tracker) {
-                    torrent.tracker_is_ready(tracker, dialect, &self.shared);
-                }
+            torrent
+                .trackers
+                .entry(tracker)
+                .or_insert_with(Announce::new);
+            if let Some(dialect) = self.trackers.ready_dialect(tracker) {
+                torrent.tracker_is_ready(tracker, dialect, &self.shared);
+            }
+        }
+        // One that rests would let nobody know of the torrent, unless its holder does.
+        for tracker in torrent.trackers.keys() {
+            let holder = self.trackers.holder(*tracker);
+            if holder.is_some_and(|holder| !torrent.trackers.contains_key(&holder)) {
+                self.trackers.wake(*tracker, self.shared.now);
             }
         }
     }

@@ -10,12 +10,15 @@
 //! less often. A tracker may ask for a longer wait than the back-off's, of minutes at most.
 //!
 //! # Several addresses of one tracker
-//! Two of our addresses may lead to one tracker, or to two nodes of one cluster, and nobody can tell that
-//! by looking at them. There a peer id belongs to one connection: the later one takes the place of the
-//! earlier, by our key, and would lose it again if the earlier came back at once. So the address that
-//! was closed rests (`Parked`), and the torrents that are there are announced at the one that holds our
-//! place. It is tried again when that one is lost; and now and then, less and less often, because which
-//! of several has taken over is a guess and because names change what they lead to.
+//! Two of our addresses may lead to one tracker, or to two nodes of one cluster, and but for the names of
+//! this machine nobody can tell that by looking at them. There a peer id belongs to one connection: the later
+//! one takes the place of the earlier, by our key, and would lose it again if the earlier came back at once.
+//! So the address that was closed rests (`Parked`) while the other serves. It is tried again when that one is
+//! lost; and now and then, less and less often, because names change what they lead to.
+//!
+//! Which address has taken over is a guess, and trackers know our key: one could act as us at another. So an
+//! address rests only for the one that has been opened since, if all its torrents name that one too: a
+//! torrent is never announced where it does not want to be. Else the two take turns, with back-off.
 //!
 //! # Dialects
 //! A tracker's address does not tell what it speaks. Ours is tried first: it introduces peers and passes
@@ -57,7 +60,7 @@ const STEADY: Duration = MAX_BACKOFF;
 /// How long an address rests whose place another of ours has taken; twice as long each time, up to so
 /// many times.
 const REST: Duration = Duration::from_secs(60);
-const MAX_REST_DOUBLINGS: u32 = 6;
+const MAX_REST_DOUBLINGS: u32 = 3;
 
 /// How long the address that holds our place may be without a connection before those that rest for its
 /// sake are tried. It may just be coming back, and would be closed again by them.
@@ -78,7 +81,7 @@ struct Tracker {
     failures: u32,
     /// When its WebSocket was opened last.
     opened_at: Timestamp,
-    /// When that was lost, or could not be opened for the first time since; `None` while it is open.
+    /// When that was lost, or could not be opened for the first time since; `None` while it can be spoken to.
     lost_at: Option<Timestamp>,
     /// How often another address has taken its place.
     rests: u32,
@@ -133,9 +136,10 @@ enum State {
 }
 
 impl Trackers {
-    /// Returns the tracker with this URL, a new one if need be.
+    /// Returns the tracker with this URL, whatever it calls this machine, a new one if need be.
     pub(crate) fn add(&mut self, url: &str, now: Timestamp) -> TrackerId {
-        if let Some((id, _)) = self.all.iter().find(|(_, tracker)| tracker.url == url) {
+        let is_same = |tracker: &Tracker| place(&tracker.url) == place(url);
+        if let Some((id, _)) = self.all.iter().find(|(_, tracker)| is_same(tracker)) {
             return *id;
         }
         let id = TrackerId(self.next);
@@ -203,9 +207,8 @@ impl Trackers {
             return false;
         };
         tracker.opened_at = shared.now;
-        tracker.lost_at = None;
         if tracker.dialect == Dialect::WebTorrent {
-            tracker.state = State::Ready;
+            tracker.be_ready();
             return true;
         }
         tracker.state = State::Greeting {
@@ -241,7 +244,7 @@ impl Trackers {
             (Dialect::Cbor, State::Greeting { .. }) if !tracker.proven => {
                 tracker.dialect = Dialect::WebTorrent;
                 tracker.revealed = true;
-                tracker.state = State::Ready;
+                tracker.be_ready();
                 Text::Revealing
             }
             (Dialect::WebTorrent, State::Ready) => {
@@ -275,22 +278,34 @@ impl Trackers {
             tracker.set_interval(interval_s);
         }
         if is_first {
-            tracker.state = State::Ready;
+            tracker.be_ready();
         }
         is_first
     }
 
-    /// A newer connection with our id and key has taken a tracker's place, so one of our other addresses
-    /// leads there too: this one rests. Returns the one that holds our place. `None`: there is none (two
-    /// nodes of a cluster may each have closed theirs for the other's sake), and nothing has changed.
-    pub(crate) fn park(&mut self, id: TrackerId, shared: &mut Shared) -> Option<TrackerId> {
-        let others = self.all.iter().filter(|(other, tracker)| {
+    /// A newer connection with our id and key has taken a tracker's place. If one of our other addresses has
+    /// been opened since, and only one, that leads there too: this one rests, if the other `serves` all that
+    /// is here. Returns the other; `None`: nothing has changed. (Two nodes of a cluster may each have closed
+    /// theirs for the other's sake, or somebody acts as us: then it comes back as it always does.)
+    pub(crate) fn park(
+        &mut self,
+        id: TrackerId,
+        serves: impl Fn(TrackerId) -> bool,
+        shared: &mut Shared,
+    ) -> Option<TrackerId> {
+        let before = self.all.get(&id)?.opened_at;
+        let mut others = self.all.iter().filter(|(other, tracker)| {
             let is_open = matches!(tracker.state, State::Greeting { .. } | State::Ready);
-            **other != id && is_open && tracker.dialect == Dialect::Cbor
+            let is_ours = is_open && tracker.dialect == Dialect::Cbor;
+            **other != id && is_ours && tracker.opened_at > before
         });
-        // It is the greeting, or the announce that follows it, by which a place is taken.
-        let (holder, _) = others.max_by_key(|(_, tracker)| tracker.opened_at)?;
+        let (Some((holder, _)), None) = (others.next(), others.next()) else {
+            return None;
+        };
         let holder = *holder;
+        if !serves(holder) {
+            return None;
+        }
         for tracker in self.all.values_mut() {
             if let State::Parked { holder: before, .. } = &mut tracker.state
                 && *before == id
@@ -328,6 +343,7 @@ impl Trackers {
         let was_of_use = tracker.state == State::Ready && tracker.proven;
         if was_of_use && shared.now.since(tracker.opened_at) >= STEADY {
             tracker.failures = 0;
+            tracker.rests = 0;
         }
         tracker.lost_at.get_or_insert(shared.now);
         let wait = backoff(tracker.failures, &mut shared.rng).max(at_least);
@@ -349,6 +365,15 @@ impl Trackers {
         tracker.state = State::Down {
             retry: shared.now + wait,
         };
+    }
+
+    /// Lets an address rest no longer: something is to be announced there that its holder does not serve.
+    pub(crate) fn wake(&mut self, id: TrackerId, now: Timestamp) {
+        if let Some(tracker) = self.all.get_mut(&id)
+            && matches!(tracker.state, State::Parked { .. })
+        {
+            tracker.state = State::Down { retry: now };
+        }
     }
 
     /// Opens what is due; returns trackers whose deadline has passed.
@@ -387,7 +412,10 @@ impl Trackers {
             State::Down { retry } => retry <= now,
             State::Parked { holder, retry } => {
                 let holder = self.all.get(&holder);
-                let is_gone = holder.is_none_or(|holder| holder.is_absent(now));
+                // One without our dialect cannot hold our place.
+                let is_gone = holder.is_none_or(|holder| {
+                    holder.is_absent(now) || holder.dialect == Dialect::WebTorrent
+                });
                 retry <= now || is_gone
             }
             _ => false,
@@ -409,6 +437,11 @@ impl Tracker {
         });
     }
 
+    fn be_ready(&mut self) {
+        self.state = State::Ready;
+        self.lost_at = None;
+    }
+
     /// Returns whether it has been without a connection for longer than one takes to come back.
     fn is_absent(&self, now: Timestamp) -> bool {
         let lost_at = self.lost_at;
@@ -417,6 +450,19 @@ impl Tracker {
 
     fn set_interval(&mut self, seconds: u32) {
         self.interval = Duration::from_secs(seconds.clamp(10, 3600).into());
+    }
+}
+
+/// Takes a URL apart: the scheme, whether it leads to this machine, and what is left.
+fn place(url: &str) -> (&str, bool, &str) {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+    let after = |name| rest.strip_prefix(name);
+    let local = ["localhost", "127.0.0.1", "[::1]"]
+        .into_iter()
+        .find_map(after);
+    match local.filter(|rest| rest.is_empty() || rest.starts_with([':', '/', '?'])) {
+        Some(rest) => (scheme, true, rest),
+        None => (scheme, false, rest),
     }
 }
 
@@ -521,17 +567,23 @@ mod tests {
         let [a, b, c] = ids[..] else {
             panic!("three were added");
         };
-        // The other two are open: the later is taken for the one that holds our place.
-        assert_eq!(trackers.park(a, &mut shared), Some(c));
-        assert_eq!(trackers.park(b, &mut shared), Some(c));
-        assert_eq!(trackers.park(c, &mut shared), None, "nobody is left");
+        // Either of the other two may hold our place.
+        assert_eq!(trackers.park(a, |_| true, &mut shared), None);
+        assert_eq!(trackers.park(b, |_| false, &mut shared), None, "not served");
+        assert_eq!(trackers.park(b, |_| true, &mut shared), Some(c));
+        assert_eq!(
+            trackers.park(c, |_| true, &mut shared),
+            None,
+            "a was there before"
+        );
+        assert_eq!(trackers.park(a, |_| true, &mut shared), Some(c));
         assert_eq!((trackers.holder(a), trackers.holder(b)), (Some(c), Some(c)));
         assert!(trackers.is_ready(c));
 
         // Whoever takes over from that one serves for those too.
         let d = trackers.add("ws://d", shared.now);
         connect(&mut trackers, &mut shared);
-        assert_eq!(trackers.park(c, &mut shared), Some(d));
+        assert_eq!(trackers.park(c, |_| true, &mut shared), Some(d));
         for id in [a, b, c] {
             assert_eq!(trackers.holder(id), Some(d));
         }
@@ -555,15 +607,38 @@ mod tests {
     fn addresses_rest_for_longer_each_time() {
         let (mut shared, mut trackers) = (shared(3), Trackers::default());
         let a = trackers.add("ws://a", shared.now);
-        trackers.add("ws://b", shared.now);
+        let b = trackers.add("ws://b", shared.now);
         let mut rests = Vec::new();
         for _ in 0..10 {
             connect(&mut trackers, &mut shared);
-            assert!(trackers.park(a, &mut shared).is_some());
+            shared.now = shared.now + Duration::from_secs(1);
+            trackers.failed(b, Duration::ZERO, &mut shared);
+            time_to_open(&mut trackers, b, &mut shared);
+            connect(&mut trackers, &mut shared);
+            assert_eq!(trackers.park(a, |_| true, &mut shared), Some(b));
             rests.push(time_to_open(&mut trackers, a, &mut shared).as_secs());
         }
         assert!((60..=91).contains(&rests[0]), "{rests:?}");
         assert!((120..=181).contains(&rests[1]), "{rests:?}");
-        assert!((64 * 60..=97 * 60).contains(&rests[9]), "{rests:?}");
+        assert!((8 * 60..=12 * 60).contains(&rests[9]), "{rests:?}");
+    }
+
+    #[test]
+    fn this_machine_has_several_names() {
+        let (shared, mut trackers) = (shared(4), Trackers::default());
+        let mut add = |url| trackers.add(url, shared.now);
+        let one = add("ws://localhost:9010/announce");
+        assert_eq!(add("ws://127.0.0.1:9010/announce"), one);
+        assert_eq!(add("ws://[::1]:9010/announce"), one);
+        let others = [
+            "wss://localhost:9010/announce",
+            "ws://localhost:9011/announce",
+            "ws://localhost:9010/",
+            "ws://localhost.example:9010/announce",
+            "ws://:9010/announce",
+        ];
+        let others = others.map(&mut add);
+        let distinct: std::collections::BTreeSet<_> = others.into_iter().chain([one]).collect();
+        assert_eq!(distinct.len(), 6);
     }
 }

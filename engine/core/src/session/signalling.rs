@@ -193,7 +193,7 @@ impl Session {
             // Who is not let in has met a stranger with this id.
             (ErrorCode::PeerIdTaken, (None, _)) if self.trackers.relays(tracker) => {
                 self.close(tracker);
-                self.taken_over(tracker, message, retry);
+                self.taken_over(tracker, retry);
             }
             (ErrorCode::PeerIdTaken, (None, _))
             | (ErrorCode::UnsupportedVersion | ErrorCode::ShuttingDown, _) => {
@@ -223,28 +223,40 @@ impl Session {
         }
     }
 
-    /// A newer connection of ours has taken a tracker's place. While its address rests, its torrents are
-    /// announced by the one that holds our place. That is nothing to be told of as an error.
-    fn taken_over(&mut self, tracker: TrackerId, reason: &str, retry: Duration) {
-        let Some(holder) = self.trackers.park(tracker, &mut self.shared) else {
-            return self.tracker_gone(tracker, reason, retry);
+    /// A newer connection of ours has taken a tracker's place: that is no error. Its address rests while another
+    /// serves its torrents, or comes back.
+    fn taken_over(&mut self, tracker: TrackerId, retry: Duration) {
+        let torrents = &self.torrents;
+        let serves = |holder| {
+            let mut here = torrents.iter();
+            here.all(|torrent| torrent.names(holder) || !torrent.names(tracker))
         };
-        let (this, other) = (self.trackers.url(tracker), self.trackers.url(holder));
-        tracing::debug!("{this} is the same tracker as {other}");
-        let dialect = self.trackers.ready_dialect(holder);
+        let holder = self.trackers.park(tracker, serves, &mut self.shared);
+        let this = self.trackers.url(tracker);
+        match holder.map(|holder| self.trackers.url(holder)) {
+            Some(other) => tracing::debug!("{this} is the same tracker as {other}"),
+            None => {
+                tracing::debug!("{this} has let another connection of ours in");
+                self.trackers.failed(tracker, retry, &mut self.shared);
+            }
+        }
         let torrents = self.torrents.iter_mut();
-        for torrent in torrents.filter(|torrent| torrent.trackers.contains_key(&tracker)) {
-            if torrent.tracker_rests(tracker, holder, &mut self.shared)
-                && let Some(dialect) = dialect
-            {
-                torrent.tracker_is_ready(holder, dialect, &self.shared);
+        for torrent in torrents.filter(|torrent| torrent.names(tracker)) {
+            match holder {
+                Some(holder) => torrent.tracker_rests(tracker, holder, &mut self.shared),
+                None => torrent.tracker_taken_over(tracker, &mut self.shared),
             }
         }
     }
 
     pub(super) fn tracker_lost(&mut self, tracker: TrackerId, reason: &str, at_least: Duration) {
         let was_of_use = self.trackers.is_of_use(tracker);
-        self.tracker_gone(tracker, reason, at_least);
+        self.trackers.failed(tracker, at_least, &mut self.shared);
+        for torrent in self.torrents.iter_mut() {
+            if torrent.names(tracker) {
+                torrent.tracker_failed(tracker, reason, None, &mut self.shared);
+            }
+        }
         let url = self.trackers.url(tracker).to_owned();
         if was_of_use {
             self.shared.event(Event::Error {
@@ -252,15 +264,6 @@ impl Session {
                 kind: "tracker",
                 message: format!("{url} is gone: {reason}"),
             });
-        }
-    }
-
-    fn tracker_gone(&mut self, tracker: TrackerId, reason: &str, at_least: Duration) {
-        self.trackers.failed(tracker, at_least, &mut self.shared);
-        for torrent in self.torrents.iter_mut() {
-            if torrent.trackers.contains_key(&tracker) {
-                torrent.tracker_failed(tracker, reason, None, &mut self.shared);
-            }
         }
     }
 

@@ -9,6 +9,7 @@ use shoal_protocol::tracker::{AnnounceEvent, ClientMessage};
 use super::neighbours::ENOUGH;
 use super::{Announce, Ending, Torrent};
 use crate::io::{Output, TrackerId, TrackerRequest};
+use crate::peer::Peer;
 use crate::shared::Shared;
 use crate::snapshot::TrackerState;
 use crate::time::Timestamp;
@@ -75,22 +76,29 @@ impl Torrent {
         }
     }
 
-    /// Our place at a tracker is held by another of its addresses from now on: what this one did is that
-    /// one's to do. Returns whether the torrent is new there.
+    pub(crate) fn names(&self, tracker: TrackerId) -> bool {
+        self.trackers.contains_key(&tracker)
+    }
+
+    /// Another connection of ours has taken a tracker's place: nothing is wrong.
+    pub(crate) fn tracker_taken_over(&mut self, tracker: TrackerId, shared: &mut Shared) {
+        self.close_offers_at(tracker, shared);
+        self.trackers.insert(tracker, Announce::new());
+    }
+
+    /// The same, by another of its addresses, where we are announced too and that serves from now on.
     pub(crate) fn tracker_rests(
         &mut self,
         tracker: TrackerId,
         holder: TrackerId,
         shared: &mut Shared,
-    ) -> bool {
-        self.close_offers_at(tracker, shared);
-        self.trackers.insert(tracker, Announce::new());
-        // The tracker knows us by our id: calls that are under way go on.
-        let peers = self.peers.values_mut_if(|peer| peer.tracker == tracker);
+    ) {
+        self.tracker_taken_over(tracker, shared);
+        // The tracker knows us by our id: calls that are under way go on. Whoever is connected already may be
+        // called anew only by the tracker where we met.
+        let called = |peer: &Peer| peer.tracker == tracker && !peer.is_ready();
+        let peers = self.peers.values_mut_if(called);
         peers.for_each(|peer| peer.tracker = holder);
-        let is_new = !self.trackers.contains_key(&holder);
-        self.trackers.entry(holder).or_insert_with(Announce::new);
-        is_new
     }
 
     /// The tracker has answered an announce.

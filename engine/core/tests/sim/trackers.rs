@@ -155,8 +155,9 @@ fn two_addresses_of_one_tracker_do_not_take_each_others_place_for_ever() {
             world.tracker.taken_over > 0,
             "the tracker is as the real one"
         );
-        // The two addresses of each node.
-        assert_eq!(world.tracker.opened, 4, "seed {seed}");
+        // The two addresses of each node; which of them came first may have to be tried once more.
+        let opened = world.tracker.opened;
+        assert!((4..=6).contains(&opened), "seed {seed}: {opened}");
         for node in [seeder, leecher] {
             let states =
                 [TRACKER, TRACKER_ALIAS].map(|url| tracker_state(&world, node, &torrent, url));
@@ -170,10 +171,10 @@ fn two_addresses_of_one_tracker_do_not_take_each_others_place_for_ever() {
             );
             assert!(!has_tracker_errors(&world, node), "seed {seed}");
         }
-        // Which address serves is looked at again, less and less often: 1, 2, 4, … minutes.
+        // Which address serves is looked at again, less and less often: after 1, 2, 4 and 8 minutes.
         world.run_for(Duration::from_secs(8 * 3600));
         let tries = world.tracker.opened / 2;
-        assert!((3..40).contains(&tries), "seed {seed}: {tries} in 8 hours");
+        assert!((3..100).contains(&tries), "seed {seed}: {tries} in 8 hours");
         assert!(!has_tracker_errors(&world, seeder), "seed {seed}");
         // Whoever comes then finds the swarm at once.
         world.leecher(&torrent, Spec::default());
@@ -182,64 +183,70 @@ fn two_addresses_of_one_tracker_do_not_take_each_others_place_for_ever() {
 }
 
 #[test]
-fn a_share_whose_address_rests_is_announced_at_the_one_that_serves() {
+fn a_torrent_is_announced_where_it_wants_to_be_and_nowhere_else() {
     for seed in 0..10 {
         let own = Content::file(7, MIB);
         let opened = Content::file(8, MIB);
-        let later = Content::file(9, MIB);
         let mut world = World::new(seed);
         let sharer = world.seeder(&own, Spec::default());
         world.run_for(Duration::from_secs(5));
-        // The link that it opens names the tracker in other words.
+        // The link that it opens names the tracker in other words: the two take turns.
         world.named_trackers = vec![TRACKER_ALIAS];
         world.seeder(&opened, Spec::default());
         world.open(sharer, &opened);
-        world.run(Duration::from_secs(10));
-        assert_eq!(
-            tracker_state(&world, sharer, &own, TRACKER),
-            TrackerState::SameAs {
-                url: TRACKER_ALIAS.to_owned()
-            }
-        );
-        // One more share by the resting address.
-        world.named_trackers = vec![TRACKER];
-        world.share(sharer, &later);
-        for torrent in [&own, &later] {
+        world.run(Duration::from_secs(40));
+        for (torrent, url) in [(&own, TRACKER), (&opened, TRACKER_ALIAS)] {
+            world.named_trackers = vec![url];
             let leecher = world.leecher(torrent, Spec::default());
-            world.run(Duration::from_secs(10));
-            assert!(!world.snapshot(leecher, torrent).peers.is_empty());
+            world.run_until(Duration::from_secs(60), "it meets the sharer", |world| {
+                let peers = world.snapshot(leecher, torrent).peers;
+                peers.iter().any(|peer| peer.peer == world.nodes[sharer].id)
+            });
+            let trackers = world.snapshot(sharer, torrent).trackers;
+            let urls: Vec<_> = trackers.iter().map(|tracker| &tracker.url).collect();
+            assert_eq!(urls, [url], "seed {seed}");
         }
         assert!(!has_tracker_errors(&world, sharer), "seed {seed}");
+        // With back-off: not as often as a connection lets.
+        let before = world.tracker.opened;
+        world.run_for(Duration::from_secs(600));
+        let tries = world.tracker.opened - before;
+        assert!(tries < 100, "seed {seed}: {tries} in 10 minutes");
     }
 }
 
 #[test]
-fn a_call_that_is_under_way_goes_on_by_the_address_that_serves() {
+fn another_tracker_is_not_taken_for_the_one_that_holds_our_place() {
     for seed in 0..10 {
-        let torrent = Content::file(12, MIB);
-        let other = Content::file(13, MIB);
+        let torrent = Content::file(14, MIB);
+        let secret = Content::file(15, MIB);
         let mut world = World::new(seed);
-        // It takes complete offers only, and these take two seconds.
-        let texts = Spec {
-            text_only: true,
-            ..Spec::default()
-        };
-        let slow = Spec {
-            gathering: Duration::from_secs(2),
-            ..Spec::default()
-        };
-        world.seeder(&torrent, texts);
-        world.run_for(Duration::from_secs(5));
-        let caller = world.leecher(&torrent, slow);
-        world.run_until(Duration::from_secs(10), "it calls", |world| {
-            world.nodes[caller].connections() > 0
-        });
-        world.named_trackers = vec![TRACKER_ALIAS];
-        world.share(caller, &other);
-        world.run_until(Duration::from_secs(10), "they meet", |world| {
-            !world.snapshot(caller, &torrent).peers.is_empty()
-        });
-        assert_eq!(world.tracker.taken_over, 1, "seed {seed}");
+        world.named_trackers = vec![TRACKER];
+        let node = world.seeder(&secret, Spec::default());
+        world.named_trackers = vec![TRACKER, TRACKER_ALIAS, OTHER_TRACKER];
+        world.share(node, &torrent);
+        let mut rested = false;
+        for _ in 0..600 {
+            world.run_for(Duration::from_millis(100));
+            for url in [TRACKER, TRACKER_ALIAS, OTHER_TRACKER] {
+                if let TrackerState::SameAs { url } = tracker_state(&world, node, &torrent, url) {
+                    assert_ne!(url, OTHER_TRACKER, "seed {seed}");
+                    rested = true;
+                }
+            }
+        }
+        assert!(rested, "seed {seed}: it is noticed");
+        let state = tracker_state(&world, node, &torrent, OTHER_TRACKER);
+        assert_eq!(state, TrackerState::Working, "seed {seed}");
+        // What names the one alone is not told to others, and found.
+        let swarms = &world.other_tracker.swarms;
+        assert!(
+            !swarms.contains_key(&secret.info_hash().swarm_id()),
+            "seed {seed}"
+        );
+        world.named_trackers = vec![TRACKER];
+        world.leecher(&secret, Spec::default());
+        world.run(Duration::from_secs(40));
     }
 }
 
