@@ -392,21 +392,25 @@ mod tests {
 
     #[test]
     fn what_cannot_work_is_refused() {
-        let settings = parse("[limits]\nidle_timeout_s = 5").unwrap();
-        let error = settings.check().unwrap_err().to_string();
-        assert_eq!(error, "idle_timeout_s must be more than ping_interval_s");
-        let settings = parse("turn_lifetime_s = 0").unwrap();
-        let error = settings.check().unwrap_err().to_string();
-        assert_eq!(error, "turn_lifetime_s must be more than 0");
-        let settings = parse("[limits]\nintroductions = 0").unwrap();
-        let error = settings.check().unwrap_err().to_string();
-        assert_eq!(error, "introductions must be more than 0");
-        let settings = parse("turn_secret = \"\"").unwrap();
-        let error = settings.check().unwrap_err().to_string();
-        assert_eq!(error, "turn_secret is empty");
-        let settings = parse("origins = [\"https://a.example/\"]").unwrap();
-        let error = settings.check().unwrap_err().to_string();
-        assert!(error.contains("\"https://a.example/\""), "{error}");
+        for (given, expected) in [
+            (
+                "[limits]\nidle_timeout_s = 5",
+                "idle_timeout_s must be more than ping_interval_s",
+            ),
+            ("turn_lifetime_s = 0", "turn_lifetime_s must be more than 0"),
+            (
+                "[limits]\nintroductions = 0",
+                "introductions must be more than 0",
+            ),
+            ("turn_secret = \"\"", "turn_secret is empty"),
+            (
+                "origins = [\"https://a.example/\"]",
+                "\"https://a.example/\"",
+            ),
+        ] {
+            let error = parse(given).unwrap().check().unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
         assert!(parse("web = \"/nowhere\"").unwrap().check().is_err());
         assert!(parse("ice = [\"http://a\"]").unwrap().check().is_err());
     }

@@ -27,11 +27,13 @@
 //! the next loss of the connection, such a tracker is greeted again.
 
 use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use rand::Rng;
 use shoal_protocol::tracker::webtorrent::Response;
 use shoal_protocol::tracker::{ClientMessage, IceServer};
+use url::{Host, Url};
 
 use crate::io::{Output, TrackerId, TrackerRequest};
 use crate::shared::Shared;
@@ -138,7 +140,8 @@ enum State {
 impl Trackers {
     /// Returns the tracker with this URL, whatever it calls this machine, a new one if need be.
     pub(crate) fn add(&mut self, url: &str, now: Timestamp) -> TrackerId {
-        let is_same = |tracker: &Tracker| place(&tracker.url) == place(url);
+        let wanted = canonical(url);
+        let is_same = |tracker: &Tracker| canonical(&tracker.url) == wanted;
         if let Some((id, _)) = self.all.iter().find(|(_, tracker)| is_same(tracker)) {
             return *id;
         }
@@ -453,17 +456,21 @@ impl Tracker {
     }
 }
 
-/// Takes a URL apart: the scheme, whether it leads to this machine, and what is left.
-fn place(url: &str) -> (&str, bool, &str) {
-    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
-    let after = |name| rest.strip_prefix(name);
-    let local = ["localhost", "127.0.0.1", "[::1]"]
-        .into_iter()
-        .find_map(after);
-    match local.filter(|rest| rest.is_empty() || rest.starts_with([':', '/', '?'])) {
-        Some(rest) => (scheme, true, rest),
-        None => (scheme, false, rest),
+/// Returns a URL with one name for this machine, which has several.
+fn canonical(url: &str) -> String {
+    let Ok(mut parsed) = Url::parse(url) else {
+        return url.to_owned();
+    };
+    let is_here = match parsed.host() {
+        Some(Host::Ipv4(address)) => address == Ipv4Addr::LOCALHOST,
+        Some(Host::Ipv6(address)) => address == Ipv6Addr::LOCALHOST,
+        _ => false,
+    };
+    if is_here {
+        // A URL that has a host can have another.
+        let _ = parsed.set_host(Some("localhost"));
     }
+    parsed.into()
 }
 
 /// How long to wait after so many failures in a row.
@@ -630,6 +637,7 @@ mod tests {
         let one = add("ws://localhost:9010/announce");
         assert_eq!(add("ws://127.0.0.1:9010/announce"), one);
         assert_eq!(add("ws://[::1]:9010/announce"), one);
+        assert_eq!(add("ws://LOCALHOST:9010/announce"), one);
         let others = [
             "wss://localhost:9010/announce",
             "ws://localhost:9011/announce",

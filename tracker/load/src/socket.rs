@@ -80,7 +80,7 @@ impl Endpoint {
     /// in the file `SSL_CERT_FILE`, may vouch for the latter.
     ///
     /// # Errors
-    /// When it is no such address, the host is not known or nobody is trusted.
+    /// When it is no such address, or the host is not known.
     pub fn find(url: &str) -> Result<Self, ConnectError> {
         let wrong = |reason: &dyn ToString| ConnectError::Url {
             url: url.to_owned(),
@@ -117,7 +117,7 @@ impl Endpoint {
     /// Lets these vouch for the tracker, and nobody else.
     ///
     /// # Errors
-    /// When there is no TLS to speak.
+    /// When no version of TLS is left to speak, which depends on the build alone.
     pub fn trust(&mut self, roots: RootCertStore) -> Result<(), rustls::Error> {
         if let Some((_, config)) = &mut self.tls {
             *config = trusting(roots)?;

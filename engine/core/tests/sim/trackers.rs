@@ -251,7 +251,7 @@ fn another_tracker_is_not_taken_for_the_one_that_holds_our_place() {
 }
 
 #[test]
-fn an_address_that_rests_serves_again_when_the_other_is_lost() {
+fn the_addresses_of_a_tracker_that_restarts_again_and_again_stay_calm() {
     let torrent = Content::file(10, MIB);
     let mut world = World::new(10);
     world.named_trackers = vec![TRACKER, TRACKER_ALIAS];
