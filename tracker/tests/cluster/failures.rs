@@ -110,8 +110,9 @@ async fn without_redis_swarms_are_local_and_whole_again_when_it_is_back() {
     assert!(cid.join(SWARM).await.0.contains(&id(1)));
     cid.signal(SWARM, 1, Signal::EndOfCandidates).await;
     assert!(matches!(ann.next().await, ServerMessage::Signal { .. }));
-    // What is not heard of is forgotten.
+    // What is not heard of is forgotten, by each node in its own time.
     knows(first.address, 0).await;
+    knows(second.address, 0).await;
     bob.announce(SWARM, AnnounceEvent::Completed, Some(0), 0)
         .await;
     assert_eq!(bob.peers().await, (vec![], 1, 0));

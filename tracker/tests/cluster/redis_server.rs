@@ -192,7 +192,8 @@ pub(crate) async fn hears(tracker: SocketAddr, nodes: usize) {
     shows(tracker, "/stats.json", &format!("\"nodes\":{nodes},")).await;
 }
 
-/// Waits until a tracker knows of so many members at others.
+/// Waits until a tracker knows of so many members at others. What it says may be a second old, so
+/// the number must have been another one before, and have been waited for.
 pub(crate) async fn knows(tracker: SocketAddr, members: usize) {
     let text = format!("\"members\":{members}}}");
     shows(tracker, "/stats.json", &text).await;

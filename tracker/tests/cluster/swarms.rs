@@ -27,6 +27,7 @@ async fn peers_of_different_nodes_are_introduced_and_signal() {
     knows(second.address, 1).await;
     let mut bob = second.peer(2).await;
     assert_eq!(bob.join(SWARM).await, (vec![id(1)], 0, 2));
+    knows(first.address, 1).await;
     let candidate = Signal::Candidate {
         candidate: "candidate:1 1 udp 1 127.0.0.1 9 typ host".into(),
         mid: Some("0".into()),
