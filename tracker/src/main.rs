@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::Parser;
 use serde::Serialize;
 use shoal_tracker::platform::{Allocator, Signal, raise_open_files, signals};
@@ -95,8 +96,16 @@ impl Flags {
     }
 }
 
-#[tokio::main]
-async fn run(settings: Settings, flags: &Flags) -> anyhow::Result<()> {
+fn run(settings: Settings, flags: &Flags) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(settings.threads())
+        .enable_all()
+        .build()
+        .context("cannot start threads")?;
+    runtime.block_on(serve(settings, flags))
+}
+
+async fn serve(settings: Settings, flags: &Flags) -> anyhow::Result<()> {
     let signals = signals()?;
     make_room_for(&settings);
     let server = Server::bind(settings).await.map_err(|error| match error {

@@ -66,6 +66,26 @@ fn unusable_flags_and_settings_are_told() {
     }
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn so_many_threads_serve_as_are_set_and_else_one_is_left_to_the_system() {
+    let processors = thread::available_parallelism().unwrap().get();
+    for (set, expected) in [(None, (processors - 1).max(1)), (Some("3"), 3)] {
+        let mut command = command(&["--listen", "127.0.0.1:0"]);
+        command.envs(set.map(|threads| ("SHOAL_TRACKER_THREADS", threads)));
+        let mut tracker = Tracker::spawn(&mut command);
+        tracker.address();
+        tracker.has_workers(expected);
+    }
+    let output = command(&["--listen", "127.0.0.1:0"])
+        .env("SHOAL_TRACKER_THREADS", "0")
+        .output()
+        .unwrap();
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{message}");
+    assert!(message.contains("threads"), "{message}");
+}
+
 #[test]
 fn a_secret_is_not_shown_by_the_error_about_it() {
     let output = command(&["--listen", "127.0.0.1:0"])
@@ -360,6 +380,25 @@ impl Tracker {
         let mut line = String::new();
         self.stdout.read_line(&mut line).unwrap();
         line.trim_end().to_owned()
+    }
+
+    /// Waits until so many threads of the runtime are left: those for files end when they have nothing to do.
+    #[cfg(target_os = "linux")]
+    fn has_workers(&self, expected: usize) {
+        let tasks = format!("/proc/{}/task", self.child.id());
+        let started = Instant::now();
+        loop {
+            let tasks = fs::read_dir(&tasks).unwrap().flatten();
+            let names = tasks.map(|task| fs::read_to_string(task.path().join("comm")));
+            let workers =
+                names.filter(|name| matches!(name, Ok(name) if name.starts_with("tokio")));
+            let workers = workers.count();
+            if workers == expected {
+                return;
+            }
+            assert!(started.elapsed() < PATIENCE, "{workers} workers");
+            thread::sleep(Duration::from_millis(10));
+        }
     }
 
     fn exit(&mut self) -> ExitStatus {

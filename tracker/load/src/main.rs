@@ -339,8 +339,10 @@ fn abused(target: &Target, timing: &Timing, rate: f64, abuse: Abuse) -> anyhow::
 }
 
 fn serve_echo(listen: SocketAddr) -> anyhow::Result<()> {
-    // As a tracker's main function has it.
+    // As many as our tracker has.
+    let processors = std::thread::available_parallelism()?.get();
     tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(processors.saturating_sub(1).max(1))
         .enable_io()
         .build()?
         .block_on(async {
