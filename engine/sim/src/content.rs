@@ -18,6 +18,8 @@ pub struct Content {
     /// Every block, with the head of its *piece* message before it: as it goes over a link. Thousands of
     /// nodes pass it on, and none of them needs a copy.
     framed: Bytes,
+    /// The blocks without heads, as they lie in the files: what is read.
+    plain: Bytes,
     blocks: Vec<Block>,
     /// The number of each file's first block.
     first: Vec<usize>,
@@ -25,8 +27,9 @@ pub struct Content {
 
 /// A block of the content.
 struct Block {
-    /// Where it begins in `framed`.
+    /// Where it begins in `framed`, and in `plain`.
     start: usize,
+    plain: usize,
     length: usize,
     hash: Hash256,
 }
@@ -65,13 +68,17 @@ impl Content {
         self.metainfo.info().total_length()
     }
 
-    /// Returns a block, or its beginning.
+    /// Returns blocks that follow each other in a file.
+    ///
+    /// # Panics
+    /// When no block begins there, or the file ends before.
     #[must_use]
     pub fn bytes(&self, file: FileIndex, offset: u64, length: u32) -> Bytes {
         let block = self.block(file, offset);
-        assert!(length as usize <= block.length, "more than a block");
-        self.framed
-            .slice(block.start..block.start + length as usize)
+        let end = offset + u64::from(length);
+        let file = &self.metainfo.info().files()[file.index()];
+        assert!(end <= file.length(), "more than there is");
+        self.plain.slice(block.plain..block.plain + length as usize)
     }
 
     /// Returns whether these bytes are what belongs here.
@@ -79,7 +86,7 @@ impl Content {
     pub fn is_right(&self, file: FileIndex, offset: u64, data: &[u8]) -> bool {
         let block = self.block(file, offset);
         let right = &self.framed[block.start..block.start + block.length];
-        // What is the content's own needs no look.
+        // What has come as a part of the content needs no look.
         std::ptr::eq(right, data) || right == data
     }
 
@@ -102,12 +109,18 @@ impl Content {
 
     /// The block that begins with the first of these bytes: those themselves, not a copy.
     fn find(&self, data: &Bytes) -> Option<&Block> {
-        let start = (data.as_ptr() as usize).checked_sub(self.framed.as_ptr() as usize)?;
         // There it would be if no block before it were shorter than others; so it is seldom far.
-        let first = start / (PIECE_HEAD_LENGTH + BLOCK_LENGTH as usize);
-        let mut blocks = self.blocks.get(first..)?.iter();
-        let found = blocks.find(|block| block.start >= start)?;
-        (found.start == start).then_some(found)
+        let at = |start: usize, step, place: fn(&Block) -> usize| {
+            let mut blocks = self.blocks.get(start / step..)?.iter();
+            let found = blocks.find(|block| place(block) >= start)?;
+            (place(found) == start).then_some(found)
+        };
+        let step = BLOCK_LENGTH as usize;
+        match (place_in(&self.framed, data), place_in(&self.plain, data)) {
+            (Some(start), _) => at(start, PIECE_HEAD_LENGTH + step, |block| block.start),
+            (_, Some(start)) => at(start, step, |block| block.plain),
+            (None, None) => None,
+        }
     }
 
     fn block(&self, file: FileIndex, offset: u64) -> &Block {
@@ -133,7 +146,9 @@ impl Content {
         let order: Vec<_> = builder.sources().map(|(number, _)| number).collect();
         let metainfo = Arc::new(builder.build(&[]).unwrap());
         let info = metainfo.info();
-        let mut framed = Vec::with_capacity(info.total_length() as usize * 1001 / 1000 + (1 << 10));
+        let size = info.total_length() as usize;
+        let mut framed = Vec::with_capacity(size * 1001 / 1000 + (1 << 10));
+        let mut plain = Vec::with_capacity(size);
         let mut blocks = Vec::new();
         let mut first = vec![0; order.len()];
         for block in info.pieces().flat_map(|piece| info.blocks(piece)) {
@@ -150,18 +165,27 @@ impl Content {
             let data = &contents[order[span.file.index()]][start..start + length];
             blocks.push(Block {
                 start: framed.len(),
+                plain: plain.len(),
                 length,
                 hash: hashes[&(span.file, span.offset)],
             });
             framed.extend_from_slice(data);
+            plain.extend_from_slice(data);
         }
         Arc::new(Self {
             metainfo,
             framed: framed.into(),
+            plain: plain.into(),
             blocks,
             first,
         })
     }
+}
+
+/// Where the first of these bytes lies in others: those themselves, not a copy.
+fn place_in(all: &Bytes, data: &Bytes) -> Option<usize> {
+    let start = (data.as_ptr() as usize).checked_sub(all.as_ptr() as usize)?;
+    (start < all.len()).then_some(start)
 }
 
 fn random_bytes(rng: &mut ChaCha8Rng, size: usize) -> Vec<u8> {

@@ -10,7 +10,7 @@ use shoal_core::{
     TrackerId,
 };
 use shoal_protocol::merkle::hash_block;
-use shoal_protocol::{FileIndex, Hash256, InfoHash, PeerId};
+use shoal_protocol::{BLOCK_LENGTH, FileIndex, Hash256, InfoHash, PeerId, PieceIndex};
 
 use crate::blocks::Blocks;
 use crate::books::Books;
@@ -121,6 +121,8 @@ pub struct Store {
     pub(crate) is_damaged: bool,
     /// Files that its user wanted at some time.
     pub(crate) chosen: BTreeSet<usize>,
+    /// The pieces of which the session has told, as they came.
+    pub pieces: Vec<(Timestamp, PieceIndex)>,
 }
 
 impl Store {
@@ -169,10 +171,11 @@ pub struct Node {
     pub(crate) wakeup: Option<Timestamp>,
     /// What its session calls them, and its WebSockets to them.
     pub(crate) trackers: BTreeMap<TrackerId, WebSocket>,
-    pub(crate) reads: u64,
+    /// Reads that went well.
+    pub reads: u64,
     /// Reads and writes.
     pub(crate) accesses: u64,
-    /// What its session has told.
+    /// What its session has told, but for pieces: see [`Store::pieces`].
     pub events: Vec<(Timestamp, Event)>,
     /// Block payload sent.
     pub payload_sent: u64,
@@ -266,7 +269,9 @@ impl Node {
             .stores
             .get(&span.torrent)
             .ok_or_else(|| StorageFault::Other("no such torrent".to_owned()))?;
-        let is_here = store.blocks.contains(span.file, span.offset);
+        let ends = span.offset + u64::from(span.length);
+        let mut begins = (span.offset..ends).step_by(BLOCK_LENGTH as usize);
+        let is_here = begins.all(|offset| store.blocks.contains(span.file, offset));
         assert!(
             is_here || store.is_damaged,
             "something is read that is not there"

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use shoal_core::Event;
-
 use crate::content::Content;
 use crate::node::Node;
 
@@ -14,12 +12,8 @@ use crate::node::Node;
 pub fn start_up(node: &Node, content: &Content, rate: f64) -> Option<Duration> {
     let info = content.metainfo.info();
     let mut came = vec![None; info.piece_count() as usize];
-    for (at, event) in &node.events {
-        if let Event::Piece { torrent, piece } = event
-            && *torrent == content.info_hash()
-        {
-            came[piece.index()] = Some(at.since_start());
-        }
+    for (at, piece) in &node.stores.get(&content.info_hash())?.pieces {
+        came[piece.index()] = Some(at.since_start());
     }
     let (mut wait, mut played) = (Duration::ZERO, 0.0);
     for (piece, came) in info.pieces().zip(came) {

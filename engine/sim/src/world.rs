@@ -28,7 +28,7 @@ use crate::agenda::{ALONE, Agenda};
 use crate::content::Content;
 use crate::link::Packet;
 use crate::log::Log;
-use crate::node::Node;
+use crate::node::{Node, Spec};
 use crate::tap::Seen;
 use crate::tracker::{Tracker, WebSocket};
 
@@ -87,6 +87,23 @@ struct Write {
     data: Bytes,
 }
 
+/// What others must know of a node's lines to send it something. They lie side by side, for to look at the
+/// node itself brings its memory into the caches out of turn.
+struct Path {
+    delay: Duration,
+    /// Its downlink has a limit.
+    is_metered: bool,
+}
+
+impl Path {
+    fn of(spec: &Spec) -> Self {
+        Self {
+            delay: spec.delay,
+            is_metered: spec.down.is_some(),
+        }
+    }
+}
+
 /// The disk or the processor has done what a session asked for.
 enum Done {
     Read(Token, Result<Bytes, StorageFault>),
@@ -124,6 +141,8 @@ pub struct World {
     /// Books are kept on every request, for nodes with one torrent: [`Node::doubled`].
     pub audits: bool,
     agenda: Agenda<Happening>,
+    /// Of each node, as it was when the present window of time began.
+    paths: Vec<Path>,
     ids: BTreeMap<PeerId, usize>,
     log: Log,
     /// What all leechers have together.
@@ -158,6 +177,7 @@ impl World {
             sabotage: None,
             audits: true,
             agenda,
+            paths: Vec::new(),
             ids: BTreeMap::new(),
             log: Log::new(),
             union: Union::default(),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use shoal_core::{Bitfield, Command, Event, Order};
+use shoal_core::{Bitfield, Command, Order};
 use shoal_protocol::wire::{Handshake, Message};
 use shoal_protocol::{PeerId, SwarmId};
 use shoal_sim::{Content, MIB, Scenario, Spec, Stranger, World, start_up};
@@ -62,12 +62,10 @@ fn play(world: &mut World, leecher: usize, torrent: &Content) {
 
 /// Pieces in the order in which they came.
 fn arrivals(world: &World, leecher: usize) -> Vec<u32> {
-    let events = world.nodes[leecher].events.iter();
-    let pieces = events.filter_map(|(_, event)| match event {
-        Event::Piece { piece, .. } => Some(piece.get()),
-        _ => None,
-    });
-    pieces.collect()
+    let mut stores = world.nodes[leecher].stores.values();
+    let pieces = stores.next().map(|store| store.pieces.iter());
+    let pieces = pieces.into_iter().flatten();
+    pieces.map(|(_, piece)| piece.get()).collect()
 }
 
 #[test]

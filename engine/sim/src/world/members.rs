@@ -201,6 +201,7 @@ impl World {
             is_damaged: false,
             selection: Selection::all(),
             chosen: (0..content.metainfo.info().files().len()).collect(),
+            pieces: Vec::new(),
         };
         self.union.expect(content);
         self.nodes[node].stores.insert(content.info_hash(), store);

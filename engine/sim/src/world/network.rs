@@ -148,7 +148,7 @@ impl World {
 
     /// The one-way delay between two nodes.
     pub(super) fn delay(&self, node: usize, other: usize) -> Duration {
-        self.nodes[node].spec.delay + self.nodes[other].spec.delay
+        self.paths[node].delay + self.paths[other].delay
     }
 
     fn send_next(&mut self, node: usize) {
@@ -214,9 +214,9 @@ impl World {
             packet,
             seen,
         };
-        let what = match self.nodes[other].spec.down {
-            Some(_) => Happening::AtDownlink(arrival),
-            None => Happening::Arrived(arrival),
+        let what = match self.paths[other].is_metered {
+            true => Happening::AtDownlink(arrival),
+            false => Happening::Arrived(arrival),
         };
         self.at(arrives, other, what);
     }

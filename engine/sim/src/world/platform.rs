@@ -193,13 +193,15 @@ impl World {
                 self.input_after(START, node, Input::Command(start));
             }
             Event::Piece { torrent, piece } => {
-                let store = &self.nodes[node].stores[torrent];
+                let store = self.nodes[node].stores.get_mut(torrent).unwrap();
                 let info = store.content.metainfo.info();
                 assert!(
                     store.blocks.contains_piece(info, *piece),
                     "seed {}: a piece is shown as done that is not stored",
                     self.seed
                 );
+                store.pieces.push((self.now, *piece));
+                return;
             }
             Event::Complete { torrent } => {
                 self.note(node, What::Complete, 0);

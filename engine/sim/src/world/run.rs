@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use shoal_core::{Input, Timestamp};
 
-use super::{FIRST_NODE_LANE, Happening, TRACKER_LANE, World, script, signalling};
+use super::{FIRST_NODE_LANE, Happening, Path, TRACKER_LANE, World, script, signalling};
 use crate::agenda::ALONE;
 use crate::node::Actor;
 
@@ -76,6 +76,9 @@ impl World {
 
     /// Lets the next window of time pass, unless nothing is due until `end`.
     fn advance(&mut self, end: Timestamp) -> bool {
+        self.paths.clear();
+        self.paths
+            .extend(self.nodes.iter().map(|node| Path::of(&node.spec)));
         if !self.agenda.open(self.lookahead(), end) {
             return false;
         }
@@ -98,7 +101,7 @@ impl World {
 
     /// How long nobody can hear of what others do from now on, be it from each other or the tracker.
     fn lookahead(&self) -> Duration {
-        let least = self.nodes.iter().map(|node| node.spec.delay).min();
+        let least = self.paths.iter().map(|path| path.delay).min();
         let least = least.unwrap_or_default();
         let least = (least * 2).min(least + signalling::TRACKER_DELAY);
         match self.strangers_swarm {
