@@ -276,7 +276,7 @@ pub enum Output {
         /// What to do.
         request: TrackerRequest,
     },
-    /// Read verified bytes.
+    /// Read verified bytes: a block, or several that follow each other.
     Read {
         /// For the answer.
         token: Token,

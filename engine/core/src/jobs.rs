@@ -10,8 +10,11 @@ use crate::io::{LinkId, Token};
 /// What an answer of the caller is for.
 #[derive(Debug)]
 pub(crate) enum Job {
-    /// A block that a peer has asked for.
-    Serve { link: LinkId, request: BlockRequest },
+    /// Blocks that a peer has asked for and that follow each other.
+    Serve {
+        link: LinkId,
+        requests: Vec<BlockRequest>,
+    },
     /// A block is hashed that came before what its hash must be, or that is ours.
     Verify { block: BlockRef },
     /// A block is written, verified before or on the way.

@@ -97,8 +97,8 @@ impl Session {
             }
             Input::Read { token, result } => {
                 self.finish_job(token, |torrent, job, shared| match job {
-                    Job::Serve { link, request } => {
-                        torrent.block_read(link, request, result, shared);
+                    Job::Serve { link, requests } => {
+                        torrent.blocks_read(link, &requests, result, shared);
                     }
                     Job::Recall { block } => torrent.block_recalled(block, result, shared),
                     Job::ReadLeaf { piece } => torrent.leaf_read(piece, result, shared),

@@ -1,6 +1,7 @@
 //! Giving blocks to those who have a slot: read a little ahead, send as far as the link and the limits
 //! reach. Where a limit holds things up, peers stand in line and get a block each in turn.
 
+use bytes::Bytes;
 use shoal_protocol::wire::{BlockRequest, Message, PIECE_HEAD_LENGTH};
 
 use super::Torrent;
@@ -13,6 +14,9 @@ use crate::standing::QUIET;
 
 /// Blocks that are being read or wait to be sent for one peer: enough to keep a fast link busy.
 const READ_AHEAD: usize = 16;
+
+/// Blocks of them that are read in one go at most: while one of those waits to be sent, all are in memory.
+const AT_ONCE: usize = 4;
 
 impl Torrent {
     /// A peer asks for a block.
@@ -95,12 +99,12 @@ impl Torrent {
         false
     }
 
-    /// A block for a peer has been read.
-    pub(crate) fn block_read(
+    /// Blocks for a peer have been read.
+    pub(crate) fn blocks_read(
         &mut self,
         link: LinkId,
-        request: BlockRequest,
-        result: Result<bytes::Bytes, StorageFault>,
+        requests: &[BlockRequest],
+        result: Result<Bytes, StorageFault>,
         shared: &mut Shared,
     ) {
         if let Err(fault) = &result {
@@ -109,36 +113,52 @@ impl Torrent {
         let Some(peer) = self.peers.get_mut(&link) else {
             return;
         };
-        let Some(at) = peer
-            .upload
-            .reading
-            .iter()
-            .position(|other| *other == request)
-        else {
-            peer.upload.abandoned = peer.upload.abandoned.saturating_sub(1);
-            return;
-        };
-        peer.upload.reading.swap_remove(at);
-        match result {
-            Ok(data) if data.len() == request.length as usize => {
-                peer.upload.ready.push_back((request, data));
+        let lengths = requests.iter().map(|request| request.length as usize);
+        let whole = lengths.sum::<usize>();
+        let mut data = result.ok().filter(|data| data.len() == whole);
+        for request in requests {
+            let block = data
+                .as_mut()
+                .map(|data| data.split_to(request.length as usize));
+            let mut reading = peer.upload.reading.iter();
+            let Some(at) = reading.position(|other| other == request) else {
+                peer.upload.abandoned = peer.upload.abandoned.saturating_sub(1);
+                continue;
+            };
+            peer.upload.reading.swap_remove(at);
+            match block {
+                Some(block) => peer.upload.ready.push_back((*request, block)),
+                None if peer.fast => peer.outbox.push(&Message::Reject(*request)),
+                None => {}
             }
-            _ if peer.fast => peer.outbox.push(&Message::Reject(request)),
-            _ => {}
         }
         self.touch(link);
     }
 
+    /// Reads what a peer has asked for: blocks that follow each other in one go, for each read is a trip to
+    /// a thread, or in browsers to a worker.
     fn read_ahead(&mut self, link: LinkId, shared: &mut Shared) {
         let (Some(content), Some(peer)) = (&self.content, self.peers.get_mut(&link)) else {
             return;
         };
-        while peer.upload.reads_ahead() < READ_AHEAD
-            && let Some((block, request)) = peer.upload.queue.pop_front()
+        let upload = &mut peer.upload;
+        while upload.reads_ahead() < READ_AHEAD
+            && let Some((block, request)) = upload.queue.pop_front()
         {
-            peer.upload.reading.push(request);
-            let span = content.span(block);
-            let token = shared.job(self.info_hash, Job::Serve { link, request });
+            let mut span = content.span(block);
+            let mut requests = vec![request];
+            while requests.len() < AT_ONCE
+                && upload.reads_ahead() + requests.len() < READ_AHEAD
+                && let Some((block, request)) = upload.queue.front()
+                && let next = content.span(*block)
+                && (next.file, next.offset) == (span.file, span.offset + u64::from(span.length))
+            {
+                span.length += next.length;
+                requests.push(*request);
+                upload.queue.pop_front();
+            }
+            upload.reading.extend(&requests);
+            let token = shared.job(self.info_hash, Job::Serve { link, requests });
             shared.output(Output::Read { token, span });
         }
     }

@@ -30,6 +30,18 @@ fn a_leecher_gets_everything_from_a_seeder_by_magnet() {
 }
 
 #[test]
+fn blocks_that_follow_each_other_are_read_in_one_go() {
+    let torrent = Content::with_piece_length(2, &[3 * MIB + 1, MIB], Some(256 << 10));
+    let mut world = World::new(2);
+    let seeder = world.seeder(&torrent, Spec::default());
+    world.leecher(&torrent, Spec::default());
+    world.run(Duration::from_secs(6));
+    let blocks = torrent.size().div_ceil(16 << 10);
+    let reads = world.nodes[seeder].reads;
+    assert!(reads < blocks * 2 / 3, "{reads} for {blocks} blocks");
+}
+
+#[test]
 fn awkward_sizes_arrive() {
     let block = 16 * KIB;
     let sizes: [&[usize]; 9] = [

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 /// Most bytes that are kept for a download.
 const ROOM: usize = 16 << 20;
@@ -41,12 +41,27 @@ impl Recent {
         *self = Self::default();
     }
 
-    /// Finds bytes that lie within one write.
+    /// Finds bytes, if all of them are here.
     pub(super) fn find(&self, file: usize, offset: u64, length: usize) -> Option<Bytes> {
+        let first = self.part(file, offset, length)?;
+        if first.len() == length {
+            return Some(first);
+        }
+        let mut found = BytesMut::with_capacity(length);
+        found.extend_from_slice(&first);
+        while found.len() < length {
+            let part = self.part(file, offset + found.len() as u64, length - found.len())?;
+            found.extend_from_slice(&part);
+        }
+        Some(found.freeze())
+    }
+
+    /// The first of these bytes, as many as lie in one write.
+    fn part(&self, file: usize, offset: u64, length: usize) -> Option<Bytes> {
         let ((_, begins), data) = self.writes.range((file, 0)..=(file, offset)).next_back()?;
         let begin = usize::try_from(offset - begins).ok()?;
-        let end = begin.checked_add(length)?;
-        (end <= data.len()).then(|| data.slice(begin..end))
+        let end = begin.checked_add(length)?.min(data.len());
+        (begin < end).then(|| data.slice(begin..end))
     }
 }
 
@@ -73,6 +88,8 @@ mod tests {
             None,
             "beyond its end"
         );
+        let across = recent.find(1, (19 << 20) - 2, 4);
+        assert_eq!(across.as_deref(), Some([18, 18, 19, 19].as_slice()));
         assert_eq!(recent.find(0, 8, 4).as_deref(), Some(b"file".as_slice()));
         assert_eq!(recent.find(2, 0, 1), None);
     }
