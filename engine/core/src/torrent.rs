@@ -116,6 +116,8 @@ pub(crate) struct Torrent {
     download_line: VecDeque<LinkId>,
     probe: Probe,
     sparing: Sparing,
+    /// Somebody waited for a slot when that was last looked at: our uplink has takers.
+    has_takers: bool,
     /// When to see whether a slot has become free.
     slots_due: Option<Timestamp>,
     /// When gathered *have*s are due to all, and to those who know of nothing that we have for them.
@@ -221,6 +223,7 @@ impl Torrent {
             download_line: VecDeque::new(),
             probe: Probe::new(shared.now),
             sparing: Sparing::new(),
+            has_takers: false,
             slots_due: None,
             haves_due: None,
             first_haves_due: None,

@@ -28,6 +28,9 @@ const WAITING_HAVE_GAP: Duration = Duration::from_secs(1);
 /// How long they are gathered for others: for them it may be what they wait for.
 const FIRST_HAVE_DELAY: Duration = Duration::from_millis(50);
 
+/// The same while others wait for our slots: whoever learned that we have something for it would wait too.
+const TAKEN_FIRST_HAVE_DELAY: Duration = Duration::from_millis(200);
+
 impl Torrent {
     /// A peer has more pieces.
     pub(super) fn peer_has(
@@ -173,7 +176,11 @@ impl Torrent {
                 self.touched.insert(peer.link);
             }
         }
-        let soon = shared.now.max(self.haves_sent + FIRST_HAVE_DELAY);
+        let pause = match self.has_takers {
+            true => TAKEN_FIRST_HAVE_DELAY,
+            false => FIRST_HAVE_DELAY,
+        };
+        let soon = shared.now.max(self.haves_sent + pause);
         self.first_haves_due.get_or_insert(soon);
         self.haves_due.get_or_insert(shared.now + HAVE_DELAY);
     }

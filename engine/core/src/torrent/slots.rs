@@ -49,6 +49,7 @@ impl Torrent {
             || self.content.is_none()
             || self.limits.upload.is_paused()
             || shared.upload.rate().is_paused();
+        self.has_takers = false;
         if closed {
             return self.choke_all();
         }
@@ -77,6 +78,7 @@ impl Torrent {
             self.moves(&mut line, waiting);
             taken += 1;
         }
+        self.has_takers = line.eager() > 0;
         self.choke_idlest(&line, now);
     }
 
