@@ -223,15 +223,17 @@ impl Session {
     /// Begins attempts to connect: the torrent that has fewest under way is first each time, so that one
     /// whose contacts do not answer keeps no other waiting.
     fn connect(&mut self) {
-        let half_open = |torrent: &Torrent| torrent.half_open(Role::Offerer);
-        let mut free = MAX_HALF_OPEN.saturating_sub(self.torrents.iter().map(half_open).sum());
         let mut calling = true;
-        while free > 0 && calling {
-            let mut torrents: Vec<_> = self.torrents.iter_mut().collect();
-            torrents.sort_by_key(|torrent| half_open(torrent));
+        while calling {
+            let half_open = |torrent: &mut Torrent| torrent.half_open(Role::Offerer);
+            let torrents = self.torrents.iter_mut();
+            let mut torrents: Vec<_> = torrents.map(|one| (half_open(one), one)).collect();
+            if torrents.iter().map(|(count, _)| count).sum::<usize>() >= MAX_HALF_OPEN {
+                break;
+            }
+            torrents.sort_by_key(|(count, _)| *count);
             let mut torrents = torrents.into_iter();
-            calling = torrents.any(|torrent| torrent.call_one(&self.trackers, &mut self.shared));
-            free -= usize::from(calling);
+            calling = torrents.any(|(_, one)| one.call_one(&self.trackers, &mut self.shared));
         }
         self.give_way();
     }
@@ -431,7 +433,11 @@ impl Session {
     }
 
     fn link_event(&mut self, link: LinkId, event: LinkEvent) -> Option<InfoHash> {
-        let id = *self.shared.links.get(&link)?;
+        let id = match self.torrents.ids() {
+            // With one alone there is nothing to look up.
+            [id] => *id,
+            _ => *self.shared.links.get(&link)?,
+        };
         let torrent = self.torrents.get_mut(id)?;
         torrent.handle_link(link, event, &self.trackers, &mut self.shared);
         Some(id)

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use crate::io::Role;
 use crate::link_map::Summarize;
 use crate::peer::Peer;
 use crate::time::Timestamp;
@@ -17,6 +18,7 @@ pub(crate) const QUIET: Duration = Duration::from_millis(150);
 pub(crate) struct Standing {
     /// Messages flow.
     pub(crate) ready: bool,
+    pub(crate) role: Role,
     /// There may be something to do for it: to ask, to suggest, to serve or to send.
     pub(crate) may_go_on: bool,
     pub(crate) wants: bool,
@@ -63,6 +65,7 @@ impl Summarize for Peer {
         let upload = &self.upload;
         Standing {
             ready: self.is_ready(),
+            role: self.role,
             may_go_on: self.may_go_on(),
             wants: self.wants,
             choked: self.choked,

@@ -403,9 +403,9 @@ impl Torrent {
     }
 
     /// Returns how many attempts are under way.
-    pub(crate) fn half_open(&self, role: Role) -> usize {
-        let open = self.peers.values();
-        open.filter(|peer| peer.role == role && !peer.is_ready())
+    pub(crate) fn half_open(&mut self, role: Role) -> usize {
+        let open = self.peers.summaries();
+        open.filter(|(_, peer)| peer.role == role && !peer.ready)
             .count()
     }
 }

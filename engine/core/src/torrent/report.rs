@@ -105,11 +105,16 @@ impl Torrent {
             Ending::Missing if self.peers.is_empty() => {
                 (TorrentState::FindingPeers, self.tracker_trouble())
             }
-            Ending::Missing if !self.peers.values().any(Peer::is_ready) => {
+            Ending::Missing if !self.is_moving(now) && !self.peers.values().any(Peer::is_ready) => {
                 (TorrentState::Connecting, None)
             }
             Ending::Missing => self.progress_state(now, shared),
         }
+    }
+
+    /// Returns whether a block has just come.
+    fn is_moving(&self, now: Timestamp) -> bool {
+        self.block_came.is_some_and(|at| now.since(at) < MOVING)
     }
 
     fn progress_state(&self, now: Timestamp, shared: &Shared) -> (TorrentState, Option<String>) {
@@ -124,7 +129,7 @@ impl Torrent {
             let reason = "the download limit is 0".to_owned();
             return (TorrentState::Stalled, Some(reason));
         }
-        if self.block_came.is_some_and(|at| recent(at, MOVING)) {
+        if self.is_moving(now) {
             return (TorrentState::Downloading, None);
         }
         let moving = |peer: &Peer| {
