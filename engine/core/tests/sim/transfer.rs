@@ -37,8 +37,9 @@ fn blocks_that_follow_each_other_are_read_in_one_go() {
     world.leecher(&torrent, Spec::default());
     world.run(Duration::from_secs(6));
     let blocks = torrent.size().div_ceil(16 << 10);
-    let reads = world.nodes[seeder].reads;
-    assert!(reads < blocks * 2 / 3, "{reads} for {blocks} blocks");
+    // Each is also read once to be hashed, for the leaves of its piece.
+    let reads = world.nodes[seeder].reads - blocks;
+    assert!(reads < blocks * 3 / 4, "{reads} for {blocks} blocks");
 }
 
 #[test]
