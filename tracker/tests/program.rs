@@ -83,7 +83,7 @@ fn so_many_threads_serve_as_are_set_and_else_one_is_left_to_the_system() {
         .unwrap();
     let message = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(2), "{message}");
-    assert!(message.contains("threads"), "{message}");
+    assert!(message.contains("THREADS"), "{message}");
 }
 
 #[test]
