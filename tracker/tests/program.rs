@@ -77,23 +77,15 @@ fn so_many_threads_serve_as_are_set_and_else_one_is_left_to_the_system() {
         tracker.address();
         tracker.has_workers(expected);
     }
-    let output = command(&["--listen", "127.0.0.1:0"])
-        .env("SHOAL_TRACKER_THREADS", "0")
-        .output()
-        .unwrap();
-    let message = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(2), "{message}");
+    let (code, message) = failed(command(&[]).env("SHOAL_TRACKER_THREADS", "0"));
+    assert_eq!(code, Some(2), "{message}");
     assert!(message.contains("THREADS"), "{message}");
 }
 
 #[test]
 fn a_secret_is_not_shown_by_the_error_about_it() {
-    let output = command(&["--listen", "127.0.0.1:0"])
-        .env("SHOAL_TRACKER_TURN_SECRET", "1234567890")
-        .output()
-        .unwrap();
-    let message = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(2), "{message}");
+    let (code, message) = failed(command(&[]).env("SHOAL_TRACKER_TURN_SECRET", "1234567890"));
+    assert_eq!(code, Some(2), "{message}");
     assert!(message.contains("put it in quotes"), "{message}");
     assert!(!message.contains("1234567890"), "{message}");
 }
@@ -421,7 +413,11 @@ impl Drop for Tracker {
 }
 
 fn failure(flags: &[&str]) -> (Option<i32>, String) {
-    let output = command(flags).output().unwrap();
+    failed(&mut command(flags))
+}
+
+fn failed(command: &mut Command) -> (Option<i32>, String) {
+    let output = command.output().unwrap();
     assert_eq!(output.stdout, b"");
     let message = String::from_utf8(output.stderr).unwrap();
     (output.status.code(), message)

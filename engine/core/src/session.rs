@@ -433,11 +433,7 @@ impl Session {
     }
 
     fn link_event(&mut self, link: LinkId, event: LinkEvent) -> Option<InfoHash> {
-        let id = match self.torrents.ids() {
-            // With one alone there is nothing to look up.
-            [id] => *id,
-            _ => *self.shared.links.get(&link)?,
-        };
+        let id = *self.shared.links.get(&link)?;
         let torrent = self.torrents.get_mut(id)?;
         torrent.handle_link(link, event, &self.trackers, &mut self.shared);
         Some(id)

@@ -62,9 +62,8 @@ fn play(world: &mut World, leecher: usize, torrent: &Content) {
 
 /// Pieces in the order in which they came.
 fn arrivals(world: &World, leecher: usize) -> Vec<u32> {
-    let mut stores = world.nodes[leecher].stores.values();
-    let pieces = stores.next().map(|store| store.pieces.iter());
-    let pieces = pieces.into_iter().flatten();
+    let stores = world.nodes[leecher].stores.values();
+    let pieces = stores.flat_map(|store| &store.pieces);
     pieces.map(|(_, piece)| piece.get()).collect()
 }
 
