@@ -17,6 +17,9 @@ pub(crate) struct Agenda<T> {
     lanes: Vec<Lane<T>>,
     /// What each lane has next, or [`NEVER`].
     next: Vec<Due>,
+    /// What lanes have put into others in this window. The memory of those is in no cache: they get it all at
+    /// once, so that a processor waits for many of them at a time.
+    mail: Vec<(usize, Due, T)>,
     /// The lane that is taken from, and the end of the window: what is due then is not in it.
     lane: usize,
     end: Due,
@@ -46,6 +49,7 @@ impl<T> Agenda<T> {
         let mut agenda = Self {
             lanes: Vec::new(),
             next: Vec::new(),
+            mail: Vec::new(),
             lane: ALONE,
             end: (0, 0),
             count: 0,
@@ -72,18 +76,22 @@ impl<T> Agenda<T> {
     pub(crate) fn put(&mut self, lane: usize, at: Timestamp, what: T) {
         self.count += 1;
         let due = (nanos(at), self.count);
-        self.next[lane] = self.next[lane].min(due);
         if lane == self.lane {
+            self.next[lane] = self.next[lane].min(due);
             self.lanes[lane].push(due, what);
         } else {
             assert!(due >= self.end, "a node hears of another's doings too soon");
-            self.lanes[lane].inbox.push((due, what));
+            self.mail.push((lane, due, what));
         }
     }
 
     /// Opens a window with whatever is due next: it lasts `time`, or is of that alone where `time` is none.
     /// Returns `false` if nothing is due until `most`.
     pub(crate) fn open(&mut self, time: Duration, most: Timestamp) -> bool {
+        for (lane, due, what) in self.mail.drain(..) {
+            self.next[lane] = self.next[lane].min(due);
+            self.lanes[lane].inbox.push((due, what));
+        }
         let first = self.next.iter().copied().min().unwrap_or(NEVER);
         let most = nanos(most).saturating_add(1);
         if first >= (most, 0) {
@@ -100,12 +108,13 @@ impl<T> Agenda<T> {
         true
     }
 
-    /// Takes the next entry of the window, with its lane; `None`: there is none, and the window is closed.
-    pub(crate) fn take(&mut self) -> Option<(usize, Timestamp, T)> {
+    /// Takes the next entry of the window, with its lane; `None`: there is none, and the window is closed. What
+    /// others have put into a lane is shown to `see` before the lane's turn, all in one go.
+    pub(crate) fn take(&mut self, see: impl Fn(&T)) -> Option<(usize, Timestamp, T)> {
         while let Some(next) = self.next.get(self.lane) {
             if *next < self.end {
                 let lane = &mut self.lanes[self.lane];
-                let (due, what) = lane.pop()?;
+                let (due, what) = lane.pop(see)?;
                 self.next[self.lane] = lane.next();
                 let at = Timestamp::new(Duration::from_nanos(due.0));
                 return Some((self.lane, at, what));
@@ -123,8 +132,9 @@ impl<T> Lane<T> {
         self.queue.push(Reverse((due, place)));
     }
 
-    fn pop(&mut self) -> Option<(Due, T)> {
+    fn pop(&mut self, see: impl Fn(&T)) -> Option<(Due, T)> {
         for (due, what) in self.inbox.drain(..) {
+            see(&what);
             let place = self.waiting.insert(what);
             self.queue.push(Reverse((due, place)));
         }
@@ -156,7 +166,7 @@ mod tests {
     }
 
     fn drain(agenda: &mut Agenda<u64>) -> Vec<u64> {
-        let taken = std::iter::from_fn(|| agenda.take());
+        let taken = std::iter::from_fn(|| agenda.take(|_| ()));
         taken.map(|(.., number)| number).collect()
     }
 
@@ -217,7 +227,7 @@ mod tests {
         let mut agenda = three_lanes();
         agenda.put(1, at(1), 1);
         assert!(agenda.open(Duration::from_millis(50), EVER));
-        assert_eq!(agenda.take(), Some((1, at(1), 1)));
+        assert_eq!(agenda.take(|_| ()), Some((1, at(1), 1)));
         agenda.put(2, at(50), 2);
     }
 
@@ -243,9 +253,9 @@ mod tests {
                 let opened = agenda.open(Duration::ZERO, EVER);
                 assert_eq!(opened, expected.is_some());
                 let Some((due, number)) = expected else { break };
-                let (_, when, what) = agenda.take().unwrap();
+                let (_, when, what) = agenda.take(|_| ()).unwrap();
                 assert_eq!((when, what), (at(due), number));
-                assert_eq!(agenda.take(), None);
+                assert_eq!(agenda.take(|_| ()), None);
                 now = due;
             }
         }

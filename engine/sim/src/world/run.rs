@@ -83,7 +83,7 @@ impl World {
             return false;
         }
         let mut latest = self.now;
-        while let Some((lane, at, what)) = self.agenda.take() {
+        while let Some((lane, at, what)) = self.agenda.take(Happening::fetch) {
             self.now = at;
             latest = latest.max(at);
             self.steps += 1;
