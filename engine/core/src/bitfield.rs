@@ -143,6 +143,15 @@ impl Bitfield {
         words.flat_map(|(at, word)| bits(word).map(move |bit| at * 64 + bit))
     }
 
+    /// Returns the number of the last piece that is in both sets.
+    pub(crate) fn last_shared(&self, other: &Self) -> Option<u32> {
+        let mut pages = (0..self.pages()).rev();
+        pages.find_map(|page| {
+            let (at, word) = self.shared_words(other, page).last()?;
+            Some(at * 64 + word.ilog2())
+        })
+    }
+
     /// Returns the number of a random piece that is in both sets. Within a page of 4,096 pieces all are
     /// equally likely; of larger torrents one page is looked at, or the next that has any.
     pub(crate) fn random_shared(&self, other: &Self, rng: &mut impl Rng) -> Option<u32> {
@@ -197,11 +206,8 @@ impl Bitfield {
     fn set_word(&mut self, at: usize, word: u64) {
         let before = std::mem::replace(&mut self.words[at], word);
         self.ones = self.ones + word.count_ones() - before.count_ones();
-        let bit = 1 << (at % 64);
-        if word == 0 {
-            self.summary[at / 64] &= !bit;
-        } else {
-            self.summary[at / 64] |= bit;
+        if (before == 0) != (word == 0) {
+            self.summary[at / 64] ^= 1 << (at % 64);
         }
     }
 }
@@ -266,6 +272,7 @@ mod tests {
         let mut rng = ChaCha8Rng::seed_from_u64(1);
         let (mut a, mut b) = (Bitfield::new(20_000), Bitfield::new(20_000));
         assert_eq!(a.random_shared(&b, &mut rng), None);
+        assert_eq!(a.last_shared(&b), None);
         let both = [4_100, 4_101, 4_200, 8_000];
         for number in (0..4_096).step_by(2) {
             a.insert_number(number);
@@ -276,6 +283,7 @@ mod tests {
             b.insert_number(number);
         }
         assert!(a.shared(&b).eq(both));
+        assert_eq!(a.last_shared(&b), Some(8_000));
         assert_eq!(a.count_shared(&b), 4);
         let mut drawn = [0; 4];
         for _ in 0..4_000 {

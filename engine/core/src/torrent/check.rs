@@ -65,11 +65,12 @@ impl Torrent {
         let (Some(content), Some(have)) = (&self.content, peer.have()) else {
             return Ok(());
         };
-        let wanted = content.missing.count_shared(have);
+        let lures = |piece| have.contains_number(piece) && content.missing.contains_number(piece);
         holds(
-            peer.wanted == wanted,
-            "what a peer has for us is miscounted",
+            peer.lure.is_none_or(lures),
+            "a piece draws us to a peer that we have, or that it has not",
         )?;
+        let wanted = content.missing.count_shared(have);
         holds(
             peer.we_want == (wanted > 0),
             "a peer does not know whether we want something",

@@ -61,7 +61,9 @@ impl Torrent {
                 content.note_other_source(piece, shared);
             }
             content.picker.add_copy(piece);
-            peer.wanted += u32::from(content.missing.contains(piece));
+            if peer.lure.is_none() && content.missing.contains(piece) {
+                peer.lure = Some(*number);
+            }
         }
         review_interest(peer);
         if leaves_slot {
@@ -116,7 +118,7 @@ impl Torrent {
                 content.picker.add_copy(piece);
             }
         }
-        peer.wanted = content.missing.count_shared(&have);
+        peer.lure = content.missing.last_shared(&have);
         peer.decoder
             .set_limits(WireLimits::of_pieces(info.piece_count()));
         peer.inventory = Inventory::Known(have);
@@ -169,12 +171,8 @@ impl Torrent {
         if content.picker.copies(piece) == 0 {
             content.untold.put(piece);
         }
-        let gives = |peer: &Peer| was_missing && peer.has(piece);
-        for peer in self.peers.values_mut_if(gives) {
-            peer.wanted = peer.wanted.saturating_sub(1);
-            if review_interest(peer) {
-                self.touched.insert(peer.link);
-            }
+        if was_missing {
+            self.replace_lure(piece);
         }
         let pause = match self.has_takers {
             true => TAKEN_FIRST_HAVE_DELAY,
@@ -183,6 +181,24 @@ impl Torrent {
         let soon = shared.now.max(self.haves_sent + pause);
         self.first_haves_due.get_or_insert(soon);
         self.haves_due.get_or_insert(shared.now + HAVE_DELAY);
+    }
+
+    /// We lack a piece no more that may have been what drew us to some: something else may.
+    fn replace_lure(&mut self, piece: PieceIndex) {
+        let Some(content) = &self.content else {
+            return;
+        };
+        let lured = |peer: &Standing| peer.lure == Some(piece.get());
+        let peers = self.peers.summaries();
+        let peers = peers.filter(|(_, peer)| lured(peer)).map(|(link, _)| link);
+        for link in peers.collect::<Vec<_>>() {
+            if let Some(peer) = self.peers.get_mut(&link) {
+                peer.lure = content.lure(peer);
+                if review_interest(peer) {
+                    self.touched.insert(link);
+                }
+            }
+        }
     }
 
     /// Tells peers of the pieces that have come since last time.
@@ -234,6 +250,12 @@ impl Content {
         told > 0
     }
 
+    /// Returns the last piece that a peer has and that we want and lack. Who plays a file gets it last, and
+    /// so looks for another most seldom.
+    pub(super) fn lure(&self, peer: &Peer) -> Option<u32> {
+        self.missing.last_shared(peer.have()?)
+    }
+
     /// Returns whether we and this peer have nothing to give each other: it has everything, and we have all
     /// that we want.
     pub(super) fn is_useless(&self, peer: &Peer) -> bool {
@@ -253,7 +275,7 @@ fn have_gap(peer: &Standing) -> Duration {
 
 /// Tells the peer whether it has something for us; returns whether that is news.
 pub(super) fn review_interest(peer: &mut Peer) -> bool {
-    let want = peer.wanted > 0;
+    let want = peer.lure.is_some();
     let news = want != peer.we_want;
     if news {
         peer.we_want = want;

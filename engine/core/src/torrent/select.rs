@@ -31,7 +31,7 @@ impl Torrent {
         for piece in content.change_wanted(wanted) {
             self.take_piece_back(piece, shared);
         }
-        self.count_wanted();
+        self.review_lures();
         // What is wanted now may be here already, and still has no final name.
         if has_grown || !self.has_all_wanted() {
             self.ending = Ending::Missing;
@@ -66,13 +66,13 @@ impl Torrent {
     }
 
     /// Peers have more for us now, or less.
-    fn count_wanted(&mut self) {
+    fn review_lures(&mut self) {
         let Some(content) = &self.content else {
             return;
         };
         for peer in self.peers.values_mut() {
-            if let Some(have) = peer.have() {
-                peer.wanted = content.missing.count_shared(have);
+            if peer.have().is_some() {
+                peer.lure = content.lure(peer);
                 review_interest(peer);
                 self.touched.insert(peer.link);
             }
