@@ -433,10 +433,10 @@ impl Session {
     }
 
     fn link_event(&mut self, link: LinkId, event: LinkEvent) -> Option<InfoHash> {
-        let id = *self.shared.links.get(&link)?;
-        let torrent = self.torrents.get_mut(id)?;
+        let mut torrents = self.torrents.iter_mut();
+        let torrent = torrents.find(|torrent| torrent.has_link(link))?;
         torrent.handle_link(link, event, &self.trackers, &mut self.shared);
-        Some(id)
+        Some(torrent.info_hash)
     }
 
     fn finish_job(

@@ -30,6 +30,11 @@ const HAVES: usize = 32;
 const MAX_SUGGESTED: usize = 256;
 
 impl Torrent {
+    /// Returns whether a link is one of this torrent's.
+    pub(crate) fn has_link(&self, link: LinkId) -> bool {
+        self.peers.contains_key(&link) || self.offers.contains(link)
+    }
+
     /// Something has happened on a link of this torrent.
     pub(crate) fn handle_link(
         &mut self,
