@@ -56,8 +56,8 @@ pub(crate) struct Peer {
     pub(crate) told: usize,
     /// When it was told last.
     pub(crate) told_at: Timestamp,
-    /// Bytes of blocks that have gone either way when last looked, and since when they are no more.
-    pub(crate) moved: (u64, Timestamp),
+    /// When a block last went either way; until then, when the attempt began.
+    pub(crate) moved: Timestamp,
     /// Pieces that only we have and that it is to take: those we have suggested, and those it has begun.
     pub(crate) steered: BTreeMap<u32, Steered>,
     pub(crate) outbox: Outbox,
@@ -205,7 +205,7 @@ impl Peer {
             outbox: Outbox::default(),
             last_received: now,
             last_sent: now,
-            moved: (0, now),
+            moved: now,
             fast: false,
             extended: false,
             v2: false,
@@ -259,20 +259,9 @@ impl Peer {
         self.stage == Stage::Ready
     }
 
-    /// Keeps the books on whether blocks go either way.
-    pub(crate) fn note_moved(&mut self, now: Timestamp) {
-        if self.has_moved() {
-            self.moved = (self.bytes_moved(), now);
-        }
-    }
-
-    /// Returns whether blocks have gone either way since last noted.
+    /// Returns whether blocks have ever gone either way.
     pub(crate) fn has_moved(&self) -> bool {
-        self.bytes_moved() != self.moved.0
-    }
-
-    fn bytes_moved(&self) -> u64 {
-        self.download.meter.total() + self.upload.meter.total()
+        self.download.meter.total() + self.upload.meter.total() > 0
     }
 
     /// Returns the pieces it has, once the torrent is known.

@@ -286,7 +286,7 @@ impl Torrent {
         if useless {
             self.contacts.forget(&peer.id);
         } else {
-            let good = peer.is_ready() && peer.moved.0 > 0;
+            let good = peer.is_ready() && peer.has_moved();
             self.contacts.note_end(&peer.id, good, shared);
         }
         if peer.is_ready() {

@@ -225,7 +225,7 @@ impl Torrent {
     fn worth(&self, peer: &Peer, now: Timestamp) -> Worth {
         let content = self.content.as_ref();
         let interest = peer.wants || (peer.we_want && !peer.download.snubbed);
-        let quiet = now.since(peer.moved.1);
+        let quiet = now.since(peer.moved);
         match interest {
             _ if content.is_some_and(|content| content.is_useless(peer)) => Worth::Useless,
             true if quiet >= PATIENCE => Worth::Waiting,

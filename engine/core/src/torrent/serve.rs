@@ -183,6 +183,7 @@ impl Torrent {
         }
         let length = u64::from(request.length);
         peer.upload.meter.add(length, shared.now);
+        peer.moved = shared.now;
         peer.upload.turn += length;
         peer.upload.busy = shared.now;
         self.uploaded.add(length, shared.now);

@@ -119,7 +119,6 @@ impl Torrent {
         if now.since(peer.last_received) > peer.silence() {
             return self.drop_peer(link, "the peer has fallen silent", shared);
         }
-        peer.note_moved(now);
         if peer.outbox.is_empty() {
             if now.since(peer.last_sent) >= KEEP_ALIVE {
                 peer.outbox.push(&Message::KeepAlive);
@@ -155,7 +154,7 @@ impl Torrent {
 impl Peer {
     /// Returns when it has to be looked at, if nothing happens before.
     pub(crate) fn check_due(&self) -> Timestamp {
-        if !self.is_ready() || self.has_moved() || !self.steered.is_empty() {
+        if !self.is_ready() || !self.steered.is_empty() {
             return Timestamp::ZERO;
         }
         let pause = match self.outbox.is_empty() {
@@ -182,7 +181,7 @@ mod tests {
 
     use super::*;
     use crate::io::{Role, TrackerId};
-    use crate::peer::{Stage, Telling};
+    use crate::peer::{Stage, Steered, Telling};
     use crate::torrent::connect::Attempt;
 
     fn at(seconds: u64) -> Timestamp {
@@ -224,10 +223,13 @@ mod tests {
         let mut connecting = peer();
         connecting.stage = Stage::Connecting;
         assert_eq!(connecting.check_due(), Timestamp::ZERO);
-        let mut sent = peer();
-        sent.upload.meter.add(1, at(100));
-        assert_eq!(sent.check_due(), Timestamp::ZERO);
-        sent.note_moved(at(100));
-        assert_ne!(sent.check_due(), Timestamp::ZERO);
+        let mut steered = peer();
+        let suggestion = Steered {
+            begun: false,
+            asked: 0,
+            at: at(100),
+        };
+        steered.steered.insert(1, suggestion);
+        assert_eq!(steered.check_due(), Timestamp::ZERO);
     }
 }

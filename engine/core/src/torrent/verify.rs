@@ -43,6 +43,7 @@ impl Torrent {
         let block = block_of(content, request).ok_or("a block that the torrent does not have")?;
         self.downloaded.add(u64::from(length), shared.now);
         self.block_came = Some(shared.now);
+        peer.moved = shared.now;
         let asked = peer.download.deliver(block, u64::from(length), shared.now);
         if asked {
             shared.note_answered(length);
