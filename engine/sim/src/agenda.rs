@@ -17,8 +17,8 @@ pub(crate) struct Agenda<T> {
     lanes: Vec<Lane<T>>,
     /// What each lane has next, or [`NEVER`].
     next: Vec<Due>,
-    /// What lanes have put into others in this window. The memory of those is in no cache: they get it all at
-    /// once, so that a processor waits for many of them at a time.
+    /// What was put into other lanes than the one taken from, since the last window was opened. The memory of those
+    /// is in no cache: they get it all at once, so that a processor waits for many of them at a time.
     mail: Vec<(usize, Due, T)>,
     /// The lane that is taken from, and the end of the window: what is due then is not in it.
     lane: usize,
@@ -38,8 +38,7 @@ struct Lane<T> {
     /// What is due when, and its place in `waiting`: a heap moves what it holds, so that should be small.
     queue: BinaryHeap<Reverse<(Due, usize)>>,
     waiting: Slab<T>,
-    /// What other lanes have put in since it was taken from last. For them this lane's memory is in no cache:
-    /// here they do not touch more of it than they must.
+    /// What has come from other lanes since it was taken from last.
     inbox: Vec<(Due, T)>,
 }
 
@@ -142,7 +141,7 @@ impl<T> Lane<T> {
         Some((due, self.waiting.remove(place)))
     }
 
-    /// What is next, of what was not put in by others since.
+    /// What is next, of what is not in the inbox.
     fn next(&self) -> Due {
         self.queue.peek().map_or(NEVER, |Reverse((due, _))| *due)
     }
@@ -154,6 +153,8 @@ fn nanos(at: Timestamp) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
+
     use rand::{Rng, SeedableRng};
     use rand_chacha::ChaCha8Rng;
 
@@ -219,6 +220,47 @@ mod tests {
             windows.push(drain(&mut agenda));
         }
         assert_eq!(windows, [vec![2, 1], vec![3], vec![4]]);
+    }
+
+    #[test]
+    fn a_lane_goes_on_with_what_it_puts_in_and_others_hear_of_it_in_the_next_window() {
+        let window = Duration::from_millis(10);
+        let mut agenda = three_lanes();
+        agenda.put(1, at(0), 1);
+        agenda.put(2, at(0), 2);
+        assert!(agenda.open(window, EVER));
+        assert_eq!(agenda.take(|_| ()), Some((1, at(0), 1)));
+        agenda.put(2, at(10), 5);
+        agenda.put(1, at(10), 4);
+        agenda.put(1, at(9), 3);
+        assert_eq!(drain(&mut agenda), [3, 2]);
+        assert!(agenda.open(window, EVER));
+        assert_eq!(drain(&mut agenda), [4, 5]);
+        agenda.put(ALONE, at(30), 6);
+        assert!(agenda.open(window, EVER));
+        assert_eq!(agenda.take(|_| ()), Some((ALONE, at(30), 6)));
+        agenda.put(1, at(30), 7);
+        assert!(drain(&mut agenda).is_empty());
+        assert!(agenda.open(window, EVER));
+        assert_eq!(drain(&mut agenda), [7]);
+    }
+
+    #[test]
+    fn what_has_come_into_a_lane_is_shown_once_before_its_turn() {
+        let shown = RefCell::new(Vec::new());
+        let see = |number: &u64| shown.borrow_mut().push(*number);
+        let mut agenda = three_lanes();
+        for (number, lane, millis) in [(1, 1, 0), (2, 2, 1), (3, 1, 20)] {
+            agenda.put(lane, at(millis), number);
+        }
+        assert!(agenda.open(Duration::from_millis(10), EVER));
+        assert_eq!(agenda.take(see), Some((1, at(0), 1)));
+        assert_eq!(*shown.borrow(), [1, 3]);
+        assert_eq!(agenda.take(see), Some((2, at(1), 2)));
+        assert_eq!(agenda.take(see), None);
+        assert!(agenda.open(Duration::from_millis(10), EVER));
+        assert_eq!(agenda.take(see), Some((1, at(20), 3)));
+        assert_eq!(*shown.borrow(), [1, 3, 2]);
     }
 
     #[test]

@@ -74,7 +74,9 @@ impl Happening {
     /// Begins to bring what an arrival needs into the processor's caches. Of many packets at once that takes
     /// little longer than of one.
     fn fetch(&self) {
-        if let Self::Arrived(Arrival { packet, .. }) = self {
+        if let Self::Arrived(Arrival { packet, .. }) | Self::AtDownlink(Arrival { packet, .. }) =
+            self
+        {
             std::hint::black_box((packet.small.first().copied(), packet.block.first().copied()));
         }
     }
