@@ -70,9 +70,13 @@ impl Torrent {
             peer.lure.is_none_or(lures),
             "a piece draws us to a peer that we have, or that it has not",
         )?;
-        let wanted = content.missing.count_shared(have);
+        let wanted = content.missing.count_shared(have) > 0;
         holds(
-            peer.we_want == (wanted > 0),
+            peer.lure.is_some() == wanted,
+            "nothing draws us to a peer that has something for us",
+        )?;
+        holds(
+            peer.we_want == wanted,
             "a peer does not know whether we want something",
         )?;
         let mut asked = peer.download.requests();

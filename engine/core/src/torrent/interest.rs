@@ -250,8 +250,8 @@ impl Content {
         told > 0
     }
 
-    /// Returns the last piece that a peer has and that we want and lack. Who plays a file gets it last, and
-    /// so looks for another most seldom.
+    /// Returns the last piece that a peer has and that we want and lack: who plays a file gets most of the others
+    /// before it, and so seldom looks for another.
     pub(super) fn lure(&self, peer: &Peer) -> Option<u32> {
         self.missing.last_shared(peer.have()?)
     }

@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_of_which_something_is_to_be_noted_is_looked_at_at_once() {
+    fn a_peer_that_connects_or_is_steered_is_looked_at_at_once_and_no_other() {
         let mut connecting = peer();
         connecting.stage = Stage::Connecting;
         assert_eq!(connecting.check_due(), Timestamp::ZERO);
@@ -231,5 +231,8 @@ mod tests {
         };
         steered.steered.insert(1, suggestion);
         assert_eq!(steered.check_due(), Timestamp::ZERO);
+        let mut served = peer();
+        served.upload.meter.add(1, at(100));
+        assert!(served.has_moved() && served.check_due() > at(100));
     }
 }
