@@ -48,6 +48,7 @@ mod limiter;
 pub mod limits;
 mod link_map;
 mod link_set;
+mod lures;
 mod outbox;
 mod peer;
 mod picker;

@@ -44,9 +44,6 @@ pub(crate) struct Peer {
     pub(crate) deaf: bool,
     /// It stands in the line for the download limit.
     pub(crate) in_line: bool,
-    /// A piece it has that we want and lack, if there is any: as long as we lack this one, we are interested,
-    /// and need not know of how many others that is so.
-    pub(crate) lure: Option<u32>,
     /// How much more often it has begun another such piece than one that we had suggested.
     pub(crate) strays: u32,
     pub(crate) last_received: Timestamp,
@@ -225,7 +222,6 @@ impl Peer {
             unasked: 0,
             upload: Upload::default(),
             seed: false,
-            lure: None,
             told: 0,
             told_at: now,
             suggested: VecDeque::new(),

@@ -22,7 +22,6 @@ pub(crate) struct Standing {
     /// There may be something to do for it: to ask, to suggest, to serve or to send.
     pub(crate) may_go_on: bool,
     pub(crate) wants: bool,
-    pub(crate) lure: Option<u32>,
     pub(crate) choked: bool,
     /// Something is on its way to it, or waits to be.
     pub(crate) served: bool,
@@ -69,7 +68,6 @@ impl Summarize for Peer {
             role: self.role,
             may_go_on: self.may_go_on(),
             wants: self.wants,
-            lure: self.lure,
             choked: self.choked,
             served: self.is_served(),
             crowded: !upload.ready.is_empty(),

@@ -63,6 +63,7 @@ use crate::limiter::Bucket;
 use crate::limits::Limits;
 use crate::link_map::LinkMap;
 use crate::link_set::LinkSet;
+use crate::lures::Lures;
 use crate::peer::Peer;
 use crate::picker::Picker;
 use crate::rate::Meter;
@@ -94,6 +95,8 @@ pub(crate) struct Torrent {
     peers: LinkMap<Peer>,
     /// The same by id.
     links: BTreeMap<PeerId, LinkId>,
+    /// What they have for us.
+    lures: Lures,
     contacts: Contacts,
     turnover: Turnover,
     pub(crate) trackers: BTreeMap<TrackerId, Announce>,
@@ -206,6 +209,7 @@ impl Torrent {
             fault: None,
             peers: LinkMap::new(),
             links: BTreeMap::new(),
+            lures: Lures::default(),
             contacts: Contacts::default(),
             turnover: Turnover::new(shared.now),
             trackers: BTreeMap::new(),

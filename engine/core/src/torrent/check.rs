@@ -50,6 +50,11 @@ impl Torrent {
         for peer in self.peers.values() {
             self.check_peer_books(peer)?;
         }
+        let mut drawing = self.lures.links();
+        holds(
+            drawing.all(|link| self.peers.contains_key(&link)),
+            "somebody draws us who is gone",
+        )?;
         if let Some(content) = &self.content {
             self.check_pieces(content, self.info_hash, shared)?;
         }
@@ -65,14 +70,15 @@ impl Torrent {
         let (Some(content), Some(have)) = (&self.content, peer.have()) else {
             return Ok(());
         };
+        let lure = self.lures.of(peer.link);
         let lures = |piece| have.contains_number(piece) && content.missing.contains_number(piece);
         holds(
-            peer.lure.is_none_or(lures),
+            lure.is_none_or(lures),
             "a piece draws us to a peer that we have, or that it has not",
         )?;
         let wanted = content.missing.count_shared(have) > 0;
         holds(
-            peer.lure.is_some() == wanted,
+            lure.is_some() == wanted,
             "nothing draws us to a peer that has something for us",
         )?;
         holds(

@@ -50,6 +50,7 @@ impl Torrent {
             return all.then_some(()).ok_or(BEYOND);
         };
         let mut leaves_slot = false;
+        let mut lure = None;
         for number in pieces {
             let piece = content.metainfo.info().piece(*number).ok_or(BEYOND)?;
             if !have.insert(piece) {
@@ -61,11 +62,14 @@ impl Torrent {
                 content.note_other_source(piece, shared);
             }
             content.picker.add_copy(piece);
-            if peer.lure.is_none() && content.missing.contains(piece) {
-                peer.lure = Some(*number);
+            if !peer.we_want && lure.is_none() && content.missing.contains(piece) {
+                lure = Some(*number);
             }
         }
-        review_interest(peer);
+        if lure.is_some() {
+            self.lures.set(link, lure);
+            review_interest(peer, true);
+        }
         if leaves_slot {
             self.rechoke(shared);
         }
@@ -118,11 +122,12 @@ impl Torrent {
                 content.picker.add_copy(piece);
             }
         }
-        peer.lure = content.missing.last_shared(&have);
+        let lure = content.missing.last_shared(&have);
+        self.lures.set(link, lure);
         peer.decoder
             .set_limits(WireLimits::of_pieces(info.piece_count()));
         peer.inventory = Inventory::Known(have);
-        review_interest(peer);
+        review_interest(peer, lure.is_some());
         self.touch(link);
     }
 
@@ -138,6 +143,7 @@ impl Torrent {
 
     /// What a peer had is gone with it.
     pub(super) fn forget_inventory(&mut self, peer: &Peer) {
+        self.lures.set(peer.link, None);
         let (Some(content), Some(have)) = (&mut self.content, peer.have()) else {
             return;
         };
@@ -188,13 +194,11 @@ impl Torrent {
         let Some(content) = &self.content else {
             return;
         };
-        let lured = |peer: &Standing| peer.lure == Some(piece.get());
-        let peers = self.peers.summaries();
-        let peers = peers.filter(|(_, peer)| lured(peer)).map(|(link, _)| link);
-        for link in peers.collect::<Vec<_>>() {
+        for link in self.lures.by(piece.get()).collect::<Vec<_>>() {
             if let Some(peer) = self.peers.get_mut(&link) {
-                peer.lure = content.lure(peer);
-                if review_interest(peer) {
+                let lure = content.lure(peer);
+                self.lures.set(link, lure);
+                if review_interest(peer, lure.is_some()) {
                     self.touched.insert(link);
                 }
             }
@@ -274,8 +278,7 @@ fn have_gap(peer: &Standing) -> Duration {
 }
 
 /// Tells the peer whether it has something for us; returns whether that is news.
-pub(super) fn review_interest(peer: &mut Peer) -> bool {
-    let want = peer.lure.is_some();
+pub(super) fn review_interest(peer: &mut Peer, want: bool) -> bool {
     let news = want != peer.we_want;
     if news {
         peer.we_want = want;

@@ -72,8 +72,9 @@ impl Torrent {
         };
         for peer in self.peers.values_mut() {
             if peer.have().is_some() {
-                peer.lure = content.lure(peer);
-                review_interest(peer);
+                let lure = content.lure(peer);
+                self.lures.set(peer.link, lure);
+                review_interest(peer, lure.is_some());
                 self.touched.insert(peer.link);
             }
         }
