@@ -5,12 +5,11 @@
 //! than it takes any node to hear of another's doings, so none misses anything: a conservative simulation with
 //! lookahead (Chandy and Misra 1979), though on one thread.
 
-use std::cmp::Reverse;
+use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 use std::time::Duration;
 
 use shoal_core::Timestamp;
-use slab::Slab;
 
 /// A queue by time in lanes; what is due at the same time comes in the order in which it was put in.
 pub(crate) struct Agenda<T> {
@@ -19,7 +18,7 @@ pub(crate) struct Agenda<T> {
     next: Vec<Due>,
     /// What was put into other lanes than the one taken from, since the last window was opened. The memory of those
     /// is in no cache: they get it all at once, so that a processor waits for many of them at a time.
-    mail: Vec<(usize, Due, T)>,
+    mail: Vec<(usize, Entry<T>)>,
     /// The lane that is taken from, and the end of the window: what is due then is not in it.
     lane: usize,
     end: Due,
@@ -35,11 +34,15 @@ type Due = (u64, u64);
 const NEVER: Due = (u64::MAX, u64::MAX);
 
 struct Lane<T> {
-    /// What is due when, and its place in `waiting`: a heap moves what it holds, so that should be small.
-    queue: BinaryHeap<Reverse<(Due, usize)>>,
-    waiting: Slab<T>,
+    queue: BinaryHeap<Entry<T>>,
     /// What has come from other lanes since it was taken from last.
-    inbox: Vec<(Due, T)>,
+    inbox: Vec<Entry<T>>,
+}
+
+/// What is due when. It is moved about, so it should be small.
+struct Entry<T> {
+    due: Due,
+    what: T,
 }
 
 impl<T> Agenda<T> {
@@ -61,7 +64,6 @@ impl<T> Agenda<T> {
     pub(crate) fn add_lane(&mut self) -> usize {
         self.lanes.push(Lane {
             queue: BinaryHeap::new(),
-            waiting: Slab::new(),
             inbox: Vec::new(),
         });
         self.next.push(NEVER);
@@ -77,19 +79,19 @@ impl<T> Agenda<T> {
         let due = (nanos(at), self.count);
         if lane == self.lane {
             self.next[lane] = self.next[lane].min(due);
-            self.lanes[lane].push(due, what);
+            self.lanes[lane].queue.push(Entry { due, what });
         } else {
             assert!(due >= self.end, "a node hears of another's doings too soon");
-            self.mail.push((lane, due, what));
+            self.mail.push((lane, Entry { due, what }));
         }
     }
 
     /// Opens a window with whatever is due next: it lasts `time`, or is of that alone where `time` is none.
     /// Returns `false` if nothing is due until `most`.
     pub(crate) fn open(&mut self, time: Duration, most: Timestamp) -> bool {
-        for (lane, due, what) in self.mail.drain(..) {
-            self.next[lane] = self.next[lane].min(due);
-            self.lanes[lane].inbox.push((due, what));
+        for (lane, entry) in self.mail.drain(..) {
+            self.next[lane] = self.next[lane].min(entry.due);
+            self.lanes[lane].inbox.push(entry);
         }
         let first = self.next.iter().copied().min().unwrap_or(NEVER);
         let most = nanos(most).saturating_add(1);
@@ -113,7 +115,7 @@ impl<T> Agenda<T> {
         while let Some(next) = self.next.get(self.lane) {
             if *next < self.end {
                 let lane = &mut self.lanes[self.lane];
-                let (due, what) = lane.pop(see)?;
+                let Entry { due, what } = lane.pop(see)?;
                 self.next[self.lane] = lane.next();
                 let at = Timestamp::new(Duration::from_nanos(due.0));
                 return Some((self.lane, at, what));
@@ -126,26 +128,39 @@ impl<T> Agenda<T> {
 }
 
 impl<T> Lane<T> {
-    fn push(&mut self, due: Due, what: T) {
-        let place = self.waiting.insert(what);
-        self.queue.push(Reverse((due, place)));
-    }
-
-    fn pop(&mut self, see: impl Fn(&T)) -> Option<(Due, T)> {
-        for (due, what) in self.inbox.drain(..) {
-            see(&what);
-            let place = self.waiting.insert(what);
-            self.queue.push(Reverse((due, place)));
-        }
-        let Reverse((due, place)) = self.queue.pop()?;
-        Some((due, self.waiting.remove(place)))
+    fn pop(&mut self, see: impl Fn(&T)) -> Option<Entry<T>> {
+        // A loop of its own, and short: so the processor is far ahead with what comes next while it waits.
+        self.inbox.iter().for_each(|entry| see(&entry.what));
+        self.queue.extend(self.inbox.drain(..));
+        self.queue.pop()
     }
 
     /// What is next, of what is not in the inbox.
     fn next(&self) -> Due {
-        self.queue.peek().map_or(NEVER, |Reverse((due, _))| *due)
+        self.queue.peek().map_or(NEVER, |entry| entry.due)
     }
 }
+
+/// In a heap, which gives out the greatest, the soonest is greatest.
+impl<T> Ord for Entry<T> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        other.due.cmp(&self.due)
+    }
+}
+
+impl<T> PartialOrd for Entry<T> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<T> PartialEq for Entry<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.due == other.due
+    }
+}
+
+impl<T> Eq for Entry<T> {}
 
 fn nanos(at: Timestamp) -> u64 {
     u64::try_from(at.since_start().as_nanos()).unwrap_or(u64::MAX)

@@ -52,20 +52,20 @@ enum Happening {
     /// The uplink has sent a packet.
     Sent(LinkId, usize),
     /// A packet is there.
-    Arrived(Arrival),
+    Arrived(Box<Arrival>),
     /// The same, but for a downlink that has its limits.
-    AtDownlink(Arrival),
+    AtDownlink(Box<Arrival>),
     /// A channel is open, or a stranger's handshake is due on it.
     Opened(LinkId),
     Greet(LinkId),
     /// The other side has closed a connection.
     Closed(Box<(LinkId, String)>),
-    Done(Done),
+    Done(Box<Done>),
     /// The processor has found that this may be written.
-    Verified(Write),
+    Verified(Box<Write>),
     /// A node's message is at the tracker; in the tracker's lane.
-    Tracker(WebSocket, Box<ClientMessage>),
-    TrackerText(WebSocket, Box<Request>),
+    Tracker(Box<(WebSocket, ClientMessage)>),
+    TrackerText(Box<(WebSocket, Request)>),
     /// In the lane [`ALONE`].
     Script(Box<dyn FnOnce(&mut World)>),
 }
@@ -74,9 +74,8 @@ impl Happening {
     /// Begins to bring what an arrival needs into the processor's caches. Of many packets at once that takes
     /// little longer than of one.
     fn fetch(&self) {
-        if let Self::Arrived(Arrival { packet, .. }) | Self::AtDownlink(Arrival { packet, .. }) =
-            self
-        {
+        if let Self::Arrived(arrival) | Self::AtDownlink(arrival) = self {
+            let packet = &arrival.packet;
             std::hint::black_box((packet.small.first().copied(), packet.block.first().copied()));
         }
     }

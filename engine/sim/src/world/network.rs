@@ -209,11 +209,11 @@ impl World {
             arrives = arrives.max(end.last_arrival);
             end.last_arrival = arrives;
         }
-        let arrival = Arrival {
+        let arrival = Box::new(Arrival {
             link: theirs,
             packet,
             seen,
-        };
+        });
         let what = match self.paths[other].is_metered {
             true => Happening::AtDownlink(arrival),
             false => Happening::Arrived(arrival),
@@ -222,7 +222,7 @@ impl World {
     }
 
     /// A packet waits for the downlink, and takes its time there.
-    pub(super) fn at_downlink(&mut self, node: usize, arrival: Arrival) {
+    pub(super) fn at_downlink(&mut self, node: usize, arrival: Box<Arrival>) {
         let computer = &mut self.nodes[node];
         let took = transfer_time(arrival.packet.len(), computer.spec.down);
         let arrives = computer.down_free.max(self.now) + took;

@@ -69,7 +69,7 @@ impl World {
         let bytes = write.data.len();
         let done = computer.cpu_done(self.now, bytes);
         if computer.hash(&write.data) == hash {
-            self.at(done, node, Happening::Verified(write));
+            self.at(done, node, Happening::Verified(Box::new(write)));
         } else {
             let result = Err(WriteFault::WrongHash);
             self.when_done(done, node, Done::Written(write.token, bytes, result));
@@ -101,7 +101,7 @@ impl World {
     }
 
     fn when_done(&mut self, at: Timestamp, node: usize, done: Done) {
-        self.at(at, node, Happening::Done(done));
+        self.at(at, node, Happening::Done(Box::new(done)));
     }
 
     fn output(&mut self, node: usize, output: Output) {

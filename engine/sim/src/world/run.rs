@@ -89,8 +89,8 @@ impl World {
             self.steps += 1;
             match what {
                 Happening::Script(act) => act(self),
-                Happening::Tracker(socket, message) => self.at_tracker(socket, *message),
-                Happening::TrackerText(socket, request) => self.text_at_tracker(socket, *request),
+                Happening::Tracker(said) => self.at_tracker(said.0, said.1),
+                Happening::TrackerText(said) => self.text_at_tracker(said.0, said.1),
                 what => self.step(lane - FIRST_NODE_LANE, what),
             }
         }
@@ -125,7 +125,7 @@ impl World {
                 }
             }
             Happening::Sent(link, length) => self.sent(node, link, length),
-            Happening::Arrived(arrival) => self.arrived(node, arrival),
+            Happening::Arrived(arrival) => self.arrived(node, *arrival),
             Happening::AtDownlink(arrival) => self.at_downlink(node, arrival),
             Happening::Opened(link) => self.opened(node, link),
             Happening::Greet(link) => self.stranger_opened(node, link),
@@ -133,8 +133,8 @@ impl World {
                 let (link, reason) = *closing;
                 self.closed(node, link, reason);
             }
-            Happening::Done(done) => self.done(node, done),
-            Happening::Verified(write) => self.write(node, write),
+            Happening::Done(done) => self.done(node, *done),
+            Happening::Verified(write) => self.write(node, *write),
             Happening::Tracker(..) | Happening::TrackerText(..) | Happening::Script(_) => {
                 unreachable!("not a node's")
             }

@@ -82,7 +82,7 @@ impl World {
             signal: Signal::Offer(format!("{stranger} {}", link.0)),
         };
         let socket = WebSocket::of_stranger(stranger);
-        self.tracker_after(ANSWER, Happening::Tracker(socket, Box::new(message)));
+        self.tracker_after(ANSWER, Happening::Tracker(Box::new((socket, message))));
         self.later(GIVE_UP, move |world| world.hang_up(stranger, link));
         true
     }
@@ -133,7 +133,7 @@ impl World {
                     signal,
                 };
                 let socket = WebSocket::of_stranger(node);
-                self.tracker_after(ANSWER, Happening::Tracker(socket, Box::new(message)));
+                self.tracker_after(ANSWER, Happening::Tracker(Box::new((socket, message))));
             }
             Input::Link {
                 link,

@@ -92,14 +92,14 @@ impl World {
             TrackerRequest::Send(message) => {
                 self.note(node, What::Tracker, 0);
                 if let Some(socket) = self.nodes[node].trackers.get(&tracker) {
-                    let message = Happening::Tracker(*socket, Box::new(message));
+                    let message = Happening::Tracker(Box::new((*socket, message)));
                     self.tracker_after(delay, message);
                 }
             }
             TrackerRequest::SendText(request) => {
                 self.note(node, What::Tracker, 1);
                 if let Some(socket) = self.nodes[node].trackers.get(&tracker) {
-                    let request = Happening::TrackerText(*socket, Box::new(request));
+                    let request = Happening::TrackerText(Box::new((*socket, request)));
                     self.tracker_after(delay, request);
                 }
             }
