@@ -1,11 +1,12 @@
 //! Runs the swarms by which the algorithms are judged and prints what they came to beside the goals.
 //!
 //! ```sh
-//! cargo run --release -p shoal-sim --example swarm-figures -- -n 2 -n 10 -n 100
+//! scripts/lab swarm-figures -n 2 -n 10 -n 100
 //! ```
-//! Of several seeds the worst counts. A figure is a ratio: it does not depend on the machine.
+//! Of several seeds the worst counts. A figure is a ratio and does not depend on the machine, but for the last.
 
 use std::io::Write;
+use std::time::{Duration, Instant};
 
 use clap::Parser;
 use shoal_sim::{Report, Scenario};
@@ -29,13 +30,13 @@ struct Flags {
 const SIZES: [usize; 4] = [2, 10, 100, 1000];
 
 /// A figure: its name, the goals by size (`None`: there is none), whether more is better, the swarm, and
-/// what is read off its report.
+/// what is read off its run.
 struct Figure {
     name: &'static str,
     goals: [Option<f64>; 4],
     more_is_better: bool,
     swarm: Swarm,
-    read: fn(&Report) -> f64,
+    read: fn(&Run) -> f64,
 }
 
 /// The swarms of 1,024 pieces, 50 ms one way.
@@ -53,78 +54,91 @@ enum Swarm {
     Playing,
 }
 
-const FIGURES: [Figure; 10] = [
+const FIGURES: [Figure; 11] = [
     Figure {
         name: "distinct bytes of what the seeder sent",
         goals: [Some(0.99), Some(0.99), Some(0.98), Some(0.98)],
         more_is_better: true,
         swarm: Swarm::Equal,
-        read: |report| report.distinct,
+        read: |run| run.report.distinct,
     },
     Figure {
         name: "seeder's copies at the union",
         goals: [Some(1.01), Some(1.01), Some(1.02), Some(1.03)],
         more_is_better: false,
         swarm: Swarm::Equal,
-        read: |report| report.copies,
+        read: |run| run.report.copies,
     },
     Figure {
         name: "last finisher / bound",
         goals: [Some(1.03), Some(1.06), Some(1.12), Some(1.20)],
         more_is_better: false,
         swarm: Swarm::Equal,
-        read: |report| report.ratio,
+        read: |run| run.report.ratio,
     },
     Figure {
         name: "the same, slow seeder leaves at the union",
         goals: [Some(1.02), Some(1.03), Some(1.05), Some(1.10)],
         more_is_better: false,
         swarm: Swarm::SlowSeeder,
-        read: |report| report.ratio,
+        read: |run| run.report.ratio,
     },
     Figure {
         name: "the same, mixed uplinks",
         goals: [None, Some(1.25), Some(1.35), Some(1.40)],
         more_is_better: false,
         swarm: Swarm::Mixed,
-        read: |report| report.ratio,
+        read: |run| run.report.ratio,
     },
     Figure {
         name: "duplicate payload",
         goals: [Some(0.005), Some(0.01), Some(0.01), Some(0.01)],
         more_is_better: false,
         swarm: Swarm::Equal,
-        read: |report| report.wasted,
+        read: |run| run.report.wasted,
     },
     Figure {
         name: "the same, a tenth vanish",
         goals: [Some(0.01), Some(0.02), Some(0.02), Some(0.02)],
         more_is_better: false,
         swarm: Swarm::Vanishing,
-        read: |report| report.wasted,
+        read: |run| run.report.wasted,
     },
     Figure {
         name: "control bytes / payload",
         goals: [Some(0.01), Some(0.01), Some(0.02), Some(0.02)],
         more_is_better: false,
         swarm: Swarm::Equal,
-        read: |report| report.control,
+        read: |run| run.report.control,
     },
     Figure {
         name: "last finisher / bound, all play",
         goals: [None; 4],
         more_is_better: false,
         swarm: Swarm::Playing,
-        read: |report| report.ratio,
+        read: |run| run.report.ratio,
     },
     Figure {
         name: "seconds before playing never stalls",
         goals: [None; 4],
         more_is_better: false,
         swarm: Swarm::Playing,
-        read: |report| report.start_up,
+        read: |run| run.report.start_up,
+    },
+    Figure {
+        name: "seconds that the simulation took",
+        goals: [None, None, None, Some(60.0)],
+        more_is_better: false,
+        swarm: Swarm::Equal,
+        read: |run| run.took.as_secs_f64(),
     },
 ];
+
+/// What came of a swarm, and the real time that it took.
+struct Run {
+    report: Report,
+    took: Duration,
+}
 
 fn main() {
     let flags = Flags::parse();
@@ -139,14 +153,14 @@ fn main() {
         .iter()
         .for_each(|(_, size)| print!("{:>18}", format!("N={size}")));
     println!();
-    let mut reports = std::collections::BTreeMap::new();
+    let mut runs = std::collections::BTreeMap::new();
     for figure in &FIGURES {
         print!("{:44}", figure.name);
         for (at, size) in &sizes {
-            let reports = reports
+            let runs = runs
                 .entry((figure.swarm, *size))
                 .or_insert_with(|| run(figure.swarm, *size, flags.seeds));
-            print!("{:>18}", figure.cell(reports, *at));
+            print!("{:>18}", figure.cell(runs, *at));
             // A line takes minutes where the swarm is large.
             let _ = std::io::stdout().flush();
         }
@@ -156,8 +170,8 @@ fn main() {
 
 impl Figure {
     /// Writes the worst of the values, and the goal where there is one, marked where it is missed.
-    fn cell(&self, reports: &[Report], at: usize) -> String {
-        let values = reports.iter().map(self.read);
+    fn cell(&self, runs: &[Run], at: usize) -> String {
+        let values = runs.iter().map(self.read);
         let worst = match self.more_is_better {
             true => values.fold(f64::INFINITY, f64::min),
             false => values.fold(f64::NEG_INFINITY, f64::max),
@@ -169,12 +183,16 @@ impl Figure {
             true => worst >= goal,
             false => worst <= goal,
         };
-        let digits = if goal < 0.1 { 4 } else { 3 };
+        let digits = match goal {
+            ..0.1 => 4,
+            ..10.0 => 3,
+            _ => 1,
+        };
         format!("{worst:.digits$} ({goal}){}", if met { " " } else { "!" })
     }
 }
 
-fn run(swarm: Swarm, leechers: usize, seeds: u64) -> Vec<Report> {
+fn run(swarm: Swarm, leechers: usize, seeds: u64) -> Vec<Run> {
     let usual = |seed| Scenario::new(seed, leechers);
     let scenario = |seed| match swarm {
         Swarm::Equal => usual(seed),
@@ -200,7 +218,12 @@ fn run(swarm: Swarm, leechers: usize, seeds: u64) -> Vec<Report> {
         let scenario = scenario(seed);
         let mut world = scenario.world();
         world.audits = leechers <= 10;
-        scenario.run_in(world)
+        let start = Instant::now();
+        let report = scenario.run_in(world);
+        Run {
+            report,
+            took: start.elapsed(),
+        }
     };
     (1..=seeds).map(run).collect()
 }
