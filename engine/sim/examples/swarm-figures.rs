@@ -3,7 +3,8 @@
 //! ```sh
 //! scripts/lab swarm-figures -n 2 -n 10 -n 100
 //! ```
-//! Of several seeds the worst counts. A figure is a ratio and does not depend on the machine, but for the last.
+//! Of several seeds the worst counts. Only the last figure depends on the machine, and on audits, which swarms of up to
+//! 10 have; the others are ratios, or seconds of virtual time.
 
 use std::io::Write;
 use std::time::{Duration, Instant};

@@ -1,9 +1,10 @@
 //! Runs one swarm on virtual time and prints what it came to.
 //!
 //! ```sh
-//! cargo run --release -p shoal-sim --example swarm-lab -- --leechers 100 --seeder-up 256k
+//! scripts/lab swarm-lab --leechers 100 --seeder-up 256k
 //! ```
 
+use std::panic;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -102,7 +103,7 @@ fn main() -> ExitCode {
                 vanishing: flags.vanishing,
                 playing: flags.sequential,
             };
-            let _replay = Replay(&scenario);
+            note_replay(&scenario);
             let began = Instant::now();
             let mut world = scenario.world();
             world.audits = !flags.no_audits && leechers <= 100;
@@ -143,35 +144,34 @@ fn tell_timeline(world: &mut World, every: Duration) {
     }
 }
 
-/// Tells upon a panic how to run the same swarm alone.
-struct Replay<'a>(&'a Scenario);
-
-impl Drop for Replay<'_> {
-    fn drop(&mut self) {
-        if !std::thread::panicking() {
-            return;
-        }
-        let scenario = self.0;
-        let ups: Vec<_> = scenario.ups.iter().map(u64::to_string).collect();
-        eprintln!(
-            "again: cargo run --release -p shoal-sim --example swarm-lab -- --leechers {} --seed {} \
-             --mib {} --piece-kib {} --seeder-up {} --ups {} --delay {} --vanishing {} --sequential {}{}",
-            scenario.leechers,
-            scenario.seed,
-            scenario.size >> 20,
-            scenario.piece_length >> 10,
-            scenario.seeder_up,
-            ups.join(","),
-            scenario.delay.as_millis(),
-            scenario.vanishing,
-            scenario.playing,
-            if scenario.seeder_leaves {
-                " --seeder-leaves"
-            } else {
-                ""
-            },
-        );
-    }
+/// Tells upon a panic from now on how to run this swarm alone. A hook does, for where panics abort nothing is dropped.
+fn note_replay(scenario: &Scenario) {
+    let ups: Vec<_> = scenario.ups.iter().map(u64::to_string).collect();
+    let again = format!(
+        "scripts/lab swarm-lab --leechers {} --seed {} --mib {} --piece-kib {} --seeder-up {} --ups {} --delay {} \
+         --vanishing {} --sequential {}{}",
+        scenario.leechers,
+        scenario.seed,
+        scenario.size >> 20,
+        scenario.piece_length >> 10,
+        scenario.seeder_up,
+        ups.join(","),
+        scenario.delay.as_millis(),
+        scenario.vanishing,
+        scenario.playing,
+        if scenario.seeder_leaves {
+            " --seeder-leaves"
+        } else {
+            ""
+        },
+    );
+    // The first is the last swarm's.
+    drop(panic::take_hook());
+    let usual = panic::take_hook();
+    panic::set_hook(Box::new(move |panic| {
+        usual(panic);
+        eprintln!("again: {again}");
+    }));
 }
 
 fn tell(scenario: &Scenario, report: &Report, took: Duration) {

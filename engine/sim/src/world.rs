@@ -70,6 +70,9 @@ enum Happening {
     Script(Box<dyn FnOnce(&mut World)>),
 }
 
+/// It is moved about in heaps: what is larger is boxed.
+const _: () = assert!(size_of::<Happening>() <= 24);
+
 impl Happening {
     /// Begins to bring what an arrival needs into the processor's caches. Of many packets at once that takes
     /// little longer than of one.
