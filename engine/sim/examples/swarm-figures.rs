@@ -217,9 +217,9 @@ fn run(swarm: Swarm, leechers: usize, seeds: u64) -> Vec<Run> {
     };
     let run = |seed| {
         let scenario = scenario(seed);
+        let start = Instant::now();
         let mut world = scenario.world();
         world.audits = leechers <= 10;
-        let start = Instant::now();
         let report = scenario.run_in(world);
         Run {
             report,

@@ -165,7 +165,7 @@ fn note_replay(scenario: &Scenario) {
             ""
         },
     );
-    // The first is the last swarm's.
+    // That of the swarm before, or it would tell of that as well.
     drop(panic::take_hook());
     let usual = panic::take_hook();
     panic::set_hook(Box::new(move |panic| {

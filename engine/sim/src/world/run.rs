@@ -89,8 +89,14 @@ impl World {
             self.steps += 1;
             match what {
                 Happening::Script(act) => act(self),
-                Happening::Tracker(said) => self.at_tracker(said.0, said.1),
-                Happening::TrackerText(said) => self.text_at_tracker(said.0, said.1),
+                Happening::Tracker(said) => {
+                    let (socket, message) = *said;
+                    self.at_tracker(socket, message);
+                }
+                Happening::TrackerText(said) => {
+                    let (socket, request) = *said;
+                    self.text_at_tracker(socket, request);
+                }
                 what => self.step(lane - FIRST_NODE_LANE, what),
             }
         }
